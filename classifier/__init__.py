@@ -1,0 +1,1 @@
+"""The classifier's core: from a text to a prediction, without BentoML, HTTP or training."""

@@ -1,0 +1,85 @@
+"""Every error that a caller or an operator can get, with its HTTP status."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One broken rule: where (`loc`, as in JSON), what the rule is (`msg`), and its kind (`type`)."""
+
+    loc: tuple[str | int, ...]
+    msg: str
+    type: str
+
+
+class ClassifierError(Exception):
+    """Base of all errors of this project; the message names the thing, its value and the rule."""
+
+
+class SettingsError(ClassifierError):
+    """The configuration cannot be used; the service does not start."""
+
+
+class ArtifactError(ClassifierError):
+    """The model artifact cannot be used; the service does not start."""
+
+
+class RequestError(ClassifierError):
+    """Base of the errors that a caller gets, as `application/problem+json`."""
+
+    status = 500
+    title = "Internal error"
+
+
+class MalformedBody(RequestError):
+    """The body is not JSON."""
+
+    status = 400
+    title = "Malformed JSON"
+
+
+class RouteNotFound(RequestError):
+    """There is no such route."""
+
+    status = 404
+    title = "Not found"
+
+
+class MethodNotAllowed(RequestError):
+    """The route exists, for another method."""
+
+    status = 405
+    title = "Method not allowed"
+
+    def __init__(self, detail: str, allow: str) -> None:
+        super().__init__(detail)
+        self.allow = allow
+
+
+class BodyTooLarge(RequestError):
+    """The body is over `api.max_body_bytes`; it was not read to its end."""
+
+    status = 413
+    title = "Body too large"
+
+
+class UnsupportedMediaType(RequestError):
+    """The body is not declared as `application/json`."""
+
+    status = 415
+    title = "Unsupported media type"
+
+
+class InvalidRequest(RequestError):
+    """The body is JSON but breaks the contract; `errors` holds each broken rule."""
+
+    status = 422
+    title = "Invalid request"
+
+    def __init__(self, errors: tuple[FieldError, ...]) -> None:
+        super().__init__("; ".join(error.msg for error in errors))
+        self.errors = errors
+
+
+class InternalError(RequestError):
+    """A fault of the service; the caller gets an id that is in the log, and no stack trace."""

@@ -1,0 +1,309 @@
+"""Ids in, class scores out: the two kinds of model behind one protocol."""
+
+from collections.abc import Mapping
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from classifier.errors import ArtifactError
+from classifier.text import Encoded
+
+Scores = NDArray[np.float64]
+"""Class scores of n texts, shape (n, classes): what a softmax turns into probabilities."""
+
+
+class Runtime(Protocol):
+    """A model that is ready to score. A text's scores never depend on what else is in its batch."""
+
+    device: str
+
+    def score(self, batch: Encoded) -> Scores:
+        """Score n texts; returns shape (n, classes)."""
+        ...
+
+
+class LinearSettings(BaseModel):
+    """How a linear model weighs n-grams; the names are those of scikit-learn's text features."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["linear"] = "linear"
+    term_frequency: Literal["binary", "count", "log"]
+    """1; the count c; or 1 + ln c."""
+    norm: Literal["l1", "l2"] | None
+    """Each text's features are divided by this norm of theirs."""
+
+
+class OnnxSettings(BaseModel):
+    """How ids become the input of an ONNX model, and what its output is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["onnx"] = "onnx"
+    first_id: int
+    """The model's id of the vocabulary's first token."""
+    unknown_id: int | None
+    """The model's id of a token outside the vocabulary; None where those are dropped."""
+    pad_id: int = 0
+    pad_side: Literal["left", "right"] = "right"
+    pad_to: int | None = None
+    """Every text is padded to this many ids; None: a batch is padded to its longest text, for a model whose
+    answer does not depend on padding."""
+    output: Literal["logits", "probabilities", "sigmoid"]
+    """(n, classes) logits or probabilities, or (n, 1) probabilities of the second of two classes."""
+
+
+class NgramTable:
+    """A hash table from (node, token id) to node: n-grams as a tree whose first level is the tokens.
+
+    Cuckoo hashing (Pagh and Rodler, 2001): a key is in one of two places, so that a look-up of many keys
+    is two gathers and no loop. Keys are `node * id_count + id`.
+    """
+
+    _MULTIPLIERS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F)
+
+    def __init__(self, keys: NDArray[np.int64], first_node: int) -> None:
+        """`keys` (m, distinct) belong to the nodes `first_node`, `first_node + 1`, …"""
+        bits = max(4, int(2.2 * len(keys)).bit_length())
+        self._shift = np.uint64(64 - bits)
+        for start in range(len(self._MULTIPLIERS)):
+            self._multipliers = [
+                np.uint64(self._MULTIPLIERS[(start + i) % len(self._MULTIPLIERS)]) for i in (0, 1)
+            ]
+            owners = self._place(keys, 1 << bits)
+            if owners is not None:
+                break
+        else:
+            raise ArtifactError(f"the {len(keys)} n-grams cannot be hashed; are some of them equal?")
+        taken = owners >= 0
+        self._keys = np.where(taken, keys[owners], -1) if len(keys) else np.full(1 << bits, -1, np.int64)
+        self._nodes = (owners + first_node).astype(np.int32)
+
+    def _slots(self, keys: NDArray[np.int64], which: int) -> NDArray[np.int64]:
+        hashed = keys.view(np.uint64) * self._multipliers[which]
+        hashed >>= self._shift
+        return hashed.view(np.int64)
+
+    def _place(self, keys: NDArray[np.int64], size: int) -> NDArray[np.int64] | None:
+        """Which key (index) stands in each slot, -1 for none; None if they do not come to rest."""
+        slots = np.stack([self._slots(keys, 0), self._slots(keys, 1)])
+        owners = np.full(size, -1, np.int64)
+        place = np.zeros(len(keys), np.int8)
+        waiting = np.arange(len(keys))
+        for _ in range(500):
+            if not len(waiting):
+                return owners
+            wanted = slots[place[waiting], waiting]
+            before = owners[wanted]
+            owners[wanted] = waiting
+            placed = owners[wanted] == waiting
+            evicted = before[placed]
+            waiting = np.concatenate([waiting[~placed], evicted[evicted >= 0]])
+            place[waiting] ^= 1
+        return None
+
+    def find(self, keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where in `keys` (k) there is an n-gram, and its nodes; both of the same length, at most k."""
+        slots = self._slots(keys, 0)
+        second = self._slots(keys, 1)
+        np.copyto(slots, second, where=self._keys[slots] != keys)
+        hits = np.flatnonzero(self._keys[slots] == keys)
+        return hits, self._nodes[slots[hits]].astype(np.int64)
+
+
+def _counts(arrays: Mapping[str, NDArray[np.generic]], name: str) -> NDArray[np.int64]:
+    """A flat array of whole numbers, from 0 up."""
+    array = arrays.get(name)
+    if array is None or array.ndim != 1 or not np.issubdtype(array.dtype, np.unsignedinteger):
+        raise ArtifactError(f"weights.npz: {name} must be a flat array of unsigned integers")
+    return array.astype(np.int64)
+
+
+class LinearRuntime:
+    """Word n-grams times weights, with array arithmetic over the whole batch.
+
+    Arrays, as in the artifact's `weights.npz`, where nodes are counted over all levels:
+    `words_N` (nodes of level N = 2, 3, …), the id of the last token; `children_N` (nodes of the level above),
+    how many nodes of level N each has, in this order; `weights` (nodes, classes; or 1, for the second of two
+    classes); `intercept` (the same); optionally `scale` (nodes), a factor such as the inverse document
+    frequency, 0 for a node that is no feature.
+    """
+
+    device = "cpu"
+
+    def __init__(
+        self,
+        arrays: Mapping[str, NDArray[np.generic]],
+        settings: LinearSettings,
+        vocabulary_size: int,
+        id_count: int,
+        classes: int,
+    ) -> None:
+        """Raises ArtifactError where the arrays do not fit each other, the vocabulary or the classes."""
+        missing = {"weights", "intercept"} - arrays.keys()
+        if missing:
+            raise ArtifactError(f"weights.npz lacks {', '.join(sorted(missing))}")
+        self._settings = settings
+        self._id_count = id_count
+        self._vocabulary_size = vocabulary_size
+        self._depth = 1 + sum(name.startswith("words_") for name in arrays)
+        keys: list[NDArray[np.int64]] = []
+        first, size = 0, vocabulary_size
+        for level in range(2, self._depth + 1):
+            words, children = _counts(arrays, f"words_{level}"), _counts(arrays, f"children_{level}")
+            if len(children) != size or children.sum() != len(words) or (words >= vocabulary_size).any():
+                raise ArtifactError(
+                    f"weights.npz: words_{level} and children_{level} do not fit the level above"
+                )
+            parents = np.arange(size).repeat(children)
+            keys.append((parents + first) * id_count + words)
+            first, size = first + size, len(words)
+        self._nodes = first + size
+        self._table = NgramTable(np.concatenate([np.empty(0, np.int64), *keys]), vocabulary_size)
+        weights = arrays["weights"]
+        # Half precision is how they are stored; to compute with it would convert them at every text.
+        self._weights = weights.astype(np.float32 if weights.dtype == np.float16 else np.float64)
+        self._intercept = arrays["intercept"].astype(np.float64)
+        self._scale = arrays["scale"].astype(np.float64) if "scale" in arrays else None
+        columns = 1 if classes == 2 else classes
+        if self._weights.shape != (self._nodes, columns) or self._intercept.shape != (columns,):
+            raise ArtifactError(
+                f"weights.npz: weights of shape {self._weights.shape} and intercept of shape "
+                f"{self._intercept.shape} do not fit {self._nodes} n-grams and {classes} classes"
+            )
+        if self._scale is not None and self._scale.shape != (self._nodes,):
+            raise ArtifactError(
+                f"weights.npz: scale of shape {self._scale.shape} does not fit {self._nodes} n-grams"
+            )
+
+    def _features(self, batch: Encoded) -> NDArray[np.int64]:
+        """`text * nodes + node` for each n-gram that the model knows, repetitions included, ascending."""
+        ids = batch.ids
+        n = len(batch.ends)
+        # int32 sorts twice as fast, and fits but for thousands of texts.
+        index = np.int32 if n * self._nodes < 2**31 else np.int64
+        offsets = (np.arange(n) * self._nodes).astype(index)
+        lengths = batch.ends.copy()
+        lengths[1:] -= batch.ends[:-1]
+        lengths[0] += 1
+        text_offsets = offsets.repeat(lengths)
+        starts = (ids < self._vocabulary_size).nonzero()[0]
+        nodes = ids[starts]
+        features = [text_offsets[starts] + nodes.astype(index)]
+        for level in range(2, self._depth + 1):
+            # A text ends in a separator, which is in no n-gram: no n-gram leaves its text.
+            hits, nodes = self._table.find(nodes * self._id_count + ids[starts + (level - 1)])
+            starts = starts[hits]
+            features.append(text_offsets[starts] + nodes.astype(index))
+        found = np.concatenate(features)
+        found.sort()
+        return found
+
+    def score(self, batch: Encoded) -> Scores:
+        """Score n texts; see `Runtime`."""
+        n = len(batch.ends)
+        columns = len(self._intercept)
+        features = self._features(batch)
+        is_first = np.empty(len(features), bool)
+        is_first[:1] = True
+        np.not_equal(features[1:], features[:-1], out=is_first[1:])
+        firsts = is_first.nonzero()[0]
+        distinct = features[firsts]
+        bounds = distinct.searchsorted(np.arange(n + 1) * self._nodes)
+        texts = np.arange(n).repeat(bounds[1:] - bounds[:-1])
+        nodes = distinct - texts * self._nodes
+
+        values = self._values(nodes, firsts, len(features))
+        scores = np.empty((n, columns))
+        for column in range(columns):
+            weights = self._weights[nodes, column]
+            scores[:, column] = np.bincount(texts, weights if values is None else weights * values, n)
+        scores /= self._norms(texts, values, bounds)[:, None]
+        scores += self._intercept
+        return scores if columns > 1 else np.concatenate([np.zeros_like(scores), scores], axis=1)
+
+    def _values(
+        self, nodes: NDArray[np.int64], firsts: NDArray[np.int64], total: int
+    ) -> NDArray[np.float64] | None:
+        """The value of each distinct feature of each text; None where all are 1."""
+        if self._settings.term_frequency == "binary":
+            return None if self._scale is None else self._scale[nodes]
+        values = np.diff(firsts, append=total).astype(np.float64)
+        if self._settings.term_frequency == "log":
+            values = 1 + np.log(values)
+        return values if self._scale is None else values * self._scale[nodes]
+
+    def _norms(
+        self, texts: NDArray[np.int64], values: NDArray[np.float64] | None, bounds: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """The norm of each text's features (n), 1 where it has none."""
+        n = len(bounds) - 1
+        if self._settings.norm is None:
+            return np.ones(n)
+        norms: NDArray[np.float64]
+        if values is None:
+            norms = np.diff(bounds).astype(np.float64)
+        else:
+            powers = np.abs(values) if self._settings.norm == "l1" else values * values
+            norms = np.bincount(texts, powers, n)
+        norms[norms == 0] = 1
+        return np.sqrt(norms) if self._settings.norm == "l2" else norms
+
+
+class OnnxRuntime:
+    """A network in ONNX Runtime, on one thread of the CPU; padding is the only thing done to the ids."""
+
+    device = "cpu"
+
+    def __init__(self, network: bytes, settings: OnnxSettings, vocabulary_size: int, classes: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises a class of its own for each kind of fault
+            raise ArtifactError(f"model.onnx cannot be loaded by ONNX Runtime: {error}") from error
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        types = {"tensor(int32)": np.int32, "tensor(int64)": np.int64, "tensor(float)": np.float32}
+        if len(inputs) != 1 or len(outputs) != 1 or inputs[0].type not in types:
+            raise ArtifactError(
+                f"model.onnx must have one input of int32, int64 or float ids and one output; it has "
+                f"{[(i.name, i.type) for i in inputs]} and {[o.name for o in outputs]}"
+            )
+        self._input, self._dtype = inputs[0].name, types[inputs[0].type]
+        self._settings = settings
+        self._classes = classes
+        self._model_ids = np.arange(vocabulary_size + 1) + settings.first_id
+        if settings.unknown_id is not None:
+            self._model_ids[vocabulary_size] = settings.unknown_id
+
+    def score(self, batch: Encoded) -> Scores:
+        """Score n texts; see `Runtime`."""
+        n = len(batch.ends)
+        lengths = np.diff(batch.ends, prepend=-1) - 1
+        width = self._settings.pad_to or max(int(lengths.max(initial=0)), 1)
+        inputs = np.full((n, width), self._settings.pad_id, self._dtype)
+        columns = np.arange(width)
+        mask = (
+            columns < lengths[:, None]
+            if self._settings.pad_side == "right"
+            else columns >= width - lengths[:, None]
+        )
+        inputs[mask] = self._model_ids[np.delete(batch.ids, batch.ends)]
+        (output,) = self._session.run(None, {self._input: inputs})
+        return self._logits(np.asarray(output, np.float64), n)
+
+    def _logits(self, output: NDArray[np.float64], n: int) -> Scores:
+        columns = 1 if self._settings.output == "sigmoid" else self._classes
+        if output.shape != (n, columns):
+            raise ArtifactError(f"the model's output has shape {output.shape}; expected {(n, columns)}")
+        if self._settings.output == "logits":
+            return output
+        if self._settings.output == "sigmoid":
+            output = np.hstack([1 - output, output])
+        return np.log(np.maximum(output, np.finfo(np.float64).tiny))

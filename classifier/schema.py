@@ -1,0 +1,197 @@
+"""Request and answer models: the public contract, and the only place that states its limits."""
+
+from typing import Annotated, NotRequired
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
+
+MAX_TEXT_CHARS = 10_000
+MAX_TEXTS = 100
+MAX_THRESHOLDS = 100
+DEFAULT_TOP_K = 3
+DEFAULT_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+EXAMPLE_TEXT = "A moving, beautifully acted film. I would watch it again."
+EXAMPLE_TEXTS = [EXAMPLE_TEXT, "Two hours of my life that I will never get back."]
+
+
+def _checked_text(text: str) -> str:
+    stripped = text.strip()
+    if not stripped:
+        raise PydanticCustomError(
+            "text_blank", "is blank; it needs at least one character that is not white space"
+        )
+    if len(stripped) > MAX_TEXT_CHARS:
+        raise PydanticCustomError(
+            "text_too_long",
+            "has {length} characters; at most {limit} are allowed",
+            {"length": len(stripped), "limit": MAX_TEXT_CHARS},
+        )
+    return stripped
+
+
+Text = Annotated[
+    str,
+    AfterValidator(_checked_text),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_TEXT_CHARS, "pattern": r"\S"}),
+]
+"""1 to 10,000 characters after stripping white space at both ends."""
+
+Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class PredictRequest(_Request):
+    """One text, and optionally the confidence below which the answer is "uncertain"."""
+
+    text: Text = Field(examples=[EXAMPLE_TEXT])
+    threshold: Probability | None = Field(default=None, examples=[0.8])
+
+
+class BatchRequest(_Request):
+    """Up to 100 texts."""
+
+    texts: list[Text] = Field(min_length=1, max_length=MAX_TEXTS, examples=[EXAMPLE_TEXTS])
+    return_probabilities: bool = True
+
+
+class TopKRequest(_Request):
+    """One text; `k` may stand in the body or in the query."""
+
+    text: Text = Field(examples=[EXAMPLE_TEXT])
+    k: int = Field(default=DEFAULT_TOP_K, ge=1, examples=[2])
+
+
+class ThresholdsRequest(_Request):
+    """One text and the thresholds to try on it."""
+
+    text: Text = Field(examples=[EXAMPLE_TEXT])
+    thresholds: list[Probability] = Field(
+        default=list(DEFAULT_THRESHOLDS), min_length=1, max_length=MAX_THRESHOLDS, examples=[[0.3, 0.5, 0.7]]
+    )
+
+
+class ClassifyRequest(_Request):
+    """Up to 100 texts for BentoML's own batchable API."""
+
+    texts: list[Text] = Field(min_length=1, max_length=MAX_TEXTS, examples=[EXAMPLE_TEXTS])
+
+
+class PredictionAnswer(TypedDict):
+    """What the model says of one text."""
+
+    text: str
+    predicted_class: int
+    label: str
+    confidence: float
+    is_confident: bool
+    probabilities: NotRequired[dict[str, float]]
+    probability_positive: NotRequired[float]
+    probability_negative: NotRequired[float]
+    final_prediction: NotRequired[str]
+    reason: NotRequired[str]
+    warnings: NotRequired[list[str]]
+
+
+class BatchAnswer(TypedDict):
+    """Predictions in the order of the texts."""
+
+    predictions: list[PredictionAnswer]
+    total_processed: int
+
+
+class RankedLabel(TypedDict):
+    """A label with its probability."""
+
+    label: str
+    probability: float
+
+
+class TopKAnswer(TypedDict):
+    """The most probable labels, most probable first."""
+
+    text: str
+    top_predictions: list[RankedLabel]
+    warnings: NotRequired[list[str]]
+
+
+class ThresholdAnswer(TypedDict):
+    """What one threshold makes of the text."""
+
+    threshold: float
+    predicted_class: int
+    label: str
+    probability_positive: float
+    confidence: float
+
+
+class ThresholdsAnswer(TypedDict):
+    """What each threshold makes of the text, in the order asked."""
+
+    text: str
+    results: list[ThresholdAnswer]
+    warnings: NotRequired[list[str]]
+
+
+class ServiceInfo(TypedDict):
+    """What runs here."""
+
+    name: str
+    version: str
+    status: str
+    endpoints: dict[str, str]
+
+
+class Health(TypedDict):
+    """Whether the model can answer."""
+
+    status: str
+    model_loaded: bool
+    device: str
+
+
+class TrainedOn(TypedDict):
+    """The training data."""
+
+    name: str
+    sha256: str
+    rows: int
+
+
+class ModelInfo(TypedDict):
+    """The model that answers."""
+
+    model_type: str
+    num_classes: int
+    classes: list[str]
+    device: str
+    max_input_length: int
+    name: str
+    version: str
+    digest: str
+    threshold: float
+    trained_on: TrainedOn | None
+    metrics: dict[str, float]
+
+
+class ProblemError(TypedDict):
+    """One broken rule."""
+
+    loc: list[str | int]
+    msg: str
+    type: str
+
+
+class Problem(TypedDict):
+    """Problem details (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: NotRequired[list[ProblemError]]
+    id: NotRequired[str]

@@ -1,0 +1,150 @@
+"""config.yaml and environment variables as one frozen tree of settings."""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from classifier.errors import SettingsError
+
+ENV_PREFIX = "CLASSIFIER__"
+CONFIG_PATH_VARIABLE = "CLASSIFIER_CONFIG"
+DEFAULT_CONFIG_PATH = Path(__file__).parent.parent / "config.yaml"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelSettings(_Section):
+    """Which model of the BentoML model store is served."""
+
+    name: str = Field(default="imdb-sentiment", pattern=r"^[a-z0-9]([-_.a-z0-9]{0,61}[a-z0-9])?$")
+    version: str = Field(default="latest", min_length=1)
+
+
+class PreprocessingSettings(_Section):
+    """How `train` cleans texts. Serving takes the artifact's own settings, never these."""
+
+    strip_html: bool = True
+    lowercase: bool = True
+    remove_special_chars: bool = False
+    remove_stopwords: bool = False
+    max_tokens: int = Field(default=2000, ge=1, le=10_000)
+
+
+class ApiSettings(_Section):
+    """The HTTP edge."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
+
+
+class InferenceSettings(_Section):
+    """How texts are scored."""
+
+    batch_size: int = Field(default=100, ge=1, le=10_000)
+    confidence_threshold: float = Field(default=0.5, ge=0, le=1)
+
+
+class LoggingSettings(_Section):
+    """What the service logs, on standard error."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    format: Literal["console", "json"] = "console"
+    access: bool = False
+
+
+class Settings(BaseSettings):
+    """Every setting. Environment over file over default."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
+    )
+
+    model: ModelSettings = ModelSettings()
+    preprocessing: PreprocessingSettings = PreprocessingSettings()
+    api: ApiSettings = ApiSettings()
+    inference: InferenceSettings = InferenceSettings()
+    logging: LoggingSettings = LoggingSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The file comes in as the constructor's arguments, below the environment."""
+        return env_settings, init_settings
+
+
+def _nearest(name: str, known: Mapping[str, object]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0)
+    return close[0] if close else ", ".join(known)
+
+
+def _check_known(tree: Mapping[str, object], source: str) -> None:
+    """Refuse a section or key that does not exist, and name the nearest that does."""
+    sections = Settings.model_fields
+    for section, keys in tree.items():
+        if section not in sections:
+            raise SettingsError(
+                f"{source}: there is no section {section!r}; the nearest is {_nearest(section, sections)!r}"
+            )
+        if keys is None:
+            continue
+        if not isinstance(keys, Mapping):
+            raise SettingsError(f"{source}: section {section!r} is {keys!r}; it must hold keys and values")
+        known = type(sections[section].default).model_fields
+        for key in keys:
+            if key not in known:
+                nearest = _nearest(str(key), known)
+                raise SettingsError(
+                    f"{source}: section {section!r} has no key {key!r}; the nearest is {nearest!r}"
+                )
+
+
+def _check_environment() -> None:
+    for variable in os.environ:
+        if variable.upper().startswith(ENV_PREFIX):
+            section, _, key = variable[len(ENV_PREFIX) :].lower().partition("__")
+            _check_known({section: {key: None}}, f"environment variable {variable}")
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Read `path`, else the file that CLASSIFIER_CONFIG names, else config.yaml beside the project.
+
+    Raises SettingsError, which names the file or variable, the key, its value and the rule.
+    """
+    path = path or Path(os.environ.get(CONFIG_PATH_VARIABLE) or DEFAULT_CONFIG_PATH)
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise SettingsError(f"{path}: the configuration file cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: the configuration file is not YAML: {error}") from error
+    if not isinstance(tree, dict):
+        raise SettingsError(f"{path}: the configuration file must hold sections; it holds {tree!r}")
+    _check_known(tree, str(path))
+    _check_environment()
+    try:
+        return Settings(**{section: keys for section, keys in tree.items() if keys is not None})
+    except ValidationError as error:
+        broken = error.errors()[0]
+        place = ".".join(map(str, broken["loc"]))
+        variable = ENV_PREFIX + "__".join(map(str, broken["loc"])).upper()
+        source = f"environment variable {variable}" if variable in os.environ else str(path)
+        raise SettingsError(f"{source}: {place} is {broken['input']!r}: {broken['msg']}") from error

@@ -1,0 +1,1 @@
+"""Data or a foreign model in, an artifact in the BentoML model store out."""
