@@ -3,6 +3,11 @@
 import random
 from collections.abc import Sequence
 
+from classifier.artifact import Artifact, GoldenCase
+from classifier.pipeline import Classifier
+
+GOLDEN_CASES = 32
+
 EDGE_CASES = (
     "A simple sentence.",
     "NOT good, but not bad either: it's 10/10 for effort!!!",
@@ -41,3 +46,13 @@ def made_texts(vocabulary: Sequence[str | None], count: int, seed: int, max_word
         text = " ".join(chosen)
         texts.append(text.upper() if generator.random() < 0.1 else text)
     return texts
+
+
+def golden_cases(artifact: Artifact, seed: int) -> tuple[GoldenCase, ...]:
+    """Texts made from the artifact's vocabulary, with the probabilities that it gives them now."""
+    texts = made_texts(artifact.vocabulary, GOLDEN_CASES, seed)
+    predictions = Classifier(artifact).predict(texts)
+    return tuple(
+        GoldenCase(text=text, probabilities=tuple(prediction.probabilities.values()))
+        for text, prediction in zip(texts, predictions, strict=True)
+    )

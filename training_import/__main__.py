@@ -1,0 +1,214 @@
+"""The command line: train, evaluate, import and list."""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+from classifier.artifact import Artifact, write_artifact
+from classifier.errors import ClassifierError
+from classifier.pipeline import load_classifier
+from classifier.settings import load_settings
+from training_import import store
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Make models for the service: from labelled texts, or from a model that exists.",
+)
+
+_out = Console()
+_err = Console(stderr=True)
+
+Data = Annotated[Path, typer.Option(help="CSV, TSV, JSONL or Parquet file.", show_default=False)]
+TextColumn_ = Annotated[str, typer.Option(help="Column that holds the texts.")]
+LabelColumn = Annotated[str, typer.Option(help="Column that holds the labels.")]
+Encoding = Annotated[
+    str | None, typer.Option(help="The file's encoding, if it is neither UTF-8, UTF-16 nor cp1252.")
+]
+Name = Annotated[
+    str | None, typer.Option(help="The model's name in the store; default: model.name of config.yaml.")
+]
+Output = Annotated[Path | None, typer.Option(help="Also write the artifact into this folder.")]
+
+
+def _save(artifact: Artifact, output: Path | None) -> str:
+    """Write, check as the service will, and put into the store; returns the tag."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = output or Path(scratch)
+        write_artifact(artifact, folder)
+        load_classifier(folder)
+        return store.save(folder)
+
+
+def _progress() -> Progress:
+    return Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=_err, transient=False
+    )
+
+
+@app.command(
+    epilog="Example: `python -m training_import train --data reviews.csv --kind linear --name reviews`"
+)
+def train(
+    data: Data,
+    kind: Annotated[
+        Literal["linear", "cnn"], typer.Option(help="linear: n-grams. cnn: a network.")
+    ] = "linear",
+    text_column: TextColumn_ = "text",
+    label_column: LabelColumn = "label",
+    name: Name = None,
+    test: Annotated[Path | None, typer.Option(help="Texts to test the finished model on, once.")] = None,
+    encoding: Encoding = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same artifact.")] = 0,
+    output: Output = None,
+) -> None:
+    """Train a model on labelled texts and put it into the BentoML model store.
+
+    A fifth of the texts is held out, to choose and to calibrate on.
+    """
+    from training_import.dataset import read_dataset
+    from training_import.train import train as train_artifact
+
+    settings = load_settings()
+    dataset = read_dataset(data, text_column, label_column, encoding)
+    test_dataset = read_dataset(test, text_column, label_column, encoding) if test else None
+    with _progress() as progress:
+        task = progress.add_task("starting", total=None)
+        artifact, evaluation = train_artifact(
+            dataset,
+            kind,
+            name or settings.model.name,
+            settings.preprocessing,
+            seed,
+            test_dataset,
+            lambda step: progress.update(task, description=step),
+        )
+        tag = _save(artifact, output)
+        progress.update(task, description="done", total=1, completed=1)
+    _out.print(
+        f"{tag}: accuracy {100 * evaluation.accuracy:.2f} %, ECE {evaluation.ece:.4f} "
+        f"on {evaluation.rows:,} held-out texts"
+    )
+    if test_dataset is not None:
+        metrics = artifact.manifest.metrics
+        _out.print(
+            f"test: accuracy {100 * metrics['test_accuracy']:.2f} %, ECE {metrics['test_ece']:.4f} "
+            f"on {len(test_dataset.texts):,} texts"
+        )
+    _serve_hint(tag)
+
+
+def _serve_hint(tag: str) -> None:
+    name, _, version = tag.partition(":")
+    _out.print(
+        f"serve it: CLASSIFIER__MODEL__NAME={name} CLASSIFIER__MODEL__VERSION={version} make serve",
+        soft_wrap=True,
+    )
+
+
+@app.command(epilog="Example: `python -m training_import evaluate --data test.csv --plots plots/`")
+def evaluate(
+    data: Data,
+    model: Annotated[
+        str | None, typer.Option(help="Tag in the store; default: the one that would be served.")
+    ] = None,
+    text_column: TextColumn_ = "text",
+    label_column: LabelColumn = "label",
+    encoding: Encoding = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    plots: Annotated[Path | None, typer.Option(help="Folder for PNG plots.")] = None,
+) -> None:
+    """Evaluate a model of the store on labelled texts, through the same pipeline as the service."""
+    from training_import.dataset import read_dataset
+    from training_import.evaluate import evaluate as evaluate_model
+    from training_import.evaluate import write_plots
+
+    settings = load_settings()
+    tag = model or f"{settings.model.name}:{settings.model.version}"
+    classifier = load_classifier(store.folder_of(tag), settings.inference.batch_size)
+    dataset = read_dataset(data, text_column, label_column, encoding)
+    bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=_err)
+    with bar as progress:
+        task = progress.add_task(f"evaluating {tag}", total=len(dataset.texts))
+        report = evaluate_model(classifier, dataset, lambda count: progress.advance(task, count))
+    if as_json:
+        sys.stdout.write(json.dumps({"model": tag, "data": dataset.name} | report.as_json(), indent=2) + "\n")
+    else:
+        figures = report.evaluation
+        overall = Table(title=f"{tag} on {dataset.name}", title_justify="left")
+        for column in ("texts", "accuracy", "ROC AUC", "log loss", "ECE", "µs a text"):
+            overall.add_column(column, justify="right")
+        overall.add_row(
+            f"{figures.rows:,}",
+            f"{100 * figures.accuracy:.2f} %",
+            f"{figures.roc_auc:.4f}",
+            f"{figures.log_loss:.4f}",
+            f"{figures.ece:.4f}",
+            f"{report.microseconds_per_text:.0f}",
+        )
+        _out.print(overall)
+        by_class = Table()
+        for column in (
+            "class",
+            "precision",
+            "recall",
+            "F1",
+            "texts",
+            *(f"as {label}" for label in figures.labels),
+        ):
+            by_class.add_column(column, justify="left" if column == "class" else "right")
+        for row, counts in zip(figures.by_class, figures.confusion, strict=True):
+            values = (f"{row.precision:.4f}", f"{row.recall:.4f}", f"{row.f1:.4f}", f"{row.support:,}")
+            by_class.add_row(row.label, *values, *(f"{count:,}" for count in counts))
+        _out.print(by_class)
+    if plots is not None:
+        for path in write_plots(report, plots):
+            _err.print(f"wrote {path}")
+
+
+@app.command("list", epilog="Example: `python -m training_import list`")
+def list_models() -> None:
+    """List the models of the store that the service can serve."""
+    table = Table()
+    for column in ("tag", "kind", "classes", "accuracy", "created"):
+        table.add_column(column, overflow="fold")
+    for model in store.stored_models():
+        manifest = model.manifest
+        accuracy = manifest.metrics.get("test_accuracy", manifest.metrics.get("validation_accuracy"))
+        table.add_row(
+            model.tag,
+            manifest.model.kind,
+            str(len(manifest.labels)),
+            "" if accuracy is None else f"{100 * accuracy:.2f} %",
+            f"{model.created:%Y-%m-%d %H:%M}",
+        )
+    _out.print(table)
+
+
+def main() -> None:
+    """Run the command line: exit code 0, 1 for what this project refuses, 2 for wrong usage."""
+    try:
+        app()
+    except ClassifierError as error:
+        _err.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

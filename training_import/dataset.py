@@ -1,0 +1,152 @@
+"""Labelled texts from CSV, TSV, JSONL or Parquet files."""
+
+import csv
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from classifier.errors import ClassifierError
+
+ENCODINGS = ("utf-8-sig", "utf-16", "cp1252")
+"""Tried in this order when none is named; UTF-16 only where the file begins with its mark."""
+
+FEWEST_ROWS_OF_A_CLASS = 10
+
+
+_Row = tuple[int, dict[str, object]]
+"""A row's number, from 1 for the first after a header, and its columns."""
+
+
+class DatasetError(ClassifierError):
+    """The file cannot be used; the message names the file, the row and what is wrong."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """n texts with their labels."""
+
+    name: str
+    sha256: str
+    """Of the file."""
+    texts: list[str]
+    labels: list[str]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels in alphabetical order, which puts "negative" before "positive"."""
+        return tuple(sorted(set(self.labels)))
+
+
+def read_dataset(
+    path: Path, text_column: str = "text", label_column: str = "label", encoding: str | None = None
+) -> Dataset:
+    """Read a file by its ending: .csv, .tsv, .jsonl or .parquet.
+
+    Raises DatasetError for the first bad row, which it names by its number (the first row after a header is 1).
+    """
+    readers = {".csv": _read_csv, ".tsv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise DatasetError(
+            f"{path}: unknown kind of file {path.suffix!r}; supported are {', '.join(readers)}"
+        )
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
+    texts: list[str] = []
+    labels: list[str] = []
+    for number, row in reader(path, content, encoding):
+        for column in (text_column, label_column):
+            if column not in row:
+                raise DatasetError(
+                    f"{path} row {number}: there is no column {column!r}; it has {', '.join(map(str, row))}"
+                )
+        text, label = row[text_column], row[label_column]
+        if not isinstance(text, str) or not text.strip():
+            raise DatasetError(
+                f"{path} row {number}: {text_column} is {text!r}; it must be a text that is not blank"
+            )
+        if label is None or isinstance(label, float | list | dict) or not str(label).strip():
+            raise DatasetError(
+                f"{path} row {number}: {label_column} is {label!r}; it must be a name or a whole number"
+            )
+        texts.append(text)
+        labels.append(str(label).strip())
+    _check_classes(path, labels)
+    return Dataset(path.name, hashlib.sha256(content).hexdigest(), texts, labels)
+
+
+def _check_classes(path: Path, labels: list[str]) -> None:
+    counts = Counter(labels)
+    if len(counts) < 2:
+        raise DatasetError(f"{path} has {len(counts)} classes in {len(labels)} rows; at least 2 are needed")
+    rarest, count = min(counts.items(), key=lambda item: (item[1], item[0]))
+    if count < FEWEST_ROWS_OF_A_CLASS:
+        raise DatasetError(
+            f"{path}: class {rarest!r} has {count} rows; each of the {len(counts)} classes needs at least "
+            f"{FEWEST_ROWS_OF_A_CLASS}"
+        )
+
+
+def _decode(path: Path, content: bytes, encoding: str | None) -> str:
+    candidates = (encoding,) if encoding else ENCODINGS
+    for candidate in candidates:
+        if candidate == "utf-16" and not content.startswith((b"\xff\xfe", b"\xfe\xff")) and not encoding:
+            continue
+        try:
+            return content.decode(candidate)
+        except LookupError as error:
+            raise DatasetError(f"{path}: there is no encoding {candidate!r}") from error
+        except UnicodeDecodeError:
+            continue
+    raise DatasetError(f"{path} is not text in {' or '.join(candidates)}; name its encoding with --encoding")
+
+
+def _read_csv(path: Path, content: bytes, encoding: str | None) -> Iterator[_Row]:
+    csv.field_size_limit(2**31 - 1)
+    lines = io.StringIO(_decode(path, content, encoding), newline="")
+    rows = csv.reader(lines, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
+    try:
+        header = next(rows, None)
+        if header is None:
+            raise DatasetError(f"{path} is empty")
+        for number, row in enumerate(rows, start=1):
+            if not row:
+                continue
+            if len(row) != len(header):
+                raise DatasetError(
+                    f"{path} row {number}: {len(row)} columns, where the header has {len(header)}"
+                )
+            yield number, dict(zip(header, row, strict=True))
+    except csv.Error as error:
+        raise DatasetError(f"{path} line {rows.line_num}: {error}") from error
+
+
+def _read_jsonl(path: Path, content: bytes, encoding: str | None) -> Iterator[_Row]:
+    for number, line in enumerate(_decode(path, content, encoding).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise DatasetError(f"{path} row {number}: not JSON: {error}") from error
+        if not isinstance(row, dict):
+            raise DatasetError(f"{path} row {number}: {line[:60]!r} is not an object")
+        yield number, row
+
+
+def _read_parquet(path: Path, content: bytes, encoding: str | None) -> Iterator[_Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    del encoding  # Parquet holds Unicode
+    try:
+        table = pq.read_table(pa.BufferReader(content))
+    except pa.ArrowException as error:
+        raise DatasetError(f"{path} is not a Parquet file: {error}") from error
+    yield from enumerate(table.to_pylist(), start=1)

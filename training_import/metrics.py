@@ -1,0 +1,140 @@
+"""How good predictions are: the figures of the model card and of `evaluate`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import metrics
+
+from classifier.artifact import Calibration
+from classifier.errors import ClassifierError
+from classifier.pipeline import Classifier, Prediction, probabilities
+from classifier.runtime import Scores
+from training_import.dataset import Dataset
+
+ECE_BINS = 15
+
+
+@dataclass(frozen=True)
+class ClassMetrics:
+    """Precision, recall and F1 of one class, and how many texts have it."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The figures of n labelled texts."""
+
+    labels: tuple[str, ...]
+    rows: int
+    accuracy: float
+    log_loss: float
+    roc_auc: float
+    """For more than two classes the mean over one class against the rest."""
+    ece: float
+    by_class: tuple[ClassMetrics, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    """confusion[i][j]: texts of class i predicted as class j."""
+
+    def headline(self, prefix: str) -> dict[str, float]:
+        """The figures that a manifest holds, rounded to what can be told apart."""
+        names = ("accuracy", "log_loss", "roc_auc", "ece")
+        return {f"{prefix}_{name}": round(float(getattr(self, name)), 6) for name in names}
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Texts whose confidence falls into one bin."""
+
+    confidence: float
+    accuracy: float
+    count: int
+
+
+def reliability(
+    truth: NDArray[np.intp], predicted: NDArray[np.intp], table: NDArray[np.float64]
+) -> list[ReliabilityBin]:
+    """Bins of equal width over the confidence of the predicted class; empty bins are left out."""
+    confidence = table[np.arange(len(table)), predicted]
+    places = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
+    bins = []
+    for place in range(ECE_BINS):
+        inside = places == place
+        if inside.any():
+            hits = float((predicted == truth)[inside].mean())
+            bins.append(ReliabilityBin(float(confidence[inside].mean()), hits, int(inside.sum())))
+    return bins
+
+
+def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
+    """Mean gap between confidence and accuracy, weighted by the bins' size (Guo et al., ICML 2017)."""
+    total = sum(bin_.count for bin_ in bins)
+    return sum(bin_.count * abs(bin_.confidence - bin_.accuracy) for bin_ in bins) / total
+
+
+def evaluate_table(
+    labels: Sequence[str], truth: NDArray[np.intp], predicted: NDArray[np.intp], table: NDArray[np.float64]
+) -> Evaluation:
+    """Compare predictions with the truth; `table` (n, classes) holds the probabilities."""
+    classes = np.arange(len(labels))
+    precision, recall, f1, support = metrics.precision_recall_fscore_support(
+        truth, predicted, labels=classes, zero_division=0.0
+    )
+    is_class = truth[:, None] == classes
+    present = is_class.any(axis=0) & ~is_class.all(axis=0)
+    columns = classes[present][-1:] if len(labels) == 2 else classes[present]
+    areas = [metrics.roc_auc_score(is_class[:, column], table[:, column]) for column in columns]
+    return Evaluation(
+        labels=tuple(labels),
+        rows=len(truth),
+        accuracy=float((truth == predicted).mean()),
+        log_loss=float(metrics.log_loss(truth, table, labels=classes)),
+        roc_auc=float(np.mean(areas)) if areas else float("nan"),
+        ece=expected_calibration_error(reliability(truth, predicted, table)),
+        by_class=tuple(
+            ClassMetrics(label, float(p), float(r), float(f), int(s))
+            for label, p, r, f, s in zip(labels, precision, recall, f1, support, strict=True)
+        ),
+        confusion=tuple(
+            tuple(int(count) for count in row)
+            for row in metrics.confusion_matrix(truth, predicted, labels=classes)
+        ),
+    )
+
+
+def class_indices(labels: Sequence[str], classes: Sequence[str]) -> NDArray[np.intp]:
+    """Each label's index (n); raises ClassifierError for a label that is no class."""
+    unknown = sorted(set(labels) - set(classes))
+    if unknown:
+        raise ClassifierError(f"label {unknown[0]!r} is none of the classes {', '.join(classes)}")
+    places = {label: i for i, label in enumerate(classes)}
+    return np.array([places[label] for label in labels], np.intp)
+
+
+def evaluate_scores(
+    labels: Sequence[str], truth: NDArray[np.intp], scores: Scores, calibration: Calibration
+) -> Evaluation:
+    """Evaluate scores (n, classes), each text given its most probable class."""
+    table = probabilities(scores, calibration)
+    return evaluate_table(labels, truth, table.argmax(axis=1), table)
+
+
+def prediction_table(predictions: Sequence[Prediction]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The predicted classes (n) and the probabilities (n, classes)."""
+    return (
+        np.array([prediction.predicted_class for prediction in predictions], np.intp),
+        np.array([list(prediction.probabilities.values()) for prediction in predictions]),
+    )
+
+
+def evaluate_classifier(classifier: Classifier, dataset: Dataset) -> Evaluation:
+    """Evaluate a model as it is served, its threshold included."""
+    truth = class_indices(dataset.labels, classifier.labels)
+    predicted, table = prediction_table(classifier.predict(dataset.texts))
+    return evaluate_table(classifier.labels, truth, predicted, table)

@@ -1,0 +1,110 @@
+"""MODEL_CARD.md: what a person needs to know of a model before trusting it."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from classifier.artifact import Artifact
+from classifier.pipeline import Classifier
+from training_import.metrics import Evaluation
+
+
+def trained_model_card(
+    artifact: Artifact,
+    before: Evaluation,
+    after: Evaluation,
+    test: Evaluation | None,
+    choices: Mapping[str, str],
+    held_out_texts: Sequence[str],
+) -> str:
+    """The card of a model that was trained here; `before` and `after` calibration, on the held-out texts."""
+    manifest = artifact.manifest
+    trained_on = manifest.trained_on
+    source = (
+        ""
+        if trained_on is None
+        else f"{trained_on.rows:,} texts of {trained_on.name} (SHA-256 {trained_on.sha256})"
+    )
+    parts = [
+        f"# {manifest.name}\n\n"
+        f"A text classifier of kind *{manifest.model.kind}* for {len(manifest.labels)} classes: "
+        f"{', '.join(manifest.labels)}.\n\n"
+        f"Trained on {source}, seed {manifest.seed}. Libraries: "
+        + ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
+        + ".",
+        "## Choice\n\nMade on a held-out fifth of the training texts.\n\n"
+        + _table(["option", "held-out result"], [[name, value] for name, value in choices.items()]),
+        _evaluation("Held-out texts", after)
+        + f"\n\nECE before calibration {before.ece:.4f}, after {after.ece:.4f} "
+        f"({manifest.calibration.method}; {manifest.calibration.scale:.4f} times the scores"
+        + ("" if manifest.calibration.bias is None else f", plus {manifest.calibration.bias[-1]:.4f}")
+        + ").",
+    ]
+    if test is not None:
+        parts.append(_evaluation("Test texts, looked at once", test))
+    if manifest.quantization is not None:
+        stored = manifest.quantization
+        parts.append(
+            f"## Smaller weights\n\nStored as {stored.dtype}: no held-out probability moved by more than "
+            f"{stored.largest_difference:.6f}, and accuracy fell by {100 * stored.accuracy_cost:.2f} points."
+        )
+    parts.append("## Cost of one text\n\n" + _cost(artifact, held_out_texts))
+    parts.append(
+        "## Limits\n\nIt knows the language and the subject of its training texts, and nothing else: an answer says "
+        "so when it knows less than half of a text's words. Probabilities are calibrated for texts like those above. "
+        "Do not decide about people by it alone."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _evaluation(title: str, figures: Evaluation) -> str:
+    overall = _table(
+        ["texts", "accuracy", "ROC AUC", "log loss", "ECE"],
+        [
+            [
+                f"{figures.rows:,}",
+                f"{100 * figures.accuracy:.2f} %",
+                f"{figures.roc_auc:.4f}",
+                f"{figures.log_loss:.4f}",
+                f"{figures.ece:.4f}",
+            ]
+        ],
+    )
+    by_class = _table(
+        ["class", "precision", "recall", "F1", "texts"],
+        [
+            [row.label, f"{row.precision:.4f}", f"{row.recall:.4f}", f"{row.f1:.4f}", f"{row.support:,}"]
+            for row in figures.by_class
+        ],
+    )
+    confusion = _table(
+        ["truth \\ predicted", *figures.labels],
+        [
+            [label, *(f"{count:,}" for count in row)]
+            for label, row in zip(figures.labels, figures.confusion, strict=True)
+        ],
+    )
+    return f"## {title}\n\n{overall}\n\n{by_class}\n\n{confusion}"
+
+
+def _cost(artifact: Artifact, texts: Sequence[str]) -> str:
+    """In operations, which are the same everywhere; `evaluate` gives microseconds for the machine at hand."""
+    encoded = Classifier(artifact).encode(texts)
+    lengths = np.diff(encoded.ends, prepend=-1) - 1
+    words = f"The median held-out text has {np.median(lengths):.0f} tokens, the longest {lengths.max()}"
+    if artifact.manifest.model.kind == "linear":
+        levels = sum(name.startswith("words_") for name in artifact.arrays) + 1
+        work = (
+            f"each costs one look-up in {len(artifact.vocabulary):,} words and up to {levels - 1} in "
+            f"{len(artifact.arrays['weights']) - len(artifact.vocabulary):,} longer n-grams"
+        )
+    else:
+        work = f"the network that reads them has {len(artifact.network) / 1e6:.1f} MB"
+    return (
+        f"{words}; {work}. `python -m training_import evaluate` measures the time of a text on this machine."
+    )
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
