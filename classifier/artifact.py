@@ -1,17 +1,24 @@
 """The model package on disk: one folder of data, described by its `artifact.json`."""
 
 import hashlib
+import io
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from classifier.errors import ArtifactError
 from classifier.runtime import LinearSettings, OnnxSettings
@@ -80,6 +87,23 @@ class Manifest(_Part):
     quantization: Quantization | None = None
     files: dict[str, str] = {}
     """SHA-256 of every other file."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        model, classes, bias = self.model, len(self.labels), self.calibration.bias
+        if bias is not None and len(bias) != classes:
+            raise ValueError(f"calibration.bias has {len(bias)} values; there are {classes} labels")
+        if isinstance(model, OnnxSettings):
+            if model.pad_to is not None and model.pad_to < self.text.max_tokens:
+                raise ValueError(f"model.pad_to is {model.pad_to}; text.max_tokens is {self.text.max_tokens}")
+            if (model.unknown_id is None) != (self.text.unknown == "drop"):
+                raise ValueError(
+                    f"model.unknown_id is {model.unknown_id}, but text.unknown is {self.text.unknown!r}; "
+                    "an unknown token needs an id if, and only if, it is kept"
+                )
+            if model.output == "sigmoid" and classes != 2:
+                raise ValueError(f"model.output is 'sigmoid', which is for two labels; there are {classes}")
+        return self
 
     @field_validator("labels")
     @classmethod
@@ -186,10 +210,13 @@ def read_artifact(folder: Path) -> Artifact:
             )
     try:
         vocabulary = TypeAdapter(tuple[str | None, ...]).validate_python(
-            tuple(json.loads(contents[VOCABULARY].decode("utf-8", "surrogatepass")))
+            json.loads(contents[VOCABULARY].decode("utf-8", "surrogatepass"))
         )
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise ArtifactError(f"{folder / VOCABULARY} is not a JSON array of tokens: {error}") from error
+    tokens = [token for token in vocabulary if token is not None]
+    if len(set(tokens)) != len(tokens):
+        raise ArtifactError(f"{folder / VOCABULARY} has a token twice")
     try:
         golden = tuple(GoldenCase.model_validate_json(line) for line in contents[GOLDEN].splitlines())
     except ValidationError as error:
@@ -201,7 +228,7 @@ def read_artifact(folder: Path) -> Artifact:
     return Artifact(
         manifest=manifest,
         vocabulary=vocabulary,
-        arrays=_arrays(folder / WEIGHTS) if manifest.model.kind == "linear" else {},
+        arrays=_arrays(folder / WEIGHTS, contents[WEIGHTS]) if manifest.model.kind == "linear" else {},
         network=contents[NETWORK] if manifest.model.kind == "onnx" else b"",
         golden=golden,
         model_card=contents[MODEL_CARD].decode("utf-8", "replace"),
@@ -209,9 +236,13 @@ def read_artifact(folder: Path) -> Artifact:
     )
 
 
-def _arrays(path: Path) -> dict[str, NDArray[np.generic]]:
+def _arrays(path: Path, content: bytes) -> dict[str, NDArray[np.generic]]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except Exception as error:  # numpy, zipfile, zlib and tokenize raise a dozen classes for damaged files
         raise ArtifactError(f"{path} does not hold flat arrays: {error}") from error
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # numpy gives the bytes of what is no array
+            raise ArtifactError(f"{path} does not hold flat arrays: {name} is not an array")
+    return arrays

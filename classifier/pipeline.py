@@ -186,6 +186,6 @@ def load_classifier(folder: Path, batch_size: int = 100) -> Classifier:
     try:
         classifier = Classifier(artifact, batch_size)
         classifier.check_golden(artifact.golden)
-    except ArtifactError as error:
+    except (ArtifactError, FloatingPointError) as error:
         raise ArtifactError(f"{folder}: {error}") from error
     return classifier

@@ -1,5 +1,6 @@
 """Ids in, class scores out: the two kinds of model behind one protocol."""
 
+import random
 from collections.abc import Mapping
 from typing import Literal, Protocol
 
@@ -62,23 +63,23 @@ class NgramTable:
     is two gathers and no loop. Keys are `node * id_count + id`.
     """
 
-    _MULTIPLIERS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F)
-
     def __init__(self, keys: NDArray[np.int64], first_node: int) -> None:
         """`keys` (m, distinct) belong to the nodes `first_node`, `first_node + 1`, …"""
         bits = max(4, int(2.2 * len(keys)).bit_length())
-        self._shift = np.uint64(64 - bits)
-        for start in range(len(self._MULTIPLIERS)):
-            self._multipliers = [
-                np.uint64(self._MULTIPLIERS[(start + i) % len(self._MULTIPLIERS)]) for i in (0, 1)
-            ]
-            owners = self._place(keys, 1 << bits)
+        # A multiplier can bunch keys that lie at equal distances, as n-grams with one last token do.
+        # Then others are tried, after some in a larger table.
+        generator = random.Random(0)  # noqa: S311
+        for attempt in range(32):
+            self._multipliers = [np.uint64(generator.getrandbits(64) | 1) for _ in range(2)]
+            size = 1 << (bits + attempt // 8)
+            self._shift = np.uint64(65 - size.bit_length())
+            owners = self._place(keys, size)
             if owners is not None:
                 break
         else:
             raise ArtifactError(f"the {len(keys)} n-grams cannot be hashed; are some of them equal?")
         taken = owners >= 0
-        self._keys = np.where(taken, keys[owners], -1) if len(keys) else np.full(1 << bits, -1, np.int64)
+        self._keys = np.where(taken, keys[owners], -1) if len(keys) else np.full(size, -1, np.int64)
         self._nodes = (owners + first_node).astype(np.int32)
 
     def _slots(self, keys: NDArray[np.int64], which: int) -> NDArray[np.int64]:
@@ -163,6 +164,8 @@ class LinearRuntime:
         self._nodes = first + size
         self._table = NgramTable(np.concatenate([np.empty(0, np.int64), *keys]), vocabulary_size)
         weights = arrays["weights"]
+        if not all(np.issubdtype(arrays[name].dtype, np.number) for name in ("weights", "intercept")):
+            raise ArtifactError("weights.npz: weights and intercept must be numbers")
         # Half precision is how they are stored; to compute with it would convert them at every text.
         self._weights = weights.astype(np.float32 if weights.dtype == np.float16 else np.float64)
         self._intercept = arrays["intercept"].astype(np.float64)
@@ -187,7 +190,7 @@ class LinearRuntime:
         offsets = (np.arange(n) * self._nodes).astype(index)
         lengths = batch.ends.copy()
         lengths[1:] -= batch.ends[:-1]
-        lengths[0] += 1
+        lengths[:1] += 1
         text_offsets = offsets.repeat(lengths)
         starts = (ids < self._vocabulary_size).nonzero()[0]
         nodes = ids[starts]
@@ -247,7 +250,7 @@ class LinearRuntime:
             norms = np.diff(bounds).astype(np.float64)
         else:
             powers = np.abs(values) if self._settings.norm == "l1" else values * values
-            norms = np.bincount(texts, powers, n)
+            norms = np.bincount(texts, powers, n).astype(np.float64, copy=False)
         norms[norms == 0] = 1
         return np.sqrt(norms) if self._settings.norm == "l2" else norms
 

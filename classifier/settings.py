@@ -101,9 +101,8 @@ def _check_known(tree: Mapping[str, object], source: str) -> None:
     sections = Settings.model_fields
     for section, keys in tree.items():
         if section not in sections:
-            raise SettingsError(
-                f"{source}: there is no section {section!r}; the nearest is {_nearest(section, sections)!r}"
-            )
+            nearest = _nearest(str(section), sections)
+            raise SettingsError(f"{source}: there is no section {section!r}; the nearest is {nearest!r}")
         if keys is None:
             continue
         if not isinstance(keys, Mapping):
@@ -131,11 +130,13 @@ def load_settings(path: Path | None = None) -> Settings:
     """
     path = path or Path(os.environ.get(CONFIG_PATH_VARIABLE) or DEFAULT_CONFIG_PATH)
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{path}: the configuration file cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date such as 2024-13-45
         raise SettingsError(f"{path}: the configuration file is not YAML: {error}") from error
+    if tree is None:
+        tree = {}
     if not isinstance(tree, dict):
         raise SettingsError(f"{path}: the configuration file must hold sections; it holds {tree!r}")
     _check_known(tree, str(path))
@@ -146,5 +147,6 @@ def load_settings(path: Path | None = None) -> Settings:
         broken = error.errors()[0]
         place = ".".join(map(str, broken["loc"]))
         variable = ENV_PREFIX + "__".join(map(str, broken["loc"])).upper()
-        source = f"environment variable {variable}" if variable in os.environ else str(path)
+        given = next((name for name in os.environ if name.upper() == variable), None)
+        source = f"environment variable {given}" if given else str(path)
         raise SettingsError(f"{source}: {place} is {broken['input']!r}: {broken['msg']}") from error

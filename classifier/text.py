@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 WORDS = r"\w+"
 """Tokens are runs of letters, digits and underscores."""
@@ -47,7 +47,7 @@ class TextSettings(BaseModel):
     """Tokens to drop."""
     unknown: Literal["keep", "drop"] = "keep"
     """Whether a token outside the vocabulary keeps its place between its neighbours."""
-    max_tokens: int
+    max_tokens: int = Field(ge=1)
     """Tokens that are read; what comes after is cut, and the answer says so."""
     keep: Literal["first", "last"] = "first"
     """Which tokens of too long a text are read."""
@@ -75,17 +75,17 @@ class Encoded:
     ids: NDArray[np.int64]
     ends: NDArray[np.int64]
     unknown: NDArray[np.int64]
-    """How many tokens of each text (n) the vocabulary lacks."""
+    """How many of the tokens that were read of each text (n) the vocabulary lacks."""
     cut: NDArray[np.bool_]
     """Which texts (n) had more than `max_tokens` tokens."""
 
 
 @functools.cache
-def _marks() -> str:
-    """Combining marks as the inside of a character class, which `re` has no name for; two planes."""
+def _members(category: Literal["M", "N"]) -> str:
+    """Marks or numbers as the inside of a character class, which `re` has no name for; two planes."""
     ranges: list[list[int]] = []
-    for code in range(0x300, 0x20000):
-        if unicodedata.category(chr(code))[0] == "M":
+    for code in range(0x20000):
+        if unicodedata.category(chr(code))[0] == category:
             if ranges and ranges[-1][1] == code - 1:
                 ranges[-1][1] = code
             else:
@@ -95,18 +95,22 @@ def _marks() -> str:
 
 @functools.cache
 def _mark_overrun() -> re.Pattern[str]:
-    return re.compile(f"([{_marks()}]{{{_MARKS_KEPT}}})[{_marks()}]+")
+    marks = _members("M")
+    return re.compile(f"([{marks}]{{{_MARKS_KEPT}}})[{marks}]+")
 
 
 @functools.cache
 def _not_letters() -> re.Pattern[str]:
-    return re.compile(f"(?:(?![{_marks()}])[\\W\\d_])+")
+    # \w holds all numbers, and \d only the decimal digits among them.
+    return re.compile(f"(?:(?![{_members('M')}])[\\W_{_members('N')}])+")
 
 
 def clean(text: str, settings: TextSettings) -> str:
     """Apply every step before tokenization. Any `str` is fine, lone surrogates included."""
+    if (settings.normalize or settings.strip_accents) and not text.isascii():
+        text = _mark_overrun().sub(r"\1", text)
     if settings.normalize is not None and not text.isascii():
-        text = unicodedata.normalize(settings.normalize, _mark_overrun().sub(r"\1", text))
+        text = unicodedata.normalize(settings.normalize, text)
     if settings.strip_html and "<" in text:
         text = _TAG.sub(" ", text)
     if settings.lowercase:
@@ -171,9 +175,12 @@ class Tokenizer:
             return text.translate(self._table).split()
         return self._find_all(text)
 
-    def _dropped_or_unread(self, token: str) -> bool:
-        id_ = self._ids.get(token, self.unknown_id)
-        return id_ == self._dropped_id or (id_ == self.unknown_id and self.settings.unknown == "drop")
+    def _kept_places(self, tokens: Sequence[str]) -> Sequence[int]:
+        """Where the tokens stand that count against `max_tokens`."""
+        if not self._drops:
+            return range(len(tokens))
+        dropped = {self._dropped_id} | ({self.unknown_id} if self.settings.unknown == "drop" else set())
+        return [i for i, token in enumerate(tokens) if self._ids.get(token, self.unknown_id) not in dropped]
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Encode n texts; a text without any token is fine."""
@@ -184,10 +191,12 @@ class Tokenizer:
         for row, text in enumerate(texts):
             read = self._split(text)
             if len(read) > limit:
-                if self._drops:
-                    read = [token for token in read if not self._dropped_or_unread(token)]
-                cut[row] = len(read) > limit
-                read = read[:limit] if self.settings.keep == "first" else read[-limit:]
+                kept = self._kept_places(read)
+                if len(kept) > limit:
+                    cut[row] = True
+                    read = (
+                        read[: kept[limit - 1] + 1] if self.settings.keep == "first" else read[kept[-limit] :]
+                    )
             tokens += read
             ends[row] = len(tokens)
             tokens.append("")

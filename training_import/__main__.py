@@ -18,11 +18,11 @@ from rich.progress import (
 )
 from rich.table import Table
 
+import model_store
 from classifier.artifact import Artifact, write_artifact
 from classifier.errors import ClassifierError
 from classifier.pipeline import load_classifier
 from classifier.settings import load_settings
-from training_import import store
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -53,7 +53,7 @@ def _save(artifact: Artifact, output: Path | None) -> str:
         folder = output or Path(scratch)
         write_artifact(artifact, folder)
         load_classifier(folder)
-        return store.save(folder)
+        return model_store.save(folder)
 
 
 def _progress() -> Progress:
@@ -141,7 +141,7 @@ def evaluate(
 
     settings = load_settings()
     tag = model or f"{settings.model.name}:{settings.model.version}"
-    classifier = load_classifier(store.folder_of(tag), settings.inference.batch_size)
+    classifier = load_classifier(model_store.folder_of(tag), settings.inference.batch_size)
     dataset = read_dataset(data, text_column, label_column, encoding)
     bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=_err)
     with bar as progress:
@@ -182,13 +182,81 @@ def evaluate(
             _err.print(f"wrote {path}")
 
 
+@app.command(
+    "import",
+    epilog="Example: `python -m training_import import model.joblib --name mine --trust-pickle --data texts.csv`",
+)
+def import_foreign(
+    source: Annotated[Path, typer.Argument(help="A .keras, .skops, .joblib, pickle or .onnx file.")],
+    name: Name = None,
+    trust_pickle: Annotated[
+        bool, typer.Option("--trust-pickle", help="Unpickle the file, which can run any code that is in it.")
+    ] = False,
+    word_index: Annotated[Path | None, typer.Option(help="JSON {word: id} of a .keras file.")] = None,
+    tokenizer: Annotated[Path | None, typer.Option(help="JSON description beside an .onnx file.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Comma-separated, in the order of the model's classes.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Length that a Keras model's texts were padded to.")
+    ] = None,
+    padding: Annotated[Literal["pre", "post"], typer.Option(help="Side that Keras padded.")] = "pre",
+    truncating: Annotated[Literal["pre", "post"], typer.Option(help="Side that Keras cut.")] = "pre",
+    strip_html: Annotated[bool, typer.Option(help="Its texts had HTML tags stripped first.")] = False,
+    remove_special_chars: Annotated[
+        bool, typer.Option(help="They had all but letters removed first.")
+    ] = False,
+    remove_stopwords: Annotated[
+        bool, typer.Option(help="They had NLTK's English stop words removed.")
+    ] = False,
+    data: Annotated[Path | None, typer.Option(help="Real texts to compare the two models on.")] = None,
+    text_column: TextColumn_ = "text",
+    label_column: LabelColumn = "label",
+    encoding: Encoding = None,
+    output: Output = None,
+) -> None:
+    """Convert a model that exists, prove that it answers as before, and put it into the store.
+
+    At least 200 texts are run through both; a difference refuses the import and shows the worst text.
+    """
+    from training_import.dataset import read_dataset
+    from training_import.import_model import ImportOptions, import_model
+    from training_import.train import stopwords
+
+    options = ImportOptions(
+        name=name or load_settings().model.name,
+        labels=tuple(label.strip() for label in labels.split(",")) if labels else None,
+        word_index=word_index,
+        tokenizer=tokenizer,
+        trust_pickle=trust_pickle,
+        max_tokens=max_tokens,
+        padding=padding,
+        truncating=truncating,
+        strip_html=strip_html,
+        remove_special_chars=remove_special_chars,
+        stopwords=stopwords() if remove_stopwords else (),
+    )
+    texts = read_dataset(data, text_column, label_column, encoding).texts if data else []
+    with _progress() as progress:
+        task = progress.add_task(f"converting {source.name}", total=None)
+        artifact = import_model(source, options, texts)
+        tag = _save(artifact, output)
+        progress.update(task, description="done", total=1, completed=1)
+    metrics = artifact.manifest.metrics
+    _out.print(
+        f"{tag}: {metrics['import_checked_texts']:.0f} texts compared, "
+        f"largest difference {metrics['import_largest_difference']:.1e}"
+    )
+    _serve_hint(tag)
+
+
 @app.command("list", epilog="Example: `python -m training_import list`")
 def list_models() -> None:
     """List the models of the store that the service can serve."""
     table = Table()
     for column in ("tag", "kind", "classes", "accuracy", "created"):
         table.add_column(column, overflow="fold")
-    for model in store.stored_models():
+    for model in model_store.stored_models():
         manifest = model.manifest
         accuracy = manifest.metrics.get("test_accuracy", manifest.metrics.get("validation_accuracy"))
         table.add_row(

@@ -46,7 +46,7 @@ def read_dataset(
 ) -> Dataset:
     """Read a file by its ending: .csv, .tsv, .jsonl or .parquet.
 
-    Raises DatasetError for the first bad row, which it names by its number (the first row after a header is 1).
+    Raises DatasetError for the first bad row, named by its number; the first after a header is 1.
     """
     readers = {".csv": _read_csv, ".tsv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
     reader = readers.get(path.suffix.lower())

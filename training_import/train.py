@@ -1,4 +1,4 @@
-"""Labelled texts to an artifact: the split, the choice on its held-out part, calibration, golden cases, card."""
+"""Labelled texts to an artifact: split, choice on the held-out part, calibration, golden cases, card."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -60,7 +60,7 @@ class Fitted:
     arrays: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
     network: bytes = b""
     exact_scores: Scores | None = None
-    """The same as `held_out_scores` before the weights were stored in a smaller type; None if they were not."""
+    """As `held_out_scores`, before the weights were stored in a smaller type; None if they were not."""
 
 
 class Trainer(Protocol):
@@ -82,8 +82,8 @@ def train(
 ) -> tuple[Artifact, Evaluation]:
     """Train, choose and calibrate; returns the artifact and how it did on the held-out texts.
 
-    `test` is looked at once, at the end, for the figures in the manifest. The same arguments and library versions
-    give the same artifact.
+    `test` is looked at once, at the end, for the figures in the manifest. The same arguments and library
+    versions give the same artifact.
     """
     labels = dataset.classes
     truth = class_indices(dataset.labels, labels)
@@ -166,16 +166,17 @@ def _text_settings(preprocessing: PreprocessingSettings, most_tokens: int) -> Te
         remove_special_chars=preprocessing.remove_special_chars,
         # After it only letters and their marks are left, which \w would not keep together.
         token_pattern=r"[^\s]+" if preprocessing.remove_special_chars else WORDS,
-        stopwords=_stopwords() if preprocessing.remove_stopwords else (),
+        stopwords=stopwords() if preprocessing.remove_stopwords else (),
         max_tokens=min(preprocessing.max_tokens, most_tokens),
     )
 
 
-def _stopwords() -> tuple[str, ...]:
-    from nltk.corpus import stopwords
+def stopwords() -> tuple[str, ...]:
+    """NLTK's English stop words; raises ClassifierError where the corpus is not installed."""
+    from nltk.corpus import stopwords as corpus
 
     try:
-        return tuple(sorted(stopwords.words("english")))
+        return tuple(sorted(corpus.words("english")))
     except LookupError as error:
         raise ClassifierError(
             "preprocessing.remove_stopwords needs NLTK's list: `python -m nltk.downloader stopwords`, or set "

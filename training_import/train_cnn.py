@@ -1,8 +1,9 @@
-"""The convolutional network: embedding, Conv1D, global max pooling, dense (Kim, EMNLP 2014), exported to ONNX."""
+"""The convolutional network (Kim, EMNLP 2014): embedding, Conv1D, global max pooling, dense; then ONNX."""
 
 import os
 import platform
 from collections import Counter
+from typing import Any
 
 import numpy as np
 
@@ -27,8 +28,8 @@ PAD_ID, UNKNOWN_ID, FIRST_ID = 0, 1, 2
 def train_cnn(task: Task, progress: Progress) -> Fitted:
     """Learn until the held-out loss stops falling, and keep the best epoch.
 
-    Padding is masked, so a text's scores do not depend on how far it was padded: served batches are as wide as their
-    longest text, not as `max_tokens`.
+    Padding is masked, so a text's scores do not depend on how far it was padded: served batches are as wide
+    as their longest text, not as `max_tokens`.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras
@@ -87,7 +88,8 @@ def train_cnn(task: Task, progress: Progress) -> Fitted:
     )
 
 
-def _network(id_count: int, classes: int) -> "keras.Model":  # noqa: F821
+def _network(id_count: int, classes: int) -> Any:
+    """The compiled model; its answer for a text does not depend on the padding behind it."""
     import keras
     from keras import layers, ops
 

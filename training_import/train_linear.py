@@ -27,8 +27,8 @@ COSTS = (0.5, 1.0, 2.0, 4.0, 8.0)
 def train_linear(task: Task, progress: Progress) -> Fitted:
     """Choose the penalty on the held-out texts, then learn from all.
 
-    Features are the n-grams of one to three tokens in at least two texts, present or not; each text's are scaled to
-    unit length and weighted by their log-count ratio, one class against the rest.
+    Features are the n-grams of one to three tokens in at least two texts, present or not; each text's are
+    scaled to unit length and weighted by their log-count ratio, one class against the rest.
     """
     progress(f"counting n-grams in {len(task.learn)} texts")
     learn = [task.texts[row] for row in task.learn]

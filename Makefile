@@ -1,0 +1,66 @@
+# Needs Python 3.11, make and a package index. `make help` lists what there is.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
+DATA ?= ../shared/data/imdb/train.parquet
+TEST ?= ../shared/data/imdb/test.parquet
+SOURCES := classifier model_store serving service.py training_import tests
+
+export BENTOML_DO_NOT_TRACK ?= True
+
+.PHONY: help serve model test test-unit lint format train lock clean
+
+help:  ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+serve: $(VENV)/.serve  ## Serve the bundled model; PORT=8123 listens elsewhere
+	@$(if $(PORT),CLASSIFIER__API__PORT=$(PORT)) $(BIN)/python -m serving
+
+test: $(VENV)/.dev  ## All tests: unit, service, e2e
+	$(BIN)/python -m pytest
+
+test-unit: $(VENV)/.dev  ## The tests that need nothing and take seconds
+	$(BIN)/python -m pytest tests/unit
+
+lint: $(VENV)/.dev  ## ruff, mypy --strict, import-linter, vulture
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/vulture
+
+format: $(VENV)/.dev  ## Format the code
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+train: $(VENV)/.dev  ## Train the bundled model again: DATA and TEST name the IMDB files
+	$(BIN)/python -m training_import train --data $(DATA) --test $(TEST) --kind linear \
+		--name imdb-sentiment --seed 0 --output models/imdb-sentiment
+
+lock: $(VENV)/.uv  ## Resolve requirements/*.in again
+	cd requirements && for layer in serve train dev; do \
+		../$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url \
+			--no-emit-find-links --custom-compile-command 'make lock' $$layer.in -o $$layer.txt || exit 1; \
+	done
+
+clean:  ## Remove what make made here; the BentoML store stays
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.serve: requirements/serve.txt | $(BIN)/python
+	@echo "Installing the serving dependencies into $(VENV)"
+	@$(INSTALL) $<
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt | $(BIN)/python
+	@echo "Installing the training and test dependencies into $(VENV)"
+	@$(INSTALL) $<
+	@touch $@ $(VENV)/.serve
+
+$(VENV)/.uv: | $(BIN)/python
+	@$(BIN)/python -m pip install --quiet uv
+	@touch $@

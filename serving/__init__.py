@@ -1,0 +1,1 @@
+"""The HTTP edge that service.py puts together."""

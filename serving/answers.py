@@ -1,0 +1,91 @@
+"""Predictions as the answers of the contract."""
+
+from collections.abc import Sequence
+
+from classifier.errors import FieldError, InvalidRequest
+from classifier.pipeline import Classifier, Prediction, ThresholdRow
+from classifier.schema import BatchAnswer, PredictionAnswer, ThresholdsAnswer, TopKAnswer
+
+
+def prediction_answer(
+    text: str,
+    prediction: Prediction,
+    confidence_threshold: float,
+    threshold: float | None = None,
+    with_probabilities: bool = True,
+) -> PredictionAnswer:
+    """The answer for one text; `confidence_threshold` is for `is_confident`, `threshold` is the caller's."""
+    confidence = prediction.confidence
+    answer = PredictionAnswer(
+        text=text,
+        predicted_class=prediction.predicted_class,
+        label=prediction.label,
+        confidence=confidence,
+        is_confident=confidence >= confidence_threshold,
+    )
+    if with_probabilities:
+        answer["probabilities"] = dict(prediction.probabilities)
+        if prediction.probabilities.keys() == {"negative", "positive"}:
+            answer["probability_positive"] = prediction.probabilities["positive"]
+            answer["probability_negative"] = prediction.probabilities["negative"]
+    if threshold is not None:
+        answer["final_prediction"], answer["reason"] = prediction.decide(threshold)
+    if prediction.warnings:
+        answer["warnings"] = list(prediction.warnings)
+    return answer
+
+
+def batch_answer(
+    texts: Sequence[str],
+    predictions: Sequence[Prediction],
+    confidence_threshold: float,
+    with_probabilities: bool,
+) -> BatchAnswer:
+    """The answer for a batch, in its order."""
+    answers = [
+        prediction_answer(text, prediction, confidence_threshold, with_probabilities=with_probabilities)
+        for text, prediction in zip(texts, predictions, strict=True)
+    ]
+    return BatchAnswer(predictions=answers, total_processed=len(answers))
+
+
+def top_k_answer(text: str, prediction: Prediction, k: int) -> TopKAnswer:
+    """The k most probable labels."""
+    ranked = prediction.top_k(k)
+    answer = TopKAnswer(
+        text=text,
+        top_predictions=[{"label": label, "probability": probability} for label, probability in ranked],
+    )
+    if prediction.warnings:
+        answer["warnings"] = list(prediction.warnings)
+    return answer
+
+
+def thresholds_answer(text: str, rows: Sequence[ThresholdRow], warnings: Sequence[str]) -> ThresholdsAnswer:
+    """What each threshold would make of the text."""
+    answer = ThresholdsAnswer(
+        text=text,
+        results=[
+            {
+                "threshold": row.threshold,
+                "predicted_class": row.predicted_class,
+                "label": row.label,
+                "probability_positive": row.probability_positive,
+                "confidence": row.confidence,
+            }
+            for row in rows
+        ],
+    )
+    if warnings:
+        answer["warnings"] = list(warnings)
+    return answer
+
+
+def require_binary(classifier: Classifier) -> None:
+    """Refuse a threshold table for a model that no single threshold decides; raises InvalidRequest."""
+    if not classifier.is_binary:
+        message = (
+            f"thresholds cannot be tried: the model has {len(classifier.labels)} classes, "
+            "and one threshold decides between two"
+        )
+        raise InvalidRequest((FieldError(("body", "thresholds"), message, "not_binary"),))

@@ -1,0 +1,117 @@
+"""A request's body, read within bounds, as a model of `classifier.schema`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import Headers
+from starlette.requests import Request
+
+from classifier.errors import (
+    BodyTooLarge,
+    FieldError,
+    InvalidRequest,
+    MalformedBody,
+    UnsupportedMediaType,
+)
+from serving.routes import JSON
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_SHOWN = 60
+"""Characters of a wrong value that an error repeats."""
+
+
+def check_headers(headers: Headers, max_bytes: int) -> None:
+    """Refuse a body for what its headers say, before any of it is read."""
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != JSON:
+        shown = repr(media_type) if media_type else "not declared"
+        raise UnsupportedMediaType(f"the body's media type is {shown}; it must be {JSON}")
+    announced = headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > max_bytes:
+        raise BodyTooLarge(f"the body has {announced} bytes; at most {max_bytes} are allowed")
+
+
+async def read_json(request: Request, max_bytes: int) -> Any:
+    """Read and parse the body; past `max_bytes` it is refused without reading on."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > max_bytes:
+            raise BodyTooLarge(f"the body has more than {max_bytes} bytes, which is the most allowed")
+        chunks.append(chunk)
+    try:
+        return orjson.loads(b"".join(chunks))
+    except orjson.JSONDecodeError as error:
+        raise MalformedBody(f"the body is not JSON: {error}") from error
+
+
+def parse(model: type[Model], body: Any, query: Mapping[str, str] | None = None) -> Model:
+    """Check a parsed body against the contract; raises InvalidRequest with every broken rule.
+
+    Parameters of the query whose name is a field count as that field; others are ignored.
+    """
+    in_query = _query_fields(model, body, query or {})
+    if in_query:
+        body = {**body, **in_query}
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        broken = error.errors(include_url=False)
+        raise InvalidRequest(tuple(_field_error(model, item, in_query) for item in broken)) from None
+
+
+def _query_fields(model: type[BaseModel], body: Any, query: Mapping[str, str]) -> dict[str, object]:
+    if not query or not isinstance(body, dict):
+        return {}
+    fields: dict[str, object] = {}
+    for name, value in query.items():
+        field = model.model_fields.get(name)
+        if field is not None and field.annotation is int and name not in body:
+            # At most a few digits are a number: int() takes time in the square of their count.
+            is_number = value.isascii() and value.removeprefix("-").isdigit() and len(value) <= 20
+            fields[name] = int(value) if is_number else value
+    return fields
+
+
+def _field_error(
+    model: type[BaseModel], item: Mapping[str, Any], in_query: Mapping[str, object]
+) -> FieldError:
+    loc: Sequence[str | int] = item["loc"]
+    place = "query" if loc and loc[0] in in_query else "body"
+    name = _path(loc) or "the body"
+    return FieldError((place, *loc), _message(model, name, item), item["type"])
+
+
+def _path(loc: Sequence[str | int]) -> str:
+    """`texts[3]`, as a person would write it."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in loc).removeprefix(".")
+
+
+def _message(model: type[BaseModel], name: str, item: Mapping[str, Any]) -> str:
+    rule = str(item["msg"])
+    match item["type"]:
+        case "missing":
+            return f"{name} is missing; it is required"
+        case "extra_forbidden":
+            fields = ", ".join(model.model_fields)
+            return f"{_shown(name)} is not a field of this request; its fields are {fields}"
+        case "text_blank" | "text_too_long":
+            return f"{name} {rule}"
+        case "too_short" | "too_long":
+            bounds = item["ctx"]
+            rule = (
+                f"at least {bounds['min_length']} is needed"
+                if item["type"] == "too_short"
+                else f"at most {bounds['max_length']} are allowed"
+            )
+            return f"{name} has {bounds['actual_length']} items; {rule}"
+    return f"{name} is {_shown(item['input'])}: {rule[:1].lower()}{rule[1:]}"
+
+
+def _shown(value: object) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

@@ -1,0 +1,30 @@
+"""The log: structured events on standard error, as lines for people or as JSON."""
+
+import logging
+import sys
+
+import structlog
+from structlog.typing import Processor
+
+from classifier.settings import LoggingSettings
+
+
+def configure_logging(settings: LoggingSettings) -> None:
+    """Set up structlog for this process."""
+    shared: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if settings.format == "json":
+        shared += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    else:
+        shared.append(
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        )
+    structlog.configure(
+        processors=shared,
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.level]),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+    )

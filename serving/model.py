@@ -1,0 +1,47 @@
+"""The model that the settings name, loaded and checked."""
+
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import structlog
+
+import model_store
+from classifier.errors import ClassifierError
+from classifier.pipeline import Classifier, load_classifier
+from classifier.settings import Settings
+
+CHECKED_BY = "_CLASSIFIER_MODEL_CHECKED_BY"
+
+_log = structlog.get_logger("classifier.model")
+
+
+def model_tag(settings: Settings) -> str:
+    """The tag in the BentoML model store."""
+    return f"{settings.model.name}:{settings.model.version}"
+
+
+def check_model(settings: Settings) -> None:
+    """Load the model once before anything starts; raises ArtifactError, which says what is wrong.
+
+    BentoML imports the service in its parent process, then in each worker. A worker that fails is started
+    again and again, each time with a stack trace, so it is the parent that must find the fault.
+    """
+    if os.environ.get(CHECKED_BY) == str(os.getppid()):
+        return
+    load_classifier(model_store.folder_of(model_tag(settings)))
+    os.environ[CHECKED_BY] = str(os.getpid())
+
+
+def load_model(folder: Path, settings: Settings) -> Classifier:
+    """Load the model that will answer; raises ArtifactError."""
+    classifier = load_classifier(folder, settings.inference.batch_size)
+    manifest = classifier.manifest
+    _log.info("model_loaded", name=manifest.name, version=classifier.digest[:12], kind=manifest.model.kind)
+    return classifier
+
+
+def stop(error: ClassifierError) -> NoReturn:
+    """End this process before it serves, with one sentence instead of a stack trace."""
+    sys.exit(f"error: {error}")

@@ -1,0 +1,81 @@
+"""The OpenAPI document of what is served, from the table of routes and the models of the contract."""
+
+from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
+
+from classifier.schema import Problem
+from serving.problems import PROBLEM_JSON
+from serving.routes import JSON, ROUTES, Route
+
+_REF = "#/components/schemas/{model}"
+_REFERENCE = {"$ref": _REF.format(model="Problem")}
+
+
+def openapi_document(version: str) -> dict[str, Any]:
+    """OpenAPI 3.1, whose schemas are JSON Schema as pydantic writes it."""
+    types = {route: TypeAdapter(route.answer) for route in ROUTES if route.answer is not None}
+    inputs: list[tuple[Any, JsonSchemaMode, TypeAdapter[Any]]] = [
+        (("answer", route), "serialization", adapter) for route, adapter in types.items()
+    ]
+    inputs += [
+        (("request", route), "validation", TypeAdapter(route.request)) for route in ROUTES if route.request
+    ]
+    inputs.append((("problem", None), "serialization", TypeAdapter(Problem)))
+    schemas, definitions = TypeAdapter.json_schemas(
+        inputs, ref_template=_REF, schema_generator=GenerateJsonSchema
+    )
+    paths: dict[str, dict[str, Any]] = {}
+    for route in ROUTES:
+        answer = schemas.get((("answer", route), "serialization"))
+        request = schemas.get((("request", route), "validation"))
+        operation = _operation(route, answer, request, definitions["$defs"])
+        paths.setdefault(route.path, {})[route.method.lower()] = operation
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Text classification",
+            "version": version,
+            "description": "Errors are problem details (RFC 9457).",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {"schemas": definitions["$defs"]},
+    }
+
+
+def _operation(route: Route, answer: Any, request: Any, components: dict[str, Any]) -> dict[str, Any]:
+    media: dict[str, Any] = {"schema": answer} if answer is not None else {"schema": {"type": "string"}}
+    operation: dict[str, Any] = {
+        "operationId": (
+            route.method.lower() + route.path.replace("/", "_").replace("-", "_").replace(".", "_")
+        ),
+        "summary": route.summary,
+        "responses": {"200": {"description": "The answer", "content": {route.media_type: media}}},
+    }
+    for error in sorted(route.errors, key=lambda error: error.status):
+        operation["responses"][str(error.status)] = _problem(error.title)
+    if route.can_be_unready:
+        operation["responses"]["503"] = _problem("Not ready")
+        if route.answer is not None and route.request is None and route.path == "/health":
+            operation["responses"]["503"]["content"] = {JSON: media}
+    if route.request is not None:
+        example = {
+            name: field.examples[0] for name, field in route.request.model_fields.items() if field.examples
+        }
+        operation["requestBody"] = {
+            "required": True,
+            "content": {JSON: {"schema": request, "example": example}},
+        }
+        properties = components[route.request.__name__]["properties"]
+        operation["parameters"] = [
+            {"name": name, "in": "query", "required": False, "schema": properties[name]}
+            for name in route.query
+        ]
+    return operation
+
+
+def _problem(title: str) -> dict[str, Any]:
+    return {"description": title, "content": {PROBLEM_JSON: {"schema": _REFERENCE}}}

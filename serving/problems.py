@@ -1,0 +1,52 @@
+"""Errors as problem details (RFC 9457)."""
+
+import uuid
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import orjson
+import structlog
+from starlette.responses import Response
+
+from classifier.errors import InternalError, InvalidRequest, MethodNotAllowed, RequestError
+from classifier.schema import Problem
+
+PROBLEM_JSON = "application/problem+json"
+RETRY_AFTER_SECONDS = 1
+
+_log = structlog.get_logger("classifier.problems")
+
+
+def problem_document(error: RequestError) -> Problem:
+    """The error as the document that a caller gets."""
+    document = Problem(type="about:blank", title=error.title, status=error.status, detail=str(error))
+    if isinstance(error, InvalidRequest):
+        document["errors"] = [
+            {"loc": list(broken.loc), "msg": broken.msg, "type": broken.type} for broken in error.errors
+        ]
+    return document
+
+
+def problem_response(error: Exception) -> Response:
+    """The answer to a request that failed. An unforeseen error is logged under an id, which is all it tells."""
+    if not isinstance(error, RequestError):
+        error_id = uuid.uuid4().hex
+        _log.error("internal_error", id=error_id, exc_info=error)
+        document = problem_document(
+            InternalError(f"the service failed; its log has the cause under id {error_id}")
+        )
+        document["id"] = error_id
+        return _response(document)
+    headers = {"allow": error.allow} if isinstance(error, MethodNotAllowed) else {}
+    return _response(problem_document(error), headers)
+
+
+def problem_of_status(status: int) -> Response:
+    """A problem for an error that BentoML answered with a body of its own."""
+    phrase = HTTPStatus(status).phrase
+    headers = {"retry-after": str(RETRY_AFTER_SECONDS)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    return _response(Problem(type="about:blank", title=phrase, status=status, detail=phrase), headers)
+
+
+def _response(document: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(document), document["status"], headers, media_type=PROBLEM_JSON)

@@ -1,0 +1,97 @@
+"""Every route in one table: what is mounted, described, counted and refused is read from here."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from classifier import schema
+from classifier.errors import (
+    BodyTooLarge,
+    InternalError,
+    InvalidRequest,
+    MalformedBody,
+    RequestError,
+    UnsupportedMediaType,
+)
+
+JSON = "application/json"
+TEXT = "text/plain"
+_BODY_ERRORS = (MalformedBody, BodyTooLarge, UnsupportedMediaType, InvalidRequest, InternalError)
+
+
+@dataclass(frozen=True)
+class Route:
+    """One method of one path."""
+
+    method: str
+    path: str
+    summary: str
+    answer: Any = None
+    """Type of the JSON answer; None for another media type."""
+    media_type: str = JSON
+    request: type[BaseModel] | None = None
+    query: tuple[str, ...] = ()
+    """Fields of the request that may stand in the query instead."""
+    can_be_unready: bool = False
+    """Whether it answers 503 while the model cannot answer."""
+
+    @property
+    def errors(self) -> tuple[type[RequestError], ...]:
+        """What its answers may be but for success and 503."""
+        return _BODY_ERRORS if self.request is not None else (InternalError,)
+
+
+PREDICT = Route(
+    "POST", "/predict", "Classify one text", schema.PredictionAnswer, request=schema.PredictRequest
+)
+PREDICT_BATCH = Route(
+    "POST", "/predict/batch", "Classify up to 100 texts", schema.BatchAnswer, request=schema.BatchRequest
+)
+PREDICT_TOP_K = Route(
+    "POST",
+    "/predict/top-k",
+    "The k most probable labels",
+    schema.TopKAnswer,
+    request=schema.TopKRequest,
+    query=("k",),
+)
+PREDICT_THRESHOLDS = Route(
+    "POST",
+    "/predict/thresholds",
+    "What each decision threshold would make of a text (two classes only)",
+    schema.ThresholdsAnswer,
+    request=schema.ThresholdsRequest,
+)
+CLASSIFY = Route(
+    "POST",
+    "/classify",
+    "Classify up to 100 texts by BentoML's own batching across callers",
+    list[schema.PredictionAnswer],
+    request=schema.ClassifyRequest,
+    can_be_unready=True,
+)
+INDEX = Route("GET", "/", "What runs here", schema.ServiceInfo)
+HEALTH = Route("GET", "/health", "Whether the model can answer", schema.Health, can_be_unready=True)
+LIVEZ = Route("GET", "/livez", "Alive", media_type=TEXT)
+READYZ = Route("GET", "/readyz", "Able to answer", media_type=TEXT, can_be_unready=True)
+MODEL_INFO = Route("GET", "/model/info", "The model that answers", schema.ModelInfo, can_be_unready=True)
+METRICS = Route("GET", "/metrics", "Prometheus metrics", media_type=TEXT)
+DOCS = Route("GET", "/docs", "This API as a page", media_type="text/html")
+OPENAPI = Route("GET", "/openapi.json", "This API as a schema", dict[str, Any])
+
+ROUTES = (
+    INDEX,
+    HEALTH,
+    LIVEZ,
+    READYZ,
+    PREDICT,
+    PREDICT_BATCH,
+    PREDICT_TOP_K,
+    PREDICT_THRESHOLDS,
+    CLASSIFY,
+    MODEL_INFO,
+    METRICS,
+    DOCS,
+    OPENAPI,
+)

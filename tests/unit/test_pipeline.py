@@ -1,0 +1,302 @@
+"""Texts in, predictions out."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as numpy_st
+from numpy.typing import NDArray
+from tiny import BINARY_LABELS, FOUR_LABELS, tiny_artifact
+
+from classifier.artifact import Calibration, GoldenCase
+from classifier.errors import ArtifactError
+from classifier.pipeline import Classifier, Prediction, ThresholdRow, probabilities
+from classifier.text import TextSettings
+
+BINARY = Classifier(tiny_artifact())
+FOUR = Classifier(tiny_artifact(FOUR_LABELS))
+CALIBRATIONS = [
+    Calibration(),
+    Calibration(method="temperature", scale=0.3),
+    Calibration(activation="one-vs-rest"),
+    Calibration(method="platt", activation="one-vs-rest", scale=1.7, bias=(0.5, -1.0, 0.0)),
+]
+
+
+def _sigmoid(score: float) -> float:
+    return 1 / (1 + math.exp(-score))
+
+
+# Scores to probabilities
+
+
+@pytest.mark.parametrize("calibration", CALIBRATIONS, ids=str)
+@given(scores=numpy_st.arrays(np.float64, (4, 3), elements=st.floats(-1e6, 1e6)))
+def test_the_probabilities_of_a_text_sum_to_one(
+    calibration: Calibration, scores: NDArray[np.float64]
+) -> None:
+    np.testing.assert_allclose(probabilities(scores, calibration).sum(axis=1), 1, rtol=1e-12)
+
+
+@pytest.mark.parametrize("calibration", CALIBRATIONS, ids=str)
+@given(scores=numpy_st.arrays(np.float64, (4, 3), elements=st.floats(-1e6, 1e6)))
+def test_probabilities_leave_the_scores_as_they_were(
+    calibration: Calibration, scores: NDArray[np.float64]
+) -> None:
+    before = scores.copy()
+    probabilities(scores, calibration)
+    assert np.array_equal(scores, before)
+
+
+@given(st.floats(-30, 30))
+def test_a_softmax_over_zero_and_a_score_is_its_sigmoid(score: float) -> None:
+    table = probabilities(np.array([[0.0, score]]), Calibration())
+    assert table[0, 1] == pytest.approx(_sigmoid(score), rel=1e-12)
+
+
+def test_a_temperature_scales_the_scores() -> None:
+    table = probabilities(np.array([[0.0, 2.0]]), Calibration(method="temperature", scale=0.25))
+    assert table[0, 1] == pytest.approx(_sigmoid(0.5), rel=1e-12)
+
+
+@given(numpy_st.arrays(np.float64, (1, 4), elements=st.integers(-20, 20)), st.floats(0.1, 4))
+def test_a_temperature_keeps_the_order_of_the_classes(scores: NDArray[np.float64], scale: float) -> None:
+    table = probabilities(scores, Calibration(method="temperature", scale=scale))
+    rank = scores[0].argsort(kind="stable")
+    assert (np.diff(table[0, rank]) >= 0).all()
+
+
+def test_platt_scales_the_scores_and_adds_a_bias() -> None:
+    calibration = Calibration(method="platt", scale=2.0, bias=(0.0, -1.0))
+    table = probabilities(np.array([[0.0, 1.5]]), calibration)
+    assert table[0, 1] == pytest.approx(_sigmoid(2 * 1.5 - 1), rel=1e-12)
+
+
+def test_one_vs_rest_divides_each_class_s_sigmoid_by_their_sum() -> None:
+    table = probabilities(np.array([[1.0, -2.0, 0.5]]), Calibration(activation="one-vs-rest"))
+    odds = np.array([_sigmoid(1.0), _sigmoid(-2.0), _sigmoid(0.5)])
+    np.testing.assert_allclose(table[0], odds / odds.sum(), rtol=1e-12)
+
+
+def test_the_artifact_s_calibration_is_applied() -> None:
+    classifier = Classifier(tiny_artifact(calibration=Calibration(method="temperature", scale=0.5)))
+    assert classifier.predict(["great"])[0].probabilities["positive"] == pytest.approx(_sigmoid(1.0))
+
+
+# Predictions
+
+
+def test_a_prediction_holds_the_label_its_class_and_every_probability() -> None:
+    (prediction,) = BINARY.predict(["Great film!"])
+    positive = pytest.approx(_sigmoid(2.125))
+    negative = pytest.approx(1 - _sigmoid(2.125))
+    assert (prediction.label, prediction.predicted_class, dict(prediction.probabilities)) == (
+        "positive",
+        1,
+        {"negative": negative, "positive": positive},
+    )
+
+
+def test_n_grams_count_beside_their_words() -> None:
+    assert BINARY.predict(["not good"])[0].probabilities["positive"] == pytest.approx(_sigmoid(1 - 2.25))
+
+
+def test_predictions_come_in_the_order_of_the_texts() -> None:
+    labels = [prediction.label for prediction in BINARY.predict(["great", "awful", "great", "bad"])]
+    assert labels == ["positive", "negative", "positive", "negative"]
+
+
+def test_no_texts_give_no_predictions() -> None:
+    assert BINARY.predict([]) == []
+
+
+def test_no_texts_give_no_scores() -> None:
+    assert FOUR.score([]).shape == (0, 4)
+
+
+def test_scores_are_not_calibrated() -> None:
+    classifier = Classifier(tiny_artifact(calibration=Calibration(method="temperature", scale=0.5)))
+    assert classifier.score(["great"]).tolist() == [[0, 2]]
+
+
+def test_the_most_probable_of_many_labels_is_predicted() -> None:
+    (prediction,) = FOUR.predict(["great film"])
+    assert prediction.confidence == max(prediction.probabilities.values())
+
+
+def test_the_confidence_is_the_predicted_label_s_probability() -> None:
+    assert BINARY.predict(["awful"])[0].confidence == pytest.approx(1 - _sigmoid(-2.5))
+
+
+@pytest.mark.parametrize(("threshold", "label"), [(0.73, "positive"), (0.74, "negative"), (1.0, "negative")])
+def test_the_threshold_decides_between_two_classes(threshold: float, label: str) -> None:
+    classifier = Classifier(tiny_artifact(threshold=threshold))  # "good" has the probability 0.7311
+    assert classifier.predict(["good"])[0].label == label
+
+
+def test_a_probability_at_the_threshold_is_the_second_class() -> None:
+    assert BINARY.predict(["nothing known"])[0].label == "positive"
+
+
+def test_a_label_below_one_half_can_be_predicted_with_its_own_confidence() -> None:
+    (prediction,) = Classifier(tiny_artifact(threshold=0.15)).predict(["bad"])
+    assert (prediction.label, prediction.confidence) == ("positive", pytest.approx(_sigmoid(-1.5)))
+
+
+def test_the_threshold_decides_nothing_between_four_classes() -> None:
+    texts = ["great film", "awful", "not bad"]
+    assert Classifier(tiny_artifact(FOUR_LABELS, threshold=0.99)).predict(texts) == FOUR.predict(texts)
+
+
+@pytest.mark.parametrize(("classifier", "is_binary"), [(BINARY, True), (FOUR, False)], ids=["2", "4"])
+def test_only_two_classes_are_binary(classifier: Classifier, is_binary: bool) -> None:
+    assert classifier.is_binary is is_binary
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_scores_that_are_no_finite_numbers_raise(value: float) -> None:
+    artifact = tiny_artifact(FOUR_LABELS)
+    arrays = dict(artifact.arrays) | {"intercept": np.array([0, 0, 0, value])}
+    with (
+        np.errstate(invalid="ignore"),
+        pytest.raises(FloatingPointError, match="score that is not a finite number"),
+    ):
+        Classifier(replace(artifact, arrays=arrays)).predict(["good"])
+
+
+KNOWN_AND_UNKNOWN = ["good", "great", "bad", "awful", "film", "not", "xyz"]
+wordy_texts = st.lists(
+    st.lists(st.sampled_from(KNOWN_AND_UNKNOWN), max_size=10).map(" ".join),
+    max_size=9,
+)
+
+
+@pytest.mark.parametrize("labels", [BINARY_LABELS, FOUR_LABELS], ids=["2 classes", "4 classes"])
+@given(texts=wordy_texts, batch_size=st.integers(1, 10))
+def test_the_batch_size_changes_no_answer(labels: tuple[str, ...], texts: list[str], batch_size: int) -> None:
+    artifact = tiny_artifact(labels)
+    whole = Classifier(artifact, batch_size=100).predict(texts)
+    parts = Classifier(artifact, batch_size=batch_size).predict(texts)
+    # A processor may round the last bit of an exponential otherwise in a longer array.
+    assert [(one.label, one.warnings, dict(one.probabilities)) for one in parts] == [
+        (one.label, one.warnings, pytest.approx(dict(one.probabilities), rel=1e-12)) for one in whole
+    ]
+
+
+@given(st.lists(st.text(max_size=20), max_size=6))
+def test_any_texts_get_one_prediction_each(texts: list[str]) -> None:
+    assert len(FOUR.predict(texts)) == len(texts)
+
+
+# What is read from a prediction
+
+FOUR_WAY = Prediction("joy", 2, {"anger": 0.1, "fear": 0.25, "joy": 0.4, "sadness": 0.25})
+
+
+def test_top_k_lists_the_most_probable_first() -> None:
+    assert FOUR_WAY.top_k(2) == [("joy", 0.4), ("fear", 0.25)]
+
+
+def test_top_k_keeps_the_model_s_order_between_equals() -> None:
+    assert [label for label, _ in FOUR_WAY.top_k(4)] == ["joy", "fear", "sadness", "anger"]
+
+
+def test_top_k_above_the_number_of_classes_gives_all() -> None:
+    assert FOUR_WAY.top_k(100) == FOUR_WAY.top_k(4)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.39, 0.4])
+def test_a_confidence_at_or_above_the_threshold_decides_for_the_label(threshold: float) -> None:
+    assert FOUR_WAY.decide(threshold)[0] == "joy"
+
+
+def test_a_confidence_below_the_threshold_is_uncertain() -> None:
+    assert FOUR_WAY.decide(0.41)[0] == "uncertain"
+
+
+def test_the_reason_for_a_decision_gives_confidence_and_threshold() -> None:
+    assert FOUR_WAY.decide(0.25)[1] == "Confidence 0.4000 is at or above the threshold 0.25"
+
+
+def test_the_reason_for_no_decision_gives_confidence_and_threshold() -> None:
+    assert FOUR_WAY.decide(0.8)[1] == "Confidence 0.4000 is below the threshold 0.8"
+
+
+def test_each_threshold_gives_a_row() -> None:
+    prediction = Prediction("positive", 1, {"negative": 0.4, "positive": 0.6})
+    assert BINARY.thresholds(prediction, [0.5, 0.6, 0.7]) == [
+        ThresholdRow(0.5, 1, "positive", 0.6, 0.6),
+        ThresholdRow(0.6, 1, "positive", 0.6, 0.6),
+        ThresholdRow(0.7, 0, "negative", 0.6, 0.4),
+    ]
+
+
+@given(st.floats(0, 1))
+def test_a_row_at_the_model_s_own_threshold_agrees_with_the_prediction(threshold: float) -> None:
+    classifier = Classifier(tiny_artifact(threshold=threshold))
+    (prediction,) = classifier.predict(["good"])
+    (row,) = classifier.thresholds(prediction, [threshold])
+    assert (row.predicted_class, row.label, row.confidence) == (
+        prediction.predicted_class,
+        prediction.label,
+        prediction.confidence,
+    )
+
+
+# Warnings
+
+
+@pytest.mark.parametrize(
+    "text", ["good film", "good " * 8, "good xyz", "", "...", "not bad xyz abc"], ids=lambda text: text[:20]
+)
+def test_a_text_that_is_read_whole_and_half_known_has_no_warning(text: str) -> None:
+    assert BINARY.predict([text])[0].warnings == ()
+
+
+@pytest.mark.parametrize("keep", ["first", "last"])
+def test_a_cut_text_says_how_much_was_read(keep: str) -> None:
+    classifier = Classifier(tiny_artifact(text=TextSettings(max_tokens=8, keep=keep)))
+    assert classifier.predict(["good " * 9])[0].warnings == (
+        f"cut: only the {keep} 8 tokens of the text were read",
+    )
+
+
+@pytest.mark.parametrize("unknown", ["keep", "drop"])
+def test_a_text_of_mostly_unknown_words_says_how_many_are_known(unknown: str) -> None:
+    classifier = Classifier(tiny_artifact(text=TextSettings(max_tokens=8, unknown=unknown)))
+    assert classifier.predict(["good xyz abc"])[0].warnings == (
+        "unknown words: the model knows 1 of the text's 3 tokens",
+    )
+
+
+def test_a_long_text_of_unknown_words_says_so_where_those_are_dropped() -> None:
+    classifier = Classifier(tiny_artifact(text=TextSettings(max_tokens=8, unknown="drop")))
+    assert classifier.predict(["xyz " * 19 + "good"])[0].warnings == (
+        "unknown words: the model knows 1 of the text's 20 tokens",
+    )
+
+
+def test_a_cut_text_of_unknown_words_has_both_warnings() -> None:
+    kinds = [warning.split(":")[0] for warning in BINARY.predict(["xyz " * 9])[0].warnings]
+    assert kinds == ["cut", "unknown words"]
+
+
+def test_a_warning_stays_with_its_text() -> None:
+    predictions = BINARY.predict(["good", "xyz", "good film"])
+    assert [bool(prediction.warnings) for prediction in predictions] == [False, True, False]
+
+
+# Golden cases
+
+
+def test_golden_cases_that_hold_pass() -> None:
+    BINARY.check_golden([GoldenCase(text="good", probabilities=(1 - _sigmoid(1), _sigmoid(1)))])
+
+
+def test_the_first_golden_case_that_does_not_hold_is_named_with_its_text() -> None:
+    cases = [GoldenCase(text=text, probabilities=(0.5, 0.5)) for text in ("nothing known", "good film")]
+    with pytest.raises(ArtifactError, match=r"golden\.jsonl line 2: .* for 'good film', not \(0\.5, 0\.5\)"):
+        BINARY.check_golden(cases)

@@ -1,0 +1,222 @@
+"""config.yaml, the environment and the defaults."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from classifier.errors import SettingsError
+from classifier.settings import DEFAULT_CONFIG_PATH, Settings, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in list(os.environ):
+        if variable.upper().startswith("CLASSIFIER_"):
+            monkeypatch.delenv(variable)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """An empty file of settings."""
+    path = tmp_path / "settings.yaml"
+    path.write_text("")
+    return path
+
+
+# Where values come from
+
+
+def test_the_default_file_states_every_default() -> None:
+    assert yaml.safe_load(DEFAULT_CONFIG_PATH.read_text(encoding="utf-8")) == Settings().model_dump()
+
+
+def test_the_default_file_gives_the_defaults() -> None:
+    assert load_settings() == Settings()
+
+
+def test_the_default_file_gives_every_setting_a_line_of_its_own() -> None:
+    lines = DEFAULT_CONFIG_PATH.read_text(encoding="utf-8").splitlines()
+    stated = {match[1] for line in lines if (match := re.match(r"  (\w+): \S", line))}
+    assert stated == {key for section in Settings().model_dump().values() for key in section}
+
+
+@pytest.mark.parametrize("content", ["", "# only a comment\n", "api:\n", "{}"])
+def test_what_a_file_leaves_out_keeps_its_default(config: Path, content: str) -> None:
+    config.write_text(content)
+    assert load_settings(config) == Settings()
+
+
+def test_the_file_goes_over_the_default(config: Path) -> None:
+    config.write_text("api:\n  port: 9000\n")
+    assert load_settings(config).api.port == 9000
+
+
+def test_a_key_in_the_file_leaves_its_neighbours_alone(config: Path) -> None:
+    config.write_text("api:\n  port: 9000\n")
+    assert load_settings(config).api.host == "127.0.0.1"
+
+
+def test_the_environment_goes_over_the_file(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.write_text("api:\n  port: 9000\n")
+    monkeypatch.setenv("CLASSIFIER__API__PORT", "9001")
+    assert load_settings(config).api.port == 9001
+
+
+def test_a_variable_leaves_the_file_s_other_keys_alone(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.write_text("api:\n  port: 9000\n  host: 0.0.0.0\n")
+    monkeypatch.setenv("CLASSIFIER__API__PORT", "9001")
+    assert load_settings(config).api.host == "0.0.0.0"  # noqa: S104
+
+
+def test_the_environment_goes_over_the_default(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLASSIFIER__LOGGING__ACCESS", "true")
+    assert load_settings(config).logging.access is True
+
+
+def test_a_variable_s_case_does_not_matter(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("classifier__api__port", "9001")
+    assert load_settings(config).api.port == 9001
+
+
+def test_a_variable_of_another_program_is_not_read(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLASSIFIERS__API__PORT", "9001")
+    assert load_settings(config) == Settings()
+
+
+def test_a_variable_names_the_file(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.write_text("model:\n  name: other\n")
+    monkeypatch.setenv("CLASSIFIER_CONFIG", str(config))
+    assert load_settings().model.name == "other"
+
+
+def test_an_argument_goes_over_the_variable_that_names_the_file(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLASSIFIER_CONFIG", "/nowhere.yaml")
+    assert load_settings(config) == Settings()
+
+
+def test_settings_cannot_be_changed(config: Path) -> None:
+    settings = load_settings(config)
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.api.port = 1
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("apis:\n  port: 1\n", "there is no section 'apis'; the nearest is 'api'"),
+        ("infer:\n", "there is no section 'infer'; the nearest is 'inference'"),
+        ("on: {}\n", "there is no section True; the nearest is "),
+        ("1: {}\n", "there is no section 1; the nearest is "),
+        ("api:\n  prot: 1\n", "section 'api' has no key 'prot'; the nearest is 'port'"),
+        ("logging:\n  levels: INFO\n", "section 'logging' has no key 'levels'; the nearest is 'level'"),
+        ("api:\n  8000: 1\n", "section 'api' has no key 8000; the nearest is "),
+        ("api: 8000\n", "section 'api' is 8000; it must hold keys and values"),
+        ("api: [port]\n", "section 'api' is ['port']; it must hold keys and values"),
+    ],
+)
+def test_an_unknown_name_in_the_file_is_named_with_the_nearest(
+    config: Path, content: str, message: str
+) -> None:
+    config.write_text(content)
+    with pytest.raises(SettingsError, match=re.escape(f"{config}: {message}")):
+        load_settings(config)
+
+
+@pytest.mark.parametrize(
+    ("variable", "message"),
+    [
+        ("CLASSIFIER__APIS__PORT", "there is no section 'apis'; the nearest is 'api'"),
+        ("CLASSIFIER__API__PROT", "section 'api' has no key 'prot'; the nearest is 'port'"),
+        ("CLASSIFIER__API__PORT__X", "section 'api' has no key 'port__x'; the nearest is 'port'"),
+        ("CLASSIFIER__API", "section 'api' has no key ''; the nearest is "),
+        ("classifier__api__prot", "section 'api' has no key 'prot'; the nearest is 'port'"),
+    ],
+)
+def test_an_unknown_variable_is_named_with_the_nearest(
+    config: Path, monkeypatch: pytest.MonkeyPatch, variable: str, message: str
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    with pytest.raises(SettingsError, match=re.escape(f"environment variable {variable}: {message}")):
+        load_settings(config)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("api:\n  port: many\n", "api.port is 'many': Input should be a valid integer"),
+        ("api:\n  port:\n", "api.port is None: Input should be a valid integer"),
+        ("api:\n  port: 0\n", "api.port is 0: Input should be greater than or equal to 1"),
+        ("api:\n  port: 65536\n", "api.port is 65536: Input should be less than or equal to 65535"),
+        ("inference:\n  confidence_threshold: .nan\n", "inference.confidence_threshold is nan: "),
+        ("inference:\n  confidence_threshold: 1.5\n", "inference.confidence_threshold is 1.5: "),
+        ("logging:\n  level: LOUD\n", "logging.level is 'LOUD': Input should be 'DEBUG', 'INFO'"),
+        ("model:\n  version: 1.0\n", "model.version is 1.0: Input should be a valid string"),
+        ("model:\n  name: ../other\n", "model.name is '../other': String should match pattern"),
+        (
+            "preprocessing:\n  lowercase: [1]\n",
+            "preprocessing.lowercase is [1]: Input should be a valid bool",
+        ),
+    ],
+)
+def test_a_wrong_value_names_the_file_and_the_key_and_the_value(
+    config: Path, content: str, message: str
+) -> None:
+    config.write_text(content)
+    with pytest.raises(SettingsError, match=re.escape(f"{config}: {message}")):
+        load_settings(config)
+
+
+@pytest.mark.parametrize("variable", ["CLASSIFIER__API__PORT", "classifier__api__port"])
+def test_a_wrong_value_names_the_variable_and_the_key_and_the_value(
+    config: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "many")
+    message = f"environment variable {variable}: api.port is 'many': Input should be a valid integer"
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        load_settings(config)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=re.escape(f"{tmp_path / 'none.yaml'}: ") + ".*No such file"):
+        load_settings(tmp_path / "none.yaml")
+
+
+def test_a_missing_file_that_a_variable_names_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLASSIFIER_CONFIG", "/nowhere.yaml")
+    with pytest.raises(SettingsError, match=r"/nowhere\.yaml: the configuration file cannot be read"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"api: [",
+        b"a: b: c",
+        b"\xff\xfe\x00",
+        b"x: !!python/object:os.system {}",
+        b"model: {version: 2024-13-45}",
+    ],
+    ids=["open bracket", "two colons", "not UTF-8", "code", "no such date"],
+)
+def test_a_file_that_is_not_yaml_is_named(config: Path, content: bytes) -> None:
+    config.write_bytes(content)
+    with pytest.raises(SettingsError, match=re.escape(f"{config}: the configuration file is not YAML")):
+        load_settings(config)
+
+
+@pytest.mark.parametrize("content", ["[]", "- api", "api", "0", "false"])
+def test_a_file_that_is_no_mapping_is_named(config: Path, content: str) -> None:
+    config.write_text(content)
+    with pytest.raises(
+        SettingsError, match=re.escape(f"{config}: the configuration file must hold sections")
+    ):
+        load_settings(config)
