@@ -28,7 +28,7 @@ def problem_document(error: RequestError) -> Problem:
 
 
 def problem_response(error: Exception) -> Response:
-    """The answer to a request that failed. An unforeseen error is logged under an id, which is all it tells."""
+    """The answer to a request that failed. An unforeseen error is logged under an id, which it tells."""
     if not isinstance(error, RequestError):
         error_id = uuid.uuid4().hex
         _log.error("internal_error", id=error_id, exc_info=error)

@@ -206,9 +206,7 @@ def import_foreign(
     remove_special_chars: Annotated[
         bool, typer.Option(help="They had all but letters removed first.")
     ] = False,
-    remove_stopwords: Annotated[
-        bool, typer.Option(help="They had NLTK's English stop words removed.")
-    ] = False,
+    remove_stopwords: Annotated[bool, typer.Option(help="They had NLTK's stop words removed.")] = False,
     data: Annotated[Path | None, typer.Option(help="Real texts to compare the two models on.")] = None,
     text_column: TextColumn_ = "text",
     label_column: LabelColumn = "label",

@@ -50,8 +50,8 @@ def trained_model_card(
         )
     parts.append("## Cost of one text\n\n" + _cost(artifact, held_out_texts))
     parts.append(
-        "## Limits\n\nIt knows the language and the subject of its training texts, and nothing else: an answer "
-        "warns when it knows less than half of a text's words. Probabilities are calibrated for texts "
+        "## Limits\n\nIt knows the language and the subject of its training texts, and nothing else: an "
+        "answer warns when it knows less than half of a text's words. Probabilities are calibrated for texts "
         "like those above. Do not decide about people by it alone."
     )
     return "\n\n".join(parts) + "\n"
