@@ -9,7 +9,7 @@ SOURCES := classifier model_store serving service.py training_import tests
 
 export BENTOML_DO_NOT_TRACK ?= True
 
-.PHONY: help serve model test test-unit lint format train lock clean
+.PHONY: help serve test test-unit lint format train-deps train lock clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -34,7 +34,9 @@ format: $(VENV)/.dev  ## Format the code
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-train: $(VENV)/.dev  ## Train the bundled model again: DATA and TEST name the IMDB files
+train-deps: $(VENV)/.train  ## What training, evaluation and import need, into .venv
+
+train: $(VENV)/.train  ## Train the bundled model again: DATA and TEST name the IMDB files
 	$(BIN)/python -m training_import train --data $(DATA) --test $(TEST) --kind linear \
 		--name imdb-sentiment --seed 0 --output models/imdb-sentiment
 
@@ -56,10 +58,15 @@ $(VENV)/.serve: requirements/serve.txt | $(BIN)/python
 	@$(INSTALL) $<
 	@touch $@
 
+$(VENV)/.train: requirements/train.txt | $(BIN)/python
+	@echo "Installing the training dependencies into $(VENV)"
+	@$(INSTALL) $<
+	@touch $@ $(VENV)/.serve
+
 $(VENV)/.dev: requirements/dev.txt | $(BIN)/python
 	@echo "Installing the training and test dependencies into $(VENV)"
 	@$(INSTALL) $<
-	@touch $@ $(VENV)/.serve
+	@touch $@ $(VENV)/.serve $(VENV)/.train
 
 $(VENV)/.uv: | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet uv

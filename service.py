@@ -24,7 +24,7 @@ from serving import answers
 from serving.edge import Edge
 from serving.endpoint import batchable_endpoint, endpoint
 from serving.logs import configure_logging
-from serving.model import check_model, load_model, model_tag, stop
+from serving.model import check_model, load_model
 from serving.pages import Pages
 from serving.routes import CLASSIFY, PREDICT, PREDICT_BATCH, PREDICT_THRESHOLDS, PREDICT_TOP_K
 
@@ -32,7 +32,7 @@ try:
     settings = load_settings()
     check_model(settings)
 except ClassifierError as error:
-    stop(error)
+    raise SystemExit(f"error: {error}") from None
 configure_logging(settings.logging)
 pages = Pages("text-classifier", __version__)
 limit = settings.api.max_body_bytes
@@ -51,7 +51,7 @@ limit = settings.api.max_body_bytes
 class TextClassifier:
     """Classifies texts with the model that the settings name."""
 
-    model = bentoml.models.BentoModel(model_tag(settings))
+    model = bentoml.models.BentoModel(settings.model.tag)
 
     def __init__(self) -> None:
         self.classifier = load_model(Path(self.model.path), settings)

@@ -27,6 +27,11 @@ class ModelSettings(_Section):
     name: str = Field(default="imdb-sentiment", pattern=r"^[a-z0-9]([-_.a-z0-9]{0,61}[a-z0-9])?$")
     version: str = Field(default="latest", min_length=1)
 
+    @property
+    def tag(self) -> str:
+        """The tag in the BentoML model store."""
+        return f"{self.name}:{self.version}"
+
 
 class PreprocessingSettings(_Section):
     """How `train` cleans texts. Serving takes the artifact's own settings, never these."""

@@ -52,11 +52,6 @@ def folder_of(tag: str) -> Path:
         ) from error
 
 
-def holds(name: str) -> bool:
-    """Whether the store has any version of a model."""
-    return any(model.tag.name == name for model in bentoml.models.list())
-
-
 def stored_models() -> list[StoredModel]:
     """Every artifact in the store, newest first."""
     models = [model for model in bentoml.models.list() if model.info.module == MODULE]

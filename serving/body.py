@@ -1,5 +1,6 @@
 """A request's body, read within bounds, as a model of `classifier.schema`."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -21,6 +22,9 @@ Model = TypeVar("Model", bound=BaseModel)
 
 _SHOWN = 60
 """Characters of a wrong value that an error repeats."""
+
+_UNKNOWN_LISTED = 20
+"""Unknown fields that each get an error; a body of 2 MiB can hold 200,000."""
 
 
 def check_headers(headers: Headers, max_bytes: int) -> None:
@@ -57,11 +61,23 @@ def parse(model: type[Model], body: Any, query: Mapping[str, str] | None = None)
     in_query = _query_fields(model, body, query or {})
     if in_query:
         body = {**body, **in_query}
+    _bound_unknown_fields(model, body)
     try:
         return model.model_validate(body)
     except ValidationError as error:
         broken = error.errors(include_url=False)
         raise InvalidRequest(tuple(_field_error(model, item, in_query) for item in broken)) from None
+
+
+def _bound_unknown_fields(model: type[BaseModel], body: Any) -> None:
+    """Refuse a body of many unknown fields in one error, since one for each could fill the memory."""
+    if not isinstance(body, dict) or len(body) <= _UNKNOWN_LISTED:
+        return
+    unknown = sum(name not in model.model_fields for name in body)
+    if unknown > _UNKNOWN_LISTED:
+        fields = ", ".join(model.model_fields)
+        message = f"the body has {unknown} fields that are not of this request; its fields are {fields}"
+        raise InvalidRequest((FieldError(("body",), message, "extra_forbidden"),))
 
 
 def _query_fields(model: type[BaseModel], body: Any, query: Mapping[str, str]) -> dict[str, object]:
@@ -80,7 +96,7 @@ def _query_fields(model: type[BaseModel], body: Any, query: Mapping[str, str]) -
 def _field_error(
     model: type[BaseModel], item: Mapping[str, Any], in_query: Mapping[str, object]
 ) -> FieldError:
-    loc: Sequence[str | int] = item["loc"]
+    loc = tuple(_shown(step) if isinstance(step, str) else step for step in item["loc"])
     place = "query" if loc and loc[0] in in_query else "body"
     name = _path(loc) or "the body"
     return FieldError((place, *loc), _message(model, name, item), item["type"])
@@ -98,7 +114,9 @@ def _message(model: type[BaseModel], name: str, item: Mapping[str, Any]) -> str:
             return f"{name} is missing; it is required"
         case "extra_forbidden":
             fields = ", ".join(model.model_fields)
-            return f"{_shown(name)} is not a field of this request; its fields are {fields}"
+            return f"{name} is not a field of this request; its fields are {fields}"
+        case "model_type":
+            return f"{name} is {_as_json(item['input'])}; it must be an object"
         case "text_blank" | "text_too_long":
             return f"{name} {rule}"
         case "too_short" | "too_long":
@@ -109,9 +127,16 @@ def _message(model: type[BaseModel], name: str, item: Mapping[str, Any]) -> str:
                 else f"at most {bounds['max_length']} are allowed"
             )
             return f"{name} has {bounds['actual_length']} items; {rule}"
-    return f"{name} is {_shown(item['input'])}: {rule[:1].lower()}{rule[1:]}"
+    return f"{name} is {_as_json(item['input'])}: {rule[:1].lower()}{rule[1:]}"
 
 
-def _shown(value: object) -> str:
-    text = value if isinstance(value, str) else repr(value)
+def _as_json(value: object) -> str:
+    if isinstance(value, list):
+        return "an array"
+    if isinstance(value, dict):
+        return "an object"
+    return _shown(json.dumps(value, ensure_ascii=False))
+
+
+def _shown(text: str) -> str:
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

@@ -1,25 +1,17 @@
 """The model that the settings name, loaded and checked."""
 
 import os
-import sys
 from pathlib import Path
-from typing import NoReturn
 
 import structlog
 
 import model_store
-from classifier.errors import ClassifierError
 from classifier.pipeline import Classifier, load_classifier
 from classifier.settings import Settings
 
 CHECKED_BY = "_CLASSIFIER_MODEL_CHECKED_BY"
 
 _log = structlog.get_logger("classifier.model")
-
-
-def model_tag(settings: Settings) -> str:
-    """The tag in the BentoML model store."""
-    return f"{settings.model.name}:{settings.model.version}"
 
 
 def check_model(settings: Settings) -> None:
@@ -30,7 +22,7 @@ def check_model(settings: Settings) -> None:
     """
     if os.environ.get(CHECKED_BY) == str(os.getppid()):
         return
-    load_classifier(model_store.folder_of(model_tag(settings)))
+    load_classifier(model_store.folder_of(settings.model.tag))
     os.environ[CHECKED_BY] = str(os.getpid())
 
 
@@ -40,8 +32,3 @@ def load_model(folder: Path, settings: Settings) -> Classifier:
     manifest = classifier.manifest
     _log.info("model_loaded", name=manifest.name, version=classifier.digest[:12], kind=manifest.model.kind)
     return classifier
-
-
-def stop(error: ClassifierError) -> NoReturn:
-    """End this process before it serves, with one sentence instead of a stack trace."""
-    sys.exit(f"error: {error}")

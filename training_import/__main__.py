@@ -140,7 +140,7 @@ def evaluate(
     from training_import.evaluate import write_plots
 
     settings = load_settings()
-    tag = model or f"{settings.model.name}:{settings.model.version}"
+    tag = model or settings.model.tag
     classifier = load_classifier(model_store.folder_of(tag), settings.inference.batch_size)
     dataset = read_dataset(data, text_column, label_column, encoding)
     bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=_err)

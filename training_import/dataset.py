@@ -71,7 +71,7 @@ def read_dataset(
             raise DatasetError(
                 f"{path} row {number}: {text_column} is {text!r}; it must be a text that is not blank"
             )
-        if label is None or isinstance(label, float | list | dict) or not str(label).strip():
+        if not isinstance(label, str | int) or not str(label).strip():
             raise DatasetError(
                 f"{path} row {number}: {label_column} is {label!r}; it must be a name or a whole number"
             )
@@ -99,10 +99,10 @@ def _decode(path: Path, content: bytes, encoding: str | None) -> str:
         if candidate == "utf-16" and not content.startswith((b"\xff\xfe", b"\xfe\xff")) and not encoding:
             continue
         try:
-            return content.decode(candidate)
+            return content.decode(candidate).removeprefix("\ufeff")
         except LookupError as error:
             raise DatasetError(f"{path}: there is no encoding {candidate!r}") from error
-        except UnicodeDecodeError:
+        except UnicodeError:
             continue
     raise DatasetError(f"{path} is not text in {' or '.join(candidates)}; name its encoding with --encoding")
 
@@ -115,6 +115,9 @@ def _read_csv(path: Path, content: bytes, encoding: str | None) -> Iterator[_Row
         header = next(rows, None)
         if header is None:
             raise DatasetError(f"{path} is empty")
+        twice = [column for column, count in Counter(header).items() if column and count > 1]
+        if twice:
+            raise DatasetError(f"{path}: the header has column {twice[0]!r} twice")
         for number, row in enumerate(rows, start=1):
             if not row:
                 continue
@@ -133,7 +136,7 @@ def _read_jsonl(path: Path, content: bytes, encoding: str | None) -> Iterator[_R
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DatasetError(f"{path} row {number}: not JSON: {error}") from error
         if not isinstance(row, dict):
             raise DatasetError(f"{path} row {number}: {line[:60]!r} is not an object")
@@ -146,7 +149,8 @@ def _read_parquet(path: Path, content: bytes, encoding: str | None) -> Iterator[
 
     del encoding  # Parquet holds Unicode
     try:
-        table = pq.read_table(pa.BufferReader(content))
-    except pa.ArrowException as error:
+        rows = pq.read_table(pa.BufferReader(content)).to_pylist()
+    # Damaged pages give an OSError, and damaged strings a UnicodeDecodeError.
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path} is not a Parquet file: {error}") from error
-    yield from enumerate(table.to_pylist(), start=1)
+    yield from enumerate(rows, start=1)
