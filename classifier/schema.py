@@ -2,7 +2,7 @@
 
 from typing import Annotated, NotRequired
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
@@ -31,12 +31,21 @@ def _checked_text(text: str) -> str:
     return stripped
 
 
+_NOT_BLANK = r"[^\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+"""What `str.strip` leaves. JSON Schema's `\\S` takes five of these for text, and U+FEFF for white space."""
+
 Text = Annotated[
     str,
     AfterValidator(_checked_text),
-    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_TEXT_CHARS, "pattern": r"\S"}),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_TEXT_CHARS, "pattern": _NOT_BLANK}),
 ]
 """1 to 10,000 characters after stripping white space at both ends."""
+
+
+def _whole_number(value: object) -> object:
+    # JSON has one kind of number, and 2.0 is an integer to JSON Schema.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
 
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
@@ -63,7 +72,7 @@ class TopKRequest(_Request):
     """One text; `k` may stand in the body or in the query."""
 
     text: Text = Field(examples=[EXAMPLE_TEXT])
-    k: int = Field(default=DEFAULT_TOP_K, ge=1, examples=[2])
+    k: Annotated[int, BeforeValidator(_whole_number)] = Field(default=DEFAULT_TOP_K, ge=1, examples=[2])
 
 
 class ThresholdsRequest(_Request):

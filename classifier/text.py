@@ -25,6 +25,8 @@ _RUN_PATTERN = re.compile(r"(?:\(\?u\))?(?:(?:\\b)?(\\w)(\\w)?\+(?:\\b)?|(\[\^?(
 _MARKS_KEPT = 30
 """The longest run of combining marks that is kept, as in Unicode's stream-safe text format (UAX #15, D3):
 without a bound, normalization takes time in the square of the run."""
+# Seldom there, and much faster to look for than a run of marks.
+_LONG_RUN = re.compile(rf"[^\x00-\x7f]{{{_MARKS_KEPT + 1}}}")
 
 
 class TextSettings(BaseModel):
@@ -107,10 +109,11 @@ def _not_letters() -> re.Pattern[str]:
 
 def clean(text: str, settings: TextSettings) -> str:
     """Apply every step before tokenization. Any `str` is fine, lone surrogates included."""
-    if (settings.normalize or settings.strip_accents) and not text.isascii():
-        text = _mark_overrun().sub(r"\1", text)
-    if settings.normalize is not None and not text.isascii():
-        text = unicodedata.normalize(settings.normalize, text)
+    if not text.isascii():
+        if (settings.normalize or settings.strip_accents) and _LONG_RUN.search(text):
+            text = _mark_overrun().sub(r"\1", text)
+        if settings.normalize is not None:
+            text = unicodedata.normalize(settings.normalize, text)
     if settings.strip_html and "<" in text:
         text = _TAG.sub(" ", text)
     if settings.lowercase:

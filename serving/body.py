@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 import orjson
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.datastructures import Headers, QueryParams
+from starlette.requests import ClientDisconnect, Request
 
 from classifier.errors import (
     BodyTooLarge,
@@ -42,25 +42,36 @@ async def read_json(request: Request, max_bytes: int) -> Any:
     """Read and parse the body; past `max_bytes` it is refused without reading on."""
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > max_bytes:
-            raise BodyTooLarge(f"the body has more than {max_bytes} bytes, which is the most allowed")
-        chunks.append(chunk)
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > max_bytes:
+                raise BodyTooLarge(f"the body has more than {max_bytes} bytes, which is the most allowed")
+            chunks.append(chunk)
+    except ClientDisconnect as error:
+        raise MalformedBody(f"the caller hung up after {size} bytes of the body") from error
     try:
         return orjson.loads(b"".join(chunks))
     except orjson.JSONDecodeError as error:
         raise MalformedBody(f"the body is not JSON: {error}") from error
 
 
-def parse(model: type[Model], body: Any, query: Mapping[str, str] | None = None) -> Model:
+def parse(model: type[Model], body: Any, query: QueryParams | None = None) -> Model:
     """Check a parsed body against the contract; raises InvalidRequest with every broken rule.
 
-    Parameters of the query whose name is a field count as that field; others are ignored.
+    Parameters of the query whose name is a field count as that field; others are ignored. A field that stands
+    in both must be right in both, and the body's counts.
     """
-    in_query = _query_fields(model, body, query or {})
-    if in_query:
-        body = {**body, **in_query}
+    if not query or not isinstance(body, dict):
+        return _validated(model, body, {})
+    in_query = _query_fields(model, query)
+    if in_query.keys() & body.keys():
+        _validated(model, body | in_query, in_query)
+    only_there = {name: value for name, value in in_query.items() if name not in body}
+    return _validated(model, only_there | body, only_there)
+
+
+def _validated(model: type[Model], body: Any, in_query: Mapping[str, object]) -> Model:
     _bound_unknown_fields(model, body)
     try:
         return model.model_validate(body)
@@ -80,17 +91,20 @@ def _bound_unknown_fields(model: type[BaseModel], body: Any) -> None:
         raise InvalidRequest((FieldError(("body",), message, "extra_forbidden"),))
 
 
-def _query_fields(model: type[BaseModel], body: Any, query: Mapping[str, str]) -> dict[str, object]:
-    if not query or not isinstance(body, dict):
-        return {}
+def _query_fields(model: type[BaseModel], query: QueryParams) -> dict[str, object]:
     fields: dict[str, object] = {}
-    for name, value in query.items():
+    for name in query:
         field = model.model_fields.get(name)
-        if field is not None and field.annotation is int and name not in body:
-            # At most a few digits are a number: int() takes time in the square of their count.
-            is_number = value.isascii() and value.removeprefix("-").isdigit() and len(value) <= 20
-            fields[name] = int(value) if is_number else value
+        if field is not None and field.annotation is int:
+            values = [_number(value) for value in query.getlist(name)]
+            fields[name] = values[0] if len(values) == 1 else values
     return fields
+
+
+def _number(value: str) -> int | str:
+    # No number of JSON has more digits, and int() takes time in the square of their count.
+    is_number = value.isascii() and value.removeprefix("-").isdigit() and len(value) <= 310
+    return int(value) if is_number else value
 
 
 def _field_error(

@@ -4,11 +4,12 @@ import time
 
 import structlog
 from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.body import check_headers
 from serving.metrics import in_progress, observe
-from serving.problems import PROBLEM_JSON, problem_of_status, problem_response
+from serving.problems import PROBLEM_JSON, no_such_route, problem_of_status, problem_response
 from serving.routes import HEALTH, JSON, ROUTES
 
 _log = structlog.get_logger("classifier.access")
@@ -38,7 +39,9 @@ class Edge:
                 status = message["status"]
                 if status >= 400 and not _is_described(message, scope["path"]):
                     replaced = True
-                    await problem_of_status(status)(scope, receive, send)
+                    problem = _problem(status, scope)
+                    status = problem.status_code
+                    await problem(scope, receive, send)
             if not replaced:
                 await send(message)
 
@@ -65,6 +68,12 @@ class Edge:
                     status=status,
                     milliseconds=round(1000 * seconds, 3),
                 )
+
+
+def _problem(status: int, scope: Scope) -> Response:
+    if status in {404, 405}:
+        return problem_response(no_such_route(scope["method"], scope["path"]))
+    return problem_of_status(status)
 
 
 def _is_described(start: Message, path: str) -> bool:

@@ -63,9 +63,17 @@ def batchable_endpoint(
             texts = [item for item in items if isinstance(item, str)]
             try:
                 answers = iter(await method(self, texts) if texts else [])
-                return [next(answers) if isinstance(item, str) else item for item in items]
+            except Exception:
+                # One by one, so that the text at fault fails its own caller and no other.
+                answers = iter([await alone(self, text) for text in texts])
+            return [next(answers) if isinstance(item, str) else item for item in items]
+
+        async def alone(self: Service, text: str) -> Any:
+            try:
+                (answer,) = await method(self, [text])
             except Exception as error:
-                return [error if isinstance(item, str) else item for item in items]
+                return error
+            return answer
 
         handler.__name__ = method.__name__
         handler.__doc__ = method.__doc__

@@ -71,7 +71,13 @@ def _operation(route: Route, answer: Any, request: Any, components: dict[str, An
         }
         properties = components[route.request.__name__]["properties"]
         operation["parameters"] = [
-            {"name": name, "in": "query", "required": False, "schema": properties[name]}
+            {
+                "name": name,
+                "in": "query",
+                "required": False,
+                "description": "May stand in the body instead; where it stands in both, the body's counts.",
+                "schema": properties[name],
+            }
             for name in route.query
         ]
     return operation

@@ -12,13 +12,12 @@ from starlette.routing import Route as StarletteRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
-from classifier.errors import MethodNotAllowed, RouteNotFound
 from classifier.pipeline import Classifier
 from classifier.schema import Health, ModelInfo, ServiceInfo
 from serving.endpoint import json_response
 from serving.metrics import metrics_response
 from serving.openapi import openapi_document
-from serving.problems import problem_of_status, problem_response
+from serving.problems import no_such_route, problem_of_status, problem_response
 from serving.routes import DOCS, HEALTH, INDEX, METRICS, MODEL_INFO, OPENAPI, ROUTES
 
 _STATIC = Path(__file__).parent / "static"
@@ -119,15 +118,8 @@ def _model_info(classifier: Classifier) -> ModelInfo:
 
 
 class _NoSuchRoute:
-    """Answers whatever no route took: 405 where the path has another method, else 404."""
+    """Answers whatever no route took, for every method."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path, method = scope["path"], scope["method"]
-        allowed = sorted({route.method for route in ROUTES if route.path == path})
-        error: RouteNotFound | MethodNotAllowed
-        if allowed:
-            allow = ", ".join(allowed)
-            error = MethodNotAllowed(f"{method} is not a method of {path}; it takes {allow}", allow)
-        else:
-            error = RouteNotFound(f"there is no route {path[:200]!r}; GET / lists the routes")
+        error = no_such_route(scope["method"], scope["path"])
         await problem_response(error)(scope, receive, send)

@@ -8,8 +8,15 @@ import orjson
 import structlog
 from starlette.responses import Response
 
-from classifier.errors import InternalError, InvalidRequest, MethodNotAllowed, RequestError
+from classifier.errors import (
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    RequestError,
+    RouteNotFound,
+)
 from classifier.schema import Problem
+from serving.routes import ROUTES
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_SECONDS = 1
@@ -39,6 +46,15 @@ def problem_response(error: Exception) -> Response:
         return _response(document)
     headers = {"allow": error.allow} if isinstance(error, MethodNotAllowed) else {}
     return _response(problem_document(error), headers)
+
+
+def no_such_route(method: str, path: str) -> RequestError:
+    """Why no route took a request: 405 where the path has another method, else 404."""
+    allowed = sorted({route.method for route in ROUTES if route.path == path})
+    if allowed:
+        allow = ", ".join(allowed)
+        return MethodNotAllowed(f"{method} is not a method of {path}; it takes {allow}", allow)
+    return RouteNotFound(f"there is no route {path[:200]!r}; GET / lists the routes")
 
 
 def problem_of_status(status: int) -> Response:

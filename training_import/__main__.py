@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -22,7 +23,7 @@ import model_store
 from classifier.artifact import Artifact, write_artifact
 from classifier.errors import ClassifierError
 from classifier.pipeline import load_classifier
-from classifier.settings import load_settings
+from classifier.settings import ModelSettings, load_settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,7 +33,7 @@ app = typer.Typer(
     help="Make models for the service: from labelled texts, or from a model that exists.",
 )
 
-_out = Console()
+_out = Console(soft_wrap=True)
 _err = Console(stderr=True)
 
 Data = Annotated[Path, typer.Option(help="CSV, TSV, JSONL or Parquet file.", show_default=False)]
@@ -41,8 +42,23 @@ LabelColumn = Annotated[str, typer.Option(help="Column that holds the labels.")]
 Encoding = Annotated[
     str | None, typer.Option(help="The file's encoding, if it is neither UTF-8, UTF-16 nor cp1252.")
 ]
+
+
+def _check_name(name: str | None) -> str | None:
+    """Refuse before any training what the service's settings, and so the store, would refuse after it."""
+    if name is not None:
+        try:
+            ModelSettings(name=name)
+        except ValidationError as error:
+            raise typer.BadParameter(f"{name!r}: {error.errors()[0]['msg']}") from error
+    return name
+
+
 Name = Annotated[
-    str | None, typer.Option(help="The model's name in the store; default: model.name of config.yaml.")
+    str | None,
+    typer.Option(
+        help="The model's name in the store; default: model.name of config.yaml.", callback=_check_name
+    ),
 ]
 Output = Annotated[Path | None, typer.Option(help="Also write the artifact into this folder.")]
 
@@ -184,7 +200,7 @@ def evaluate(
 
 @app.command(
     "import",
-    epilog="Example: `python -m training_import import model.joblib --name mine --trust-pickle --data texts.csv`",
+    epilog="Example: `python -m training_import import model.joblib --trust-pickle --data texts.csv`",
 )
 def import_foreign(
     source: Annotated[Path, typer.Argument(help="A .keras, .skops, .joblib, pickle or .onnx file.")],

@@ -156,7 +156,11 @@ def import_model(source: Path, options: ImportOptions, texts: Sequence[str] = ()
         calibration=converted.calibration,
         trained_on=None,
         seed=None,
-        versions={"python": platform.python_version(), "numpy": np.__version__, **converted.versions},
+        versions={
+            "python": ".".join(platform.python_version_tuple()[:2]),
+            "numpy": np.__version__,
+            **converted.versions,
+        },
         metrics={},
     )
     artifact = Artifact(manifest, converted.vocabulary, converted.arrays, converted.network)

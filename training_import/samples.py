@@ -49,10 +49,13 @@ def made_texts(vocabulary: Sequence[str | None], count: int, seed: int, max_word
 
 
 def golden_cases(artifact: Artifact, seed: int) -> tuple[GoldenCase, ...]:
-    """Texts made from the artifact's vocabulary, with the probabilities that it gives them now."""
+    """Texts made from the artifact's vocabulary, with the probabilities that it gives them now.
+
+    Nine digits are the same on every processor, so that training again gives the same file.
+    """
     texts = made_texts(artifact.vocabulary, GOLDEN_CASES, seed)
     predictions = Classifier(artifact).predict(texts)
     return tuple(
-        GoldenCase(text=text, probabilities=tuple(prediction.probabilities.values()))
+        GoldenCase(text=text, probabilities=tuple(round(p, 9) for p in prediction.probabilities.values()))
         for text, prediction in zip(texts, predictions, strict=True)
     )

@@ -26,6 +26,8 @@ Progress = Callable[[str], None]
 
 HELD_OUT = 0.2
 
+NOTHING_TO_LEARN = "no word stands twice in the texts to learn from, so there is nothing to learn"
+
 MOST_TOKENS: Mapping[Kind, int] = {"linear": 10_000, "cnn": 400}
 """A network learns from texts padded to a length, which bounds the time of learning and of an answer."""
 
@@ -87,6 +89,8 @@ def train(
     """
     labels = dataset.classes
     truth = class_indices(dataset.labels, labels)
+    if test is not None:
+        class_indices(test.labels, labels)  # an unknown label is an error now, not after the training
     learn, held_out = _split(truth, seed)
     settings = _text_settings(preprocessing, MOST_TOKENS[kind])
     task = Task(dataset.texts, truth, len(labels), learn, held_out, settings, seed)

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from classifier.errors import ClassifierError
 from classifier.runtime import OnnxSettings
 from classifier.text import Tokenizer
 from training_import.keras_export import export_onnx
-from training_import.train import Fitted, Progress, Task
+from training_import.train import NOTHING_TO_LEARN, Fitted, Progress, Task
 
 VOCABULARY_SIZE = 20_000
 FEWEST_OCCURRENCES = 2
@@ -45,6 +46,8 @@ def train_cnn(task: Task, progress: Progress) -> Fitted:
     counts = Counter(token for row in task.learn for token in tokens[row])
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     vocabulary = tuple(token for token, count in ranked if count >= FEWEST_OCCURRENCES)[:VOCABULARY_SIZE]
+    if not vocabulary:
+        raise ClassifierError(NOTHING_TO_LEARN)
     ids = {token: FIRST_ID + i for i, token in enumerate(vocabulary)}
     inputs = np.full((len(tokens), width), PAD_ID, np.int32)
     for row, text in enumerate(tokens):
@@ -79,7 +82,7 @@ def train_cnn(task: Task, progress: Progress) -> Fitted:
         }
         | {"chosen": f"epoch {int(np.argmin(history['val_loss'])) + 1}"},
         versions={
-            "python": platform.python_version(),
+            "python": ".".join(platform.python_version_tuple()[:2]),
             "numpy": np.__version__,
             "tensorflow": tf.__version__,
             "keras": keras.__version__,

@@ -1,0 +1,242 @@
+"""Microseconds a text: our two runtimes against the libraries that they stand in for or wrap.
+
+Linear: `Classifier.score`, from the text to the scores, against `predict_proba` of the scikit-learn Pipeline
+that the model was imported from (presence of 1-3-grams in two texts or more, unit length, logistic
+regression).
+
+Network: `Classifier.score`, from the text to the scores, against a bare ONNX Runtime session with the same
+number of threads, which gets the ids ready-made. What is more is tokenization, look-up and padding.
+
+Both sides get the same real texts, in one process, by turns, one at a time and in batches of 32; that both
+give the same answers is checked first. A figure is the median over the texts of a round; of the rounds the
+median, the least and the greatest are shown.
+
+    python -m benchmarks.linear_speed --json reports/linear_speed.json
+
+Run it on a machine with nothing else to do. To fit on all of IMDB takes about two minutes.
+"""
+
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import joblib
+import numpy as np
+import onnxruntime
+import sklearn
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import Normalizer
+
+import model_store
+from classifier.artifact import Artifact, read_artifact
+from classifier.pipeline import Classifier, probabilities
+from classifier.runtime import OnnxSettings
+from classifier.settings import PreprocessingSettings
+from training_import.dataset import Dataset, read_dataset
+from training_import.import_model import ImportOptions, import_model
+from training_import.train import train
+
+ROOT = Path(__file__).parents[1]
+IMDB = ROOT.parent / "shared" / "data" / "imdb"
+BATCH = 32
+WARM_UP = 20
+
+Score = Callable[[int, int], object]
+"""Scores the texts from one place to another."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of the table; times in microseconds a text, each (median, least, greatest) of the rounds."""
+
+    pair: str
+    batch: int
+    ours: tuple[float, float, float]
+    peer: tuple[float, float, float]
+    ratio: tuple[float, float, float]
+    """Of the peer's time to ours: above 1 we are faster."""
+
+
+def _spread(values: Sequence[float]) -> tuple[float, float, float]:
+    return statistics.median(values), min(values), max(values)
+
+
+def _round(ours: Score, peer: Score, count: int, batch: int, peer_first: bool) -> tuple[float, float]:
+    """Microseconds a text of both, as medians over the batches, taken by turns."""
+    order = [(1, peer), (0, ours)] if peer_first else [(0, ours), (1, peer)]
+    times: tuple[list[float], list[float]] = ([], [])
+    for start in range(0, count - batch + 1, batch):
+        for side, score in order:
+            begin = time.perf_counter()
+            score(start, start + batch)
+            times[side].append((time.perf_counter() - begin) * 1e6 / batch)
+        order.reverse()
+    return statistics.median(times[0]), statistics.median(times[1])
+
+
+def _compare(pair: str, ours: Score, peer: Score, count: int, batch: int, rounds: int) -> Result:
+    for start in range(0, min(WARM_UP, count - batch + 1)):
+        ours(start, start + batch)
+        peer(start, start + batch)
+    times = [_round(ours, peer, count, batch, bool(number % 2)) for number in range(rounds)]
+    return Result(
+        pair,
+        batch,
+        _spread([ours for ours, _ in times]),
+        _spread([peer for _, peer in times]),
+        _spread([peer / ours for ours, peer in times]),
+    )
+
+
+def _fit(data: Dataset) -> Pipeline:
+    pipeline = make_pipeline(
+        CountVectorizer(ngram_range=(1, 3), min_df=2, binary=True),
+        Normalizer(),
+        LogisticRegression(max_iter=1000),
+    )
+    return pipeline.fit(data.texts, data.labels)
+
+
+def _imported(pipeline: Pipeline) -> Classifier:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.joblib"
+        joblib.dump(pipeline, path)
+        return Classifier(import_model(path, ImportOptions(name="peer", trust_pickle=True)))
+
+
+def _check_same(ours: NDArray[np.float64], peer: NDArray[np.float64], tolerance: float) -> None:
+    difference = float(np.abs(ours - peer).max())
+    if difference > tolerance:
+        raise SystemExit(f"the two sides differ by {difference:g}; at most {tolerance:g} was expected")
+
+
+def _compare_linear(pipeline: Pipeline, texts: Sequence[str], rounds: int) -> list[Result]:
+    classifier = _imported(pipeline)
+    table = probabilities(classifier.score(texts), classifier.manifest.calibration)
+    _check_same(table, pipeline.predict_proba(texts), 1e-6)
+
+    def ours(start: int, end: int) -> object:
+        return classifier.score(texts[start:end])
+
+    def peer(start: int, end: int) -> object:
+        return pipeline.predict_proba(texts[start:end])
+
+    pair = "linear / scikit-learn"
+    return [_compare(pair, ours, peer, len(texts), batch, rounds) for batch in (1, BATCH)]
+
+
+def _session(network: bytes) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+
+
+def _padded(classifier: Classifier, settings: OnnxSettings, size: int, texts: Sequence[str]) -> NDArray[Any]:
+    """The ids of a batch as the network takes them; `size` is the vocabulary's."""
+    encoded = classifier.encode(texts)
+    rows = [ids[:-1] for ids in np.split(encoded.ids, encoded.ends + 1)[:-1]]
+    width = settings.pad_to or max(1, *map(len, rows))
+    inputs = np.full((len(rows), width), settings.pad_id, np.int32)
+    for line, ids in zip(inputs, rows, strict=True):
+        first = 0 if settings.pad_side == "right" else width - len(ids)
+        known = ids < size
+        line[first : first + len(ids)] = np.where(known, ids + settings.first_id, settings.unknown_id or 0)
+    return inputs
+
+
+def _compare_network(artifact: Artifact, texts: Sequence[str], rounds: int) -> list[Result]:
+    settings = artifact.manifest.model
+    if not isinstance(settings, OnnxSettings):
+        raise typer.BadParameter(f"{artifact.manifest.name} is of kind {settings.kind}; a network is needed")
+    classifier, session = Classifier(artifact), _session(artifact.network)
+    name = session.get_inputs()[0].name
+    results = []
+    for batch in (1, BATCH):
+        starts = range(0, len(texts) - batch + 1, 1 if batch == 1 else BATCH)
+        warm_up = range(min(WARM_UP, len(texts) - batch + 1))
+        inputs = {
+            start: _padded(classifier, settings, len(artifact.vocabulary), texts[start : start + batch])
+            for start in {*starts, *warm_up}
+        }
+
+        def ours(start: int, end: int) -> Any:
+            return classifier.score(texts[start:end])
+
+        def peer(start: int, _: int, inputs: dict[int, NDArray[Any]] = inputs) -> Any:
+            return session.run(None, {name: inputs[start]})[0]
+
+        if settings.output == "logits":
+            _check_same(ours(0, batch), peer(0, batch), 1e-5)
+        results.append(_compare("network / ONNX Runtime", ours, peer, len(texts), batch, rounds))
+    return results
+
+
+def _show(results: Sequence[Result]) -> None:
+    table = Table(title="Microseconds a text: median over rounds (least to greatest)", title_justify="left")
+    for column in ("pair", "texts at once", "ours", "peer", "peer / ours"):
+        table.add_column(column, justify="left" if column == "pair" else "right")
+    for result in results:
+        times = [f"{mid:,.0f} ({low:,.0f} to {high:,.0f})" for mid, low, high in (result.ours, result.peer)]
+        mid, low, high = result.ratio
+        table.add_row(result.pair, str(result.batch), *times, f"{mid:.2f} ({low:.2f} to {high:.2f})")
+    Console(width=110).print(table)
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="Texts to fit on.")] = IMDB / "train.parquet",
+    texts: Annotated[Path, typer.Option(help="Texts to time.")] = IMDB / "test.parquet",
+    model: Annotated[str | None, typer.Option(help="Tag of a network; default: one trained here.")] = None,
+    count: Annotated[int, typer.Option(min=BATCH, help="How many texts to time.")] = 512,
+    rounds: Annotated[int, typer.Option(min=1)] = 7,
+    network_rows: Annotated[
+        int, typer.Option(min=100, help="Texts that a network is trained on here.")
+    ] = 2000,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the figures here.")] = None,
+) -> None:
+    """Compare the runtimes with their peers on real texts."""
+    console = Console(stderr=True)
+    learn = read_dataset(data)
+    timed = read_dataset(texts).texts[:count]
+    console.print(f"fitting scikit-learn on {len(learn.texts):,} texts of {data}")
+    results = _compare_linear(_fit(learn), timed, rounds)
+    if model is None:
+        console.print(f"training a network on {network_rows:,} texts")
+        part = Dataset(learn.name, learn.sha256, learn.texts[:network_rows], learn.labels[:network_rows])
+        network, _ = train(part, "cnn", "benchmark", PreprocessingSettings(), seed=0)
+    else:
+        network = read_artifact(model_store.folder_of(model))
+    results += _compare_network(network, timed, rounds)
+    _show(results)
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        about = {
+            "processor": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "load": os.getloadavg()[0],
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "scikit-learn": sklearn.__version__,
+            "onnxruntime": onnxruntime.__version__,
+            "texts": f"{len(timed)} of {texts.name}",
+            "rounds": rounds,
+        }
+        content = about | {"results": [asdict(result) for result in results]}
+        json_file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,134 @@
+"""Real servers for the tests: `python -m serving`, as `make serve` starts it, on a free port."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+BY_MAKE = (sys.executable, "-m", "serving")
+
+DEADLINE_SECONDS = 60
+
+
+@dataclass
+class Server:
+    """A server that runs."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log_file: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text(encoding="utf-8", errors="replace")
+
+    def is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def stop(self) -> int:
+        """End it as a container's runtime does; returns its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(DEADLINE_SECONDS)
+
+
+def _wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {DEADLINE_SECONDS} s in vain until {what}"
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def environment(home: Path, settings: Mapping[str, str]) -> dict[str, str]:
+    """What the server sees: a store of its own and these settings, none of whoever runs the tests."""
+    inherited = {name: value for name, value in os.environ.items() if "CLASSIFIER_" not in name}
+    return inherited | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"} | dict(settings)
+
+
+Serve = Callable[..., AbstractContextManager[Server]]
+Refuse = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def wait_until() -> Callable[[Callable[[], bool], str], None]:
+    """Ask again and again until a condition holds; fails after a minute."""
+    return _wait_until
+
+
+@pytest.fixture(scope="session")
+def serve(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Serve:
+    """Start a server over the store in `home`, wait until it is ready, and end it at last."""
+
+    @contextmanager
+    def serve(home: Path, command: Sequence[str] = BY_MAKE, **settings: str) -> Iterator[Server]:
+        port = free_port()
+        log_file = tmp_path_factory.mktemp("log") / "server.log"
+        with log_file.open("wb") as log:
+            process = subprocess.Popen(
+                command,
+                cwd=project,
+                env=environment(home, {"CLASSIFIER__API__PORT": str(port)} | settings),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        server = Server(process, port, log_file)
+        try:
+            _wait_until(
+                lambda: server.is_ready() or process.poll() is not None,
+                f"{server.url} is ready: {server.log}",
+            )
+            assert process.poll() is None, server.log
+            yield server
+        finally:
+            if process.poll() is None:
+                server.stop()
+
+    return serve
+
+
+@pytest.fixture(scope="session")
+def refuse(project: Path) -> Refuse:
+    """Start a server that should not start; returns what it said."""
+
+    def refuse(
+        home: Path, command: Sequence[str] = BY_MAKE, **settings: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            cwd=project,
+            env=environment(home, {"CLASSIFIER__API__PORT": str(free_port())} | settings),
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_SECONDS,
+            check=False,
+        )
+
+    return refuse
+
+
+@pytest.fixture(scope="session")
+def server(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server that the tests of this folder share."""
+    with serve(tmp_path_factory.mktemp("store")) as server:
+        yield server

@@ -1,0 +1,81 @@
+"""The model that a fresh machine serves: its claims, and that they can be made again."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from classifier.artifact import read_artifact, write_artifact
+from classifier.pipeline import load_classifier
+from classifier.settings import PreprocessingSettings
+from training_import.dataset import read_dataset
+from training_import.evaluate import evaluate
+from training_import.train import train
+
+ROOT = Path(__file__).parents[2]
+MODEL = ROOT / "models" / "imdb-sentiment"
+SHARED = ROOT.parent / "shared"
+LARGEST_SIZE = 6 * 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def manifest():
+    return read_artifact(MODEL).manifest
+
+
+@pytest.fixture
+def imdb():
+    """The folder with the whole data set."""
+    folder = SHARED / "data" / "imdb"
+    missing = [path for path in (folder / "train.parquet", folder / "test.parquet") if not path.exists()]
+    if missing:
+        if "REQUIRE_FULL_DATA" in os.environ or ("CI" in os.environ and SHARED.exists()):
+            pytest.fail(f"{missing[0]} is not there, and here this test must run")
+        pytest.skip(f"{missing[0]} is not there")
+    return folder
+
+
+def test_it_loads_and_its_golden_cases_hold():
+    classifier = load_classifier(MODEL)
+    assert classifier.labels == ("negative", "positive")
+    assert classifier.predict(["A wonderful film, I loved it."])[0].label == "positive"
+    assert classifier.predict(["A terrible film, I hated it."])[0].label == "negative"
+
+
+def test_it_is_small(manifest):
+    files = [MODEL / name for name in ("artifact.json", *manifest.files)]
+    assert sum(path.stat().st_size for path in files) <= LARGEST_SIZE
+    assert {path.name for path in MODEL.iterdir()} == {path.name for path in files}
+
+
+def test_it_is_accurate_and_calibrated_on_the_official_test_part(manifest):
+    assert manifest.metrics["test_accuracy"] >= 0.92
+    assert manifest.metrics["test_ece"] <= 0.02
+
+
+def test_smaller_weights_cost_next_to_nothing(manifest):
+    assert manifest.quantization.dtype == "float16"
+    assert manifest.quantization.largest_difference <= 0.01
+    assert abs(manifest.quantization.accuracy_cost) <= 0.0005
+
+
+@pytest.mark.full_data
+def test_evaluating_it_on_the_official_test_part_gives_the_manifests_figures(imdb, manifest):
+    figures = evaluate(load_classifier(MODEL), read_dataset(imdb / "test.parquet")).evaluation
+    assert figures.rows == 25_000
+    found = figures.headline("test")
+    assert {name: manifest.metrics[name] for name in found} == found
+
+
+@pytest.mark.full_data
+def test_training_it_again_gives_the_same_files(imdb, manifest, tmp_path):
+    """As `make train` does."""
+    learn, test = read_dataset(imdb / "train.parquet"), read_dataset(imdb / "test.parquet")
+    assert learn.sha256 == manifest.trained_on.sha256
+    artifact, _ = train(learn, "linear", "imdb-sentiment", PreprocessingSettings(), 0, test)
+    again = write_artifact(artifact, tmp_path)
+    assert again == manifest
+    for name in ("artifact.json", *manifest.files):
+        digests = [hashlib.sha256((folder / name).read_bytes()).hexdigest() for folder in (tmp_path, MODEL)]
+        assert digests[0] == digests[1], name

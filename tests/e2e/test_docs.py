@@ -1,0 +1,179 @@
+"""README.md and docs/ say what is so: requests get the answers shown, commands and paths are there."""
+
+import json
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from serving.routes import ROUTES
+
+ROOT = Path(__file__).parent.parent.parent
+API = ROOT / "docs" / "api.md"
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
+MEBIBYTE = 2**20
+ERRORS_OF_CALLERS = {400, 404, 405, 413, 415, 422}
+
+NUMBER_TOLERANCE = 1e-6
+README_TOLERANCE = 6e-5
+"""README's probabilities have four digits."""
+
+ANY = "<any>"
+CUT = "…"
+
+
+@dataclass(frozen=True)
+class Example:
+    """A request of docs/api.md and the answer that stands below it."""
+
+    line: int
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: str
+    status: int
+    answer_headers: Mapping[str, str]
+    answer_body: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.method} {self.target} {self.status}"
+
+    @property
+    def content(self) -> bytes:
+        """The body to send; `<3 MiB>` stands for as many spaces."""
+        size = re.fullmatch(r"<(\d+) MiB>", self.body)
+        return b" " * (int(size[1]) * MEBIBYTE) if size else self.body.encode()
+
+
+def _message(block: str) -> tuple[str, dict[str, str], str]:
+    """The first line, the headers and the body of a block."""
+    head, _, body = block.partition("\n\n")
+    first, *headers = head.splitlines()
+    parts = (line.partition(":") for line in headers)
+    return first, {name.lower(): value.strip() for name, _, value in parts}, body.strip()
+
+
+def _examples(page: str) -> list[Example]:
+    blocks = list(re.finditer(r"^```http\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+    examples = []
+    for asked, answered in zip(blocks[::2], blocks[1::2], strict=True):
+        first, headers, body = _message(asked[1])
+        method, target = first.split(" ")
+        status, answer_headers, answer_body = _message(answered[1])
+        line = page.count("\n", 0, asked.start()) + 1
+        examples.append(
+            Example(line, method, target, headers, body, int(status), answer_headers, answer_body)
+        )
+    return examples
+
+
+EXAMPLES = _examples(API.read_text(encoding="utf-8")) if API.exists() else []
+
+
+def agrees(told: Any, got: Any, tolerance: float = NUMBER_TOLERANCE) -> bool:
+    """Whether an answer is as told, where "<any>" is anything and "…" the rest of a text."""
+    if told == ANY:
+        return True
+    if isinstance(told, dict):
+        return (
+            isinstance(got, dict)
+            and list(told) == list(got)
+            and all(agrees(told[name], got[name], tolerance) for name in told)
+        )
+    if isinstance(told, list):
+        return (
+            isinstance(got, list)
+            and len(told) == len(got)
+            and all(agrees(a, b, tolerance) for a, b in zip(told, got, strict=True))
+        )
+    if isinstance(told, float) and isinstance(got, float):
+        return abs(told - got) <= tolerance
+    if isinstance(told, str) and told.endswith(CUT):
+        return isinstance(got, str) and got.startswith(told[:-1])
+    return type(told) is type(got) and bool(told == got)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=str)
+def test_a_request_of_the_api_page_gets_the_answer_below_it(server: Any, example: Example) -> None:
+    got = httpx.request(
+        example.method,
+        server.url + example.target,
+        content=example.content,
+        headers=dict(example.headers),
+        timeout=30,
+    )
+    assert got.status_code == example.status
+    assert "content-type" in example.answer_headers
+    assert {name: got.headers.get(name) for name in example.answer_headers} == example.answer_headers
+    if "json" in example.answer_headers["content-type"]:
+        assert agrees(json.loads(example.answer_body), got.json()), json.dumps(got.json(), indent=2)
+    else:
+        assert agrees(example.answer_body, got.text.strip())
+
+
+def test_the_api_page_shows_every_route() -> None:
+    shown = {
+        (example.method, example.target.partition("?")[0]) for example in EXAMPLES if example.status == 200
+    }
+    assert shown == {(route.method, route.path) for route in ROUTES}
+
+
+def test_the_api_page_shows_every_error_of_a_caller() -> None:
+    assert {example.status for example in EXAMPLES} - {200} == ERRORS_OF_CALLERS
+
+
+def test_readme_lists_every_route() -> None:
+    listed = re.findall(r"^\| `([A-Z]+) ([^`?]*)[^`]*` \|", README.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(listed) == sorted((route.method, route.path) for route in ROUTES)
+
+
+def test_the_requests_of_readme_get_the_answers_below_them(server: Any) -> None:
+    pairs = re.findall(
+        r"curl -s http://127\.0\.0\.1:8000(\S+)[^`]*?-d '([^']*)'\s+```json\n(.*?)```",
+        README.read_text(encoding="utf-8"),
+        re.DOTALL,
+    )
+    assert pairs
+    for path, body, told in pairs:
+        got = httpx.post(
+            server.url + path, content=body.encode(), headers={"content-type": "application/json"}
+        ).json()
+        assert agrees(json.loads(told), got, README_TOLERANCE), got
+
+
+def test_every_make_command_names_a_target() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE))
+    commands = {
+        target
+        for page in PAGES
+        for target in re.findall(
+            r"(?:^ {4}|`|^)(?:[A-Z_]+=\S+ )*make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE
+        )
+    }
+    assert {"serve", "test"} <= commands
+    assert commands - targets == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_to_a_file_leads_to_it(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    local = {target.partition("#")[0] for target in targets if not re.match(r"[a-z]+:", target)} - {""}
+    assert {target for target in local if not (page.parent / target).exists()} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_path_of_the_project_that_is_named_is_there(page: Path) -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    folders = {path.partition("/")[0] for path in tracked.stdout.split() if "/" in path}
+    named = re.findall(r"`([\w-]+)(/[\w./-]*)`", page.read_text(encoding="utf-8"))
+    missing = {
+        first + rest for first, rest in named if first in folders and not (ROOT / (first + rest)).exists()
+    }
+    assert missing == set()

@@ -1,0 +1,296 @@
+"""How the server starts, and how it refuses to: one sentence that names the file, no stack trace."""
+
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from tiny import FOUR_LABELS, tiny_artifact, with_golden, write_tiny
+
+from classifier.artifact import write_artifact
+from classifier.runtime import OnnxSettings
+
+BY_MAKE = (sys.executable, "-m", "serving")
+BY_BENTOML = (str(Path(sys.executable).parent / "bentoml"), "serve", "service:TextClassifier")
+
+both_commands = pytest.mark.parametrize("command", [BY_MAKE, BY_BENTOML], ids=["make serve", "bentoml serve"])
+
+
+def stored(home: Path, name: str) -> list[str]:
+    """The versions of a model in a store."""
+    folder = home / "models" / name
+    return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.exists() else []
+
+
+def save(folder: Path, home: Path, project: Path) -> str:
+    """Put an artifact into the store at `home`, by another process since BentoML reads its place once."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, pathlib, model_store; print(model_store.save(pathlib.Path(sys.argv[1])))",
+            folder,
+        ],
+        cwd=project,
+        env={"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True", "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def only_sentence(refused: subprocess.CompletedProcess[str]) -> str:
+    """The one line on standard error of a server that did not start."""
+    assert refused.returncode == 1, refused.stderr
+    assert "Traceback" not in refused.stdout + refused.stderr
+    (line,) = refused.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+# What starts
+
+
+def test_a_fresh_machine_serves_the_bundled_model_on_the_port_asked_for(serve: Any, tmp_path: Path) -> None:
+    with serve(tmp_path) as server:
+        assert httpx.get(f"{server.url}/model/info").json()["name"] == "imdb-sentiment"
+        assert f"Serving imdb-sentiment:latest, in a moment, at\n\n      {server.url} " in server.log
+    assert len(stored(tmp_path, "imdb-sentiment")) == 1
+
+
+def test_the_first_words_tell_a_request_that_works(serve: Any, tmp_path: Path) -> None:
+    with serve(tmp_path) as server:
+        told = re.search(r"curl -s .*?\n.*?-d '(?P<body>.*)'", server.log)
+        assert told is not None
+        answer = httpx.post(
+            f"{server.url}/predict", content=told["body"], headers={"content-type": "application/json"}
+        )
+    assert answer.json()["label"] == "positive"
+
+
+def test_the_bundled_model_is_imported_once(serve: Any, tmp_path: Path) -> None:
+    with serve(tmp_path) as first:
+        assert first.log.count("into the BentoML model store") == 1
+    (version,) = stored(tmp_path, "imdb-sentiment")
+    artifact = tmp_path / "models" / "imdb-sentiment" / version / "artifact.json"
+    changed = artifact.stat().st_mtime_ns
+    with serve(tmp_path) as second:
+        assert "into the BentoML model store" not in second.log
+    assert stored(tmp_path, "imdb-sentiment") == [version]
+    assert artifact.stat().st_mtime_ns == changed
+
+
+def test_bentoml_serve_serves_what_is_in_the_store(
+    serve: Any, bundled: Path, project: Path, tmp_path: Path
+) -> None:
+    tag = save(bundled, tmp_path, project)
+    with serve(tmp_path, BY_BENTOML) as server:
+        assert httpx.get(f"{server.url}/model/info").json()["version"] == tag.partition(":")[2]
+
+
+def test_a_setting_of_the_environment_goes_over_the_file(serve: Any, tmp_path: Path) -> None:
+    with serve(tmp_path, CLASSIFIER__API__MAX_BODY_BYTES="1024") as server:
+        answer = httpx.post(f"{server.url}/predict", json={"text": "a" * 2000})
+    assert answer.status_code == 413
+    assert answer.json()["detail"].endswith("at most 1024 are allowed")
+
+
+def test_the_access_log_has_one_line_of_json_a_request(serve: Any, tmp_path: Path) -> None:
+    settings = {"CLASSIFIER__LOGGING__FORMAT": "json", "CLASSIFIER__LOGGING__ACCESS": "true"}
+    with serve(tmp_path, **settings) as server:
+        httpx.post(f"{server.url}/predict", json={"text": "good"})
+        httpx.post(f"{server.url}/predict", json={"text": "secret " * 2000})
+    lines = [line for line in server.log.splitlines() if '"path":"/predict"' in line.replace(" ", "")]
+    assert ['"status":200' in line.replace(" ", "") for line in lines] == [True, False]
+    assert "secret" not in server.log
+
+
+def test_a_model_of_four_classes_is_served(serve: Any, project: Path, tmp_path: Path) -> None:
+    artifact = write_tiny(tmp_path / "artifact", FOUR_LABELS)
+    home = tmp_path / "home"
+    home.mkdir()
+    save(artifact, home, project)
+    with serve(home, CLASSIFIER__MODEL__NAME="tiny") as server, httpx.Client(base_url=server.url) as http:
+        info = http.get("/model/info").json()
+        predict = http.post("/predict", json={"text": "a good film"}).json()
+        top = http.post("/predict/top-k?k=3", json={"text": "a good film"}).json()
+        all_of_them = http.post("/predict/top-k", json={"text": "a good film", "k": 99}).json()
+        thresholds = http.post("/predict/thresholds", json={"text": "a good film"})
+    assert (info["num_classes"], info["classes"]) == (4, list(FOUR_LABELS))
+    assert list(predict["probabilities"]) == list(FOUR_LABELS)
+    assert "probability_positive" not in predict
+    ranked = sorted(predict["probabilities"].items(), key=lambda item: -item[1])
+    assert [(item["label"], item["probability"]) for item in all_of_them["top_predictions"]] == ranked
+    assert top["top_predictions"] == all_of_them["top_predictions"][:3]
+    assert predict["label"] == ranked[0][0]
+    assert thresholds.status_code == 422
+    assert thresholds.headers["content-type"] == "application/problem+json"
+    assert thresholds.json()["detail"] == (
+        "thresholds cannot be tried: the model has 4 classes, and one threshold decides between two"
+    )
+    assert stored(home, "imdb-sentiment") == []
+
+
+def _network() -> bytes:
+    """Logits of two classes: the mean of the embeddings of a text's tokens."""
+    embeddings = np.array([[0, 0], [0, 0], [0, 9], [9, 0]], np.float32)  # padding, unknown, good, bad
+    nodes = [
+        helper.make_node("Gather", ["embeddings", "ids"], ["embedded"]),
+        helper.make_node("ReduceMean", ["embedded"], ["logits"], axes=[1], keepdims=0),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, ["n", "length"])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 2])],
+        [numpy_helper.from_array(embeddings, "embeddings")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def test_an_onnx_model_is_served(serve: Any, project: Path, tmp_path: Path) -> None:
+    settings = OnnxSettings(first_id=2, unknown_id=1, pad_to=8, output="logits")
+    artifact = replace(
+        tiny_artifact(model=settings), vocabulary=("good", "bad"), arrays={}, network=_network()
+    )
+    write_artifact(with_golden(artifact), tmp_path / "artifact")
+    home = tmp_path / "home"
+    home.mkdir()
+    save(tmp_path / "artifact", home, project)
+    texts = ["good", "bad", "good good bad", "bad bad good", "a word that it does not know"]
+    with serve(home, CLASSIFIER__MODEL__NAME="tiny") as server, httpx.Client(base_url=server.url) as http:
+        kind = http.get("/model/info").json()["model_type"]
+        batch = http.post("/predict/batch", json={"texts": texts}).json()["predictions"]
+        alone = [http.post("/predict", json={"text": text}).json() for text in texts]
+    assert kind == "onnx"
+    assert [item["label"] for item in batch[:4]] == ["positive", "negative", "positive", "negative"]
+    for in_batch, by_itself in zip(batch, alone, strict=True):
+        assert in_batch["probabilities"] == pytest.approx(by_itself["probabilities"], abs=1e-6)
+    assert ["warnings" in item for item in batch] == [False, False, False, False, True]
+
+
+# What does not start
+
+
+@both_commands
+def test_an_unknown_setting_stops_the_start(refuse: Any, command: tuple[str, ...], tmp_path: Path) -> None:
+    line = only_sentence(refuse(tmp_path, command, CLASSIFIER__API__PROT="1"))
+    assert line == (
+        "error: environment variable CLASSIFIER__API__PROT: section 'api' has no key 'prot'; "
+        "the nearest is 'port'"
+    )
+
+
+@both_commands
+def test_a_setting_out_of_its_range_stops_the_start(
+    refuse: Any, command: tuple[str, ...], tmp_path: Path
+) -> None:
+    line = only_sentence(refuse(tmp_path, command, CLASSIFIER__API__PORT="70000"))
+    assert line.startswith("error: environment variable CLASSIFIER__API__PORT: api.port is '70000': ")
+
+
+@both_commands
+def test_a_wrong_configuration_file_stops_the_start(
+    refuse: Any, command: tuple[str, ...], tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("api: {prot: 1}\n")
+    line = only_sentence(refuse(tmp_path, command, CLASSIFIER_CONFIG=str(file)))
+    assert line == f"error: {file}: section 'api' has no key 'prot'; the nearest is 'port'"
+
+
+@both_commands
+def test_a_missing_configuration_file_stops_the_start(
+    refuse: Any, command: tuple[str, ...], tmp_path: Path
+) -> None:
+    line = only_sentence(refuse(tmp_path, command, CLASSIFIER_CONFIG=str(tmp_path / "none.yaml")))
+    assert str(tmp_path / "none.yaml") in line
+
+
+@both_commands
+@pytest.mark.parametrize("version", ["latest", "abcdef"])
+def test_a_missing_model_stops_the_start(
+    refuse: Any, command: tuple[str, ...], tmp_path: Path, version: str
+) -> None:
+    settings = {"CLASSIFIER__MODEL__NAME": "nothing", "CLASSIFIER__MODEL__VERSION": version}
+    line = only_sentence(refuse(tmp_path, command, **settings))
+    assert line == (
+        f"error: the BentoML model store has no model 'nothing:{version}'; "
+        "`python -m training_import list` shows what it has"
+    )
+
+
+@pytest.fixture(scope="module")
+def one_model(bundled: Path, project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the bundled model; copied by the tests that spoil it."""
+    home = tmp_path_factory.mktemp("one")
+    save(bundled, home, project)
+    return home
+
+
+@pytest.fixture
+def spoilt(one_model: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A store, and the folder of the one model in it."""
+    home = shutil.copytree(one_model, tmp_path / "home", symlinks=True)
+    (version,) = stored(home, "imdb-sentiment")
+    return home, home / "models" / "imdb-sentiment" / version
+
+
+@both_commands
+@pytest.mark.parametrize("name", ["weights.npz", "vocabulary.json", "golden.jsonl", "MODEL_CARD.md"])
+def test_a_corrupted_file_of_the_model_stops_the_start(
+    refuse: Any, command: tuple[str, ...], spoilt: tuple[Path, Path], name: str
+) -> None:
+    home, model = spoilt
+    content = bytearray((model / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (model / name).write_bytes(content)
+    line = only_sentence(refuse(home, command))
+    assert str(model) in line
+    assert name in line
+
+
+@both_commands
+@pytest.mark.parametrize("name", ["weights.npz", "artifact.json"])
+def test_a_missing_file_of_the_model_stops_the_start(
+    refuse: Any, command: tuple[str, ...], spoilt: tuple[Path, Path], name: str
+) -> None:
+    home, model = spoilt
+    (model / name).unlink()
+    line = only_sentence(refuse(home, command))
+    assert str(model) in line
+    assert name in line
+
+
+@both_commands
+def test_a_manifest_that_is_not_json_stops_the_start(
+    refuse: Any, command: tuple[str, ...], spoilt: tuple[Path, Path]
+) -> None:
+    home, model = spoilt
+    (model / "artifact.json").write_text("{")
+    line = only_sentence(refuse(home, command))
+    assert str(model / "artifact.json") in line
+
+
+@both_commands
+def test_a_foreign_model_in_the_store_stops_the_start(
+    refuse: Any, command: tuple[str, ...], spoilt: tuple[Path, Path]
+) -> None:
+    home, model = spoilt
+    for file in model.iterdir():
+        if file.name != "model.yaml":
+            file.unlink()
+    (model / "saved_model.pkl").write_bytes(b"cos\nsystem\n(S'touch /tmp/owned'\ntR.")
+    line = only_sentence(refuse(home, command))
+    assert str(model) in line
+    assert "artifact.json" in line

@@ -1,0 +1,94 @@
+"""Faults of the service, and of one caller among many: who gets which error, and what it tells."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from asking import broken_rules, post, problem
+from httpx import Response
+from starlette.testclient import TestClient
+from structlog.testing import capture_logs
+
+from classifier.pipeline import Classifier, Prediction
+from serving.routes import ROUTES
+
+POISON = "poison"
+POSTED = [route.path for route in ROUTES if route.request is not None]
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A classifier that fails on every batch with one certain text in it."""
+    predict = Classifier.predict
+
+    def predict_or_fail(self: Classifier, texts: Sequence[str]) -> list[Prediction]:
+        if POISON in texts:
+            raise ZeroDivisionError("secret of the inner workings")
+        return predict(self, texts)
+
+    monkeypatch.setattr(Classifier, "predict", predict_or_fail)
+
+
+def ask_with_texts(client: TestClient, path: str, texts: list[str]) -> Response:
+    has_texts = path in {"/classify", "/predict/batch"}
+    return post(client, path, {"texts": texts} if has_texts else {"text": texts[0]})
+
+
+@pytest.mark.usefixtures("failing")
+@pytest.mark.parametrize("path", POSTED)
+def test_an_unforeseen_error_gives_an_id_that_is_in_the_log_and_nothing_of_the_cause(
+    client: TestClient, path: str
+) -> None:
+    with capture_logs() as log:
+        response = ask_with_texts(client, path, [POISON])
+    document = problem(response, 500)
+    assert document["detail"] == f"the service failed; its log has the cause under id {document['id']}"
+    assert "secret" not in response.text
+    assert "Traceback" not in response.text
+    (entry,) = [entry for entry in log if entry["event"] == "internal_error"]
+    assert entry["id"] == document["id"]
+    assert isinstance(entry["exc_info"], ZeroDivisionError)
+
+
+@pytest.mark.usefixtures("failing")
+def test_the_service_answers_on_after_an_unforeseen_error(client: TestClient) -> None:
+    with capture_logs():
+        problem(ask_with_texts(client, "/predict", [POISON]), 500)
+    assert ask_with_texts(client, "/predict", ["good"]).status_code == 200
+    assert client.get("/readyz").status_code == 200
+
+
+@pytest.mark.usefixtures("failing")
+def test_each_error_has_an_id_of_its_own(client: TestClient) -> None:
+    with capture_logs():
+        ids = {problem(ask_with_texts(client, "/predict", [POISON]), 500)["id"] for _ in range(3)}
+    assert len(ids) == 3
+
+
+@pytest.mark.parametrize("wrong", [[" "], [], ["good", "\n"]])
+def test_in_classify_a_callers_broken_request_is_not_anothers(client: TestClient, wrong: list[str]) -> None:
+    def ask(number: int) -> Response:
+        return post(client, "/classify", {"texts": wrong if number % 4 == 0 else [f"good {number}"] * 2})
+
+    with ThreadPoolExecutor(20) as callers:
+        responses = list(callers.map(ask, range(60)))
+    for number, response in enumerate(responses):
+        if number % 4 == 0:
+            assert broken_rules(response)
+        else:
+            assert [item["text"] for item in response.json()] == [f"good {number}"] * 2
+
+
+@pytest.mark.usefixtures("failing")
+def test_in_classify_a_text_that_the_model_fails_on_fails_only_its_caller(client: TestClient) -> None:
+    def ask(number: int) -> Response:
+        text = POISON if number % 5 == 0 else f"good {number}"
+        return post(client, "/classify", {"texts": ["bad", text]})
+
+    with capture_logs(), ThreadPoolExecutor(20) as callers:
+        responses = list(callers.map(ask, range(60)))
+    for number, response in enumerate(responses):
+        if number % 5 == 0:
+            problem(response, 500)
+        else:
+            assert [item["text"] for item in response.json()] == ["bad", f"good {number}"]

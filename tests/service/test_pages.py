@@ -1,0 +1,297 @@
+"""The routes that predict nothing: what they tell, and that they load nothing from elsewhere."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+from starlette.testclient import TestClient
+
+from classifier import __version__, schema
+from serving.routes import ROUTES
+
+
+@pytest.fixture
+def drained(client: TestClient, service: ModuleType) -> Iterator[TestClient]:
+    """The service while it drains; afterwards it serves again."""
+    classifier = service.pages._classifier
+    service.pages.serve(None)
+    yield client
+    service.pages.serve(classifier)
+
+
+@pytest.fixture(scope="module")
+def document(client: TestClient) -> dict[str, Any]:
+    """The OpenAPI document."""
+    return client.get("/openapi.json").json()
+
+
+def fields(client: TestClient, path: str) -> dict[str, Any]:
+    response = client.get(path)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    return response.json()
+
+
+def test_the_index_names_the_service_and_lists_every_endpoint(client: TestClient) -> None:
+    assert fields(client, "/") == {
+        "name": "text-classifier",
+        "version": __version__,
+        "status": "running",
+        "endpoints": {f"{route.method} {route.path}": route.summary for route in ROUTES},
+    }
+
+
+def test_health_tells_of_a_loaded_model(client: TestClient) -> None:
+    assert fields(client, "/health") == {"status": "healthy", "model_loaded": True, "device": "cpu"}
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+def test_the_probes_answer(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.method == "GET"], ids=lambda r: r.path)
+def test_what_can_be_read_can_be_asked_for_by_head(client: TestClient, route: Any) -> None:
+    assert client.head(route.path).status_code == 200
+
+
+def test_model_info_tells_what_answers(client: TestClient, bundled: Path) -> None:
+    info = fields(client, "/model/info")
+    assert list(info) == list(schema.ModelInfo.__annotations__)
+    TypeAdapter(schema.ModelInfo).validate_python(info, strict=True)
+    assert info["model_type"] == "linear"
+    assert info["num_classes"] == 2
+    assert info["classes"] == ["negative", "positive"]
+    assert info["device"] == "cpu"
+    assert info["name"] == bundled.name
+    assert re.fullmatch("[0-9a-f]{64}", info["digest"])
+    assert info["version"] == info["digest"][:12]
+    assert info["trained_on"]["rows"] == 25_000
+    assert info["metrics"]["test_accuracy"] > 0.9
+
+
+def test_a_draining_service_is_alive_but_not_ready(drained: TestClient) -> None:
+    assert drained.get("/livez").status_code == 200
+    ready = drained.get("/readyz")
+    assert ready.status_code == 503
+    assert ready.headers["content-type"] == "application/problem+json"
+    assert int(ready.headers["retry-after"]) > 0
+
+
+def test_a_draining_service_says_that_it_is_unhealthy(drained: TestClient) -> None:
+    health = drained.get("/health")
+    assert health.status_code == 503
+    assert health.json() == {"status": "unhealthy", "model_loaded": False, "device": "none"}
+
+
+def test_a_draining_service_has_no_model_to_tell_of(drained: TestClient) -> None:
+    info = drained.get("/model/info")
+    assert info.status_code == 503
+    assert info.headers["content-type"] == "application/problem+json"
+    assert int(info.headers["retry-after"]) > 0
+
+
+def test_a_draining_service_still_answers_the_requests_that_it_has(drained: TestClient) -> None:
+    assert drained.post("/predict", json={"text": "good"}).status_code == 200
+
+
+def test_the_shutdown_of_the_app_ends_readiness(project: Path) -> None:
+    script = (
+        "import warnings; warnings.simplefilter('ignore')\n"
+        "import service\n"
+        "from starlette.testclient import TestClient\n"
+        "states = [service.pages.is_ready]\n"
+        "with TestClient(service.TextClassifier.to_asgi()):\n"
+        "    states.append(service.pages.is_ready)\n"
+        "states.append(service.pages.is_ready)\n"
+        "print(states)\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if "CLASSIFIER_" not in name}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split("\n")[-2:] == ["[False, True, False]", ""], done.stderr
+
+
+# /metrics
+
+
+def series(client: TestClient) -> list[str]:
+    response = client.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain; version=")
+    return [line.rpartition(" ")[0] for line in response.text.splitlines() if not line.startswith("#")]
+
+
+def count(client: TestClient, name: str) -> float:
+    lines = client.get("/metrics").text.splitlines()
+    return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(name + " ")), 0.0)
+
+
+def test_made_up_paths_and_methods_make_no_series_of_their_own(client: TestClient) -> None:
+    client.get("/made-up")
+    before = series(client)
+    for number in range(50):
+        client.get(f"/made-up/{number}")
+        client.get(f"/predict/{number}?query={number}")
+        client.get(f"/docs/static/{number}")
+    assert series(client) == before
+    assert 'classifier_requests_total{route="other",status="404"}' in before
+    assert not [name for name in before if "made-up" in name]
+
+
+def test_a_request_is_counted_by_its_route_and_status(client: TestClient) -> None:
+    good = 'classifier_requests_total{route="/predict",status="200"}'
+    wrong = 'classifier_requests_total{route="/predict",status="422"}'
+    before = count(client, good), count(client, wrong)
+    client.post("/predict", json={"text": "good"})
+    client.post("/predict", json={"text": " "})
+    assert (count(client, good), count(client, wrong)) == (before[0] + 1, before[1] + 1)
+
+
+def test_only_routes_of_the_table_are_labels(client: TestClient) -> None:
+    labelled = {match for name in series(client) for match in re.findall(r'route="([^"]*)"', name)}
+    assert labelled <= {route.path for route in ROUTES} | {"other"}
+
+
+def test_the_request_for_the_metrics_is_the_one_in_progress(client: TestClient) -> None:
+    assert count(client, "classifier_requests_in_progress") == 1
+
+
+# /docs
+
+
+class Links(HTMLParser):
+    """Collects what a page loads or links to."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.inline_scripts = 0
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        links = [value or "" for name, value in attrs if name in {"src", "href", "action", "srcset"}]
+        self.found += links
+        self.inline_scripts += tag == "script" and not links
+
+
+def test_the_page_of_the_api_loads_nothing_from_another_host(client: TestClient) -> None:
+    response = client.get("/docs")
+    assert response.headers["content-type"].startswith("text/html")
+    links = Links(response.text)
+    assert links.inline_scripts == 0
+    assert links.found
+    assert not [link for link in links.found if "//" in link]
+
+
+def test_all_that_the_page_of_the_api_loads_is_there(client: TestClient) -> None:
+    for link in Links(client.get("/docs").text).found:
+        if not link.startswith("data:"):
+            assert client.get(f"/{link}").status_code == 200
+
+
+def test_the_page_of_the_api_forbids_the_browser_to_load_from_elsewhere(client: TestClient) -> None:
+    policy = client.get("/docs").headers["content-security-policy"]
+    directives = dict(part.strip().split(" ", 1) for part in policy.split(";"))
+    assert directives["default-src"] == "'self'"
+    assert directives["frame-ancestors"] == "'none'"
+    assert "script-src" not in directives
+    assert not re.search(r"https?:|\*", policy)
+
+
+def test_the_page_of_the_api_asks_no_one_to_check_its_schema(client: TestClient) -> None:
+    assert "validatorUrl: null" in client.get("/docs/static/docs.js").text
+
+
+# /openapi.json
+
+
+def test_the_openapi_document_has_every_route_and_no_other(document: dict[str, Any]) -> None:
+    described = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
+    assert described == {(route.method, route.path) for route in ROUTES}
+
+
+def test_each_operation_of_the_openapi_document_has_a_name_of_its_own(document: dict[str, Any]) -> None:
+    names = [operation["operationId"] for item in document["paths"].values() for operation in item.values()]
+    assert len(set(names)) == len(ROUTES)
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.request], ids=lambda route: route.path)
+def test_the_example_of_each_request_is_valid_and_answered_as_described(
+    client: TestClient, document: dict[str, Any], route: Any
+) -> None:
+    body = document["paths"][route.path]["post"]["requestBody"]["content"]["application/json"]["example"]
+    route.request.model_validate(body)
+    response = client.post(route.path, json=body)
+    assert response.status_code == 200
+    TypeAdapter(route.answer).validate_python(response.json(), strict=True)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
+def test_each_error_of_a_route_is_described_as_a_problem(document: dict[str, Any], route: Any) -> None:
+    responses = document["paths"][route.path][route.method.lower()]["responses"]
+    expected = {"200", "500"} | ({"400", "413", "415", "422"} if route.request else set())
+    assert expected <= set(responses) <= expected | {"503"}
+    for status in expected - {"200"}:
+        assert responses[status]["content"]["application/problem+json"]["schema"] == {
+            "$ref": "#/components/schemas/Problem"
+        }
+
+
+def test_the_limits_of_the_openapi_document_are_the_schemas(document: dict[str, Any]) -> None:
+    parts = {name: part["properties"] for name, part in document["components"]["schemas"].items()}
+    for name in ("PredictRequest", "TopKRequest", "ThresholdsRequest"):
+        assert parts[name]["text"]["maxLength"] == schema.MAX_TEXT_CHARS
+        assert parts[name]["text"]["minLength"] == 1
+    for name in ("BatchRequest", "ClassifyRequest"):
+        texts = parts[name]["texts"]
+        assert (texts["minItems"], texts["maxItems"]) == (1, schema.MAX_TEXTS)
+        assert texts["items"]["maxLength"] == schema.MAX_TEXT_CHARS
+    thresholds = parts["ThresholdsRequest"]["thresholds"]
+    assert (thresholds["minItems"], thresholds["maxItems"]) == (1, schema.MAX_THRESHOLDS)
+    assert thresholds["default"] == list(schema.DEFAULT_THRESHOLDS)
+    assert (thresholds["items"]["minimum"], thresholds["items"]["maximum"]) == (0, 1)
+    k = parts["TopKRequest"]["k"]
+    assert (k["minimum"], k["default"]) == (1, schema.DEFAULT_TOP_K)
+    assert "maximum" not in k
+
+
+def test_the_pattern_of_a_text_finds_exactly_what_is_not_white_space(document: dict[str, Any]) -> None:
+    pattern = re.compile(document["components"]["schemas"]["PredictRequest"]["properties"]["text"]["pattern"])
+    characters = [chr(code) for code in range(sys.maxunicode + 1)]
+    assert [c for c in characters if bool(pattern.search(c)) != bool(c.strip())] == []
+
+
+def test_unknown_fields_are_forbidden_in_the_openapi_document(document: dict[str, Any]) -> None:
+    for route in ROUTES:
+        if route.request is not None:
+            assert document["components"]["schemas"][route.request.__name__]["additionalProperties"] is False
+
+
+def test_only_k_may_stand_in_the_query(document: dict[str, Any]) -> None:
+    given = {
+        (path, parameter["name"], parameter["in"])
+        for path, item in document["paths"].items()
+        for parameter in item.get("post", {}).get("parameters", [])
+    }
+    assert given == {("/predict/top-k", "k", "query")}
+
+
+def test_every_reference_of_the_openapi_document_leads_somewhere(
+    client: TestClient, document: dict[str, Any]
+) -> None:
+    references = set(re.findall(r'"\$ref":"([^"]*)"', client.get("/openapi.json").text))
+    assert references == {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}

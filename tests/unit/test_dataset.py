@@ -1,0 +1,293 @@
+"""Reading labelled texts: formats, encodings, and what is refused."""
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training_import.dataset import Dataset, DatasetError, read_dataset
+
+ROWS = [
+    ("a plain text", "positive"),
+    ('commas, "quotes" and it\'s', "negative"),
+    ("two\nlines\r\nand a\ttab", "positive"),
+    ("café, naïve, über — “quoted”", "negative"),
+] * 10
+"""Each of the two classes twenty times; every character is in cp1252, too."""
+
+
+def write_csv(path: Path, rows: list[tuple[str, str]] = ROWS, encoding: str = "utf-8") -> Path:
+    with path.open("w", encoding=encoding, newline="") as file:
+        writer = csv.writer(file, delimiter="\t" if path.suffix == ".tsv" else ",")
+        writer.writerows([("text", "label"), *rows])
+    return path
+
+
+def write_jsonl(path: Path, rows: list[tuple[object, object]] = ROWS, encoding: str = "utf-8") -> Path:
+    lines = [json.dumps({"text": text, "label": label}, ensure_ascii=False) + "\n" for text, label in rows]
+    path.write_text("".join(lines), encoding=encoding, newline="")
+    return path
+
+
+def write_parquet(path: Path, rows: list[tuple[object, object]] = ROWS) -> Path:
+    pq.write_table(pa.table({"text": [row[0] for row in rows], "label": [row[1] for row in rows]}), path)
+    return path
+
+
+WRITERS = {".csv": write_csv, ".tsv": write_csv, ".jsonl": write_jsonl, ".parquet": write_parquet}
+
+
+def rows_of(dataset: Dataset) -> list[tuple[str, str]]:
+    return list(zip(dataset.texts, dataset.labels, strict=True))
+
+
+def refusal(path: Path, **options: str) -> str:
+    with pytest.raises(DatasetError) as caught:
+        read_dataset(path, **options)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("ending", WRITERS)
+def test_every_format_gives_the_same_rows(tmp_path, ending):
+    assert rows_of(read_dataset(WRITERS[ending](tmp_path / f"rows{ending}"))) == ROWS
+
+
+def test_the_ending_may_be_in_capitals(tmp_path):
+    assert rows_of(read_dataset(write_csv(tmp_path / "ROWS.CSV"))) == ROWS
+
+
+def test_the_name_and_digest_are_the_files(tmp_path):
+    path = write_csv(tmp_path / "rows.csv")
+    dataset = read_dataset(path)
+    assert dataset.name == "rows.csv"
+    assert dataset.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_classes_are_the_labels_in_alphabetical_order(tmp_path):
+    assert read_dataset(write_csv(tmp_path / "rows.csv")).classes == ("negative", "positive")
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_common_encodings_are_recognized(tmp_path, ending, encoding):
+    path = WRITERS[ending](tmp_path / f"rows{ending}", encoding=encoding)
+    assert rows_of(read_dataset(path)) == ROWS
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "shift_jis", "utf-16-le", "utf-32"])
+def test_another_encoding_can_be_named(tmp_path, encoding):
+    rows = [("Größe" if encoding == "latin-1" else "映画", label) for _, label in ROWS]
+    path = write_csv(tmp_path / "rows.csv", rows, encoding)
+    assert rows_of(read_dataset(path, encoding=encoding)) == rows
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column_where_the_encoding_is_named(tmp_path):
+    path = write_csv(tmp_path / "rows.csv", encoding="utf-8-sig")
+    assert rows_of(read_dataset(path, encoding="utf-8")) == ROWS
+
+
+def test_columns_are_found_by_name_and_others_ignored(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("id,stars,review\n" + "1,bad,dull\n2,good,fine\n" * 10)
+    dataset = read_dataset(path, text_column="review", label_column="stars")
+    assert rows_of(dataset) == [("dull", "bad"), ("fine", "good")] * 10
+
+
+def test_empty_lines_are_no_rows(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\n" + "a,x\n\nb,y\n" * 10 + "\n")
+    assert rows_of(read_dataset(path)) == [("a", "x"), ("b", "y")] * 10
+
+
+@pytest.mark.parametrize("write", [write_jsonl, write_parquet])
+def test_whole_numbers_are_labels_by_their_digits(tmp_path, write):
+    ending = ".jsonl" if write is write_jsonl else ".parquet"
+    path = write(tmp_path / f"rows{ending}", [("good", 1), ("bad", 0)] * 10)
+    assert read_dataset(path).labels == ["1", "0"] * 10
+
+
+def test_white_space_around_a_label_is_dropped_and_that_around_a_text_kept(tmp_path):
+    path = write_csv(tmp_path / "rows.csv", [(" good ", " x"), (" bad ", "y ")] * 10)
+    assert rows_of(read_dataset(path)) == [(" good ", "x"), (" bad ", "y")] * 10
+
+
+def test_a_field_may_be_longer_than_the_csv_modules_default(tmp_path):
+    path = write_csv(tmp_path / "rows.csv", [("word " * 100_000, "x"), ("b", "y")] * 10)
+    assert len(read_dataset(path).texts[0]) == 500_000
+
+
+CELLS = st.text(st.characters(exclude_categories=["Cs"])).filter(str.strip)
+
+
+@given(st.lists(CELLS, min_size=1, max_size=5), CELLS, CELLS)
+def test_whatever_the_rows_csv_and_jsonl_read_back_equal(tmp_path_factory, texts, label, other):
+    folder = tmp_path_factory.mktemp("rows")
+    labels = (label.strip(), other.strip() + "2")
+    rows = [(text, name) for text in texts for name in labels] * 10
+    if labels[0] == labels[1]:
+        return
+    for ending in (".csv", ".tsv", ".jsonl"):
+        dataset = read_dataset(WRITERS[ending](folder / f"rows{ending}", rows), encoding="utf-8")
+        assert rows_of(dataset) == rows
+
+
+@pytest.mark.parametrize("ending", WRITERS)
+@pytest.mark.parametrize("blank", ["", " \t", "\u00a0"])
+def test_a_blank_text_is_refused_by_its_row(tmp_path, ending, blank):
+    path = WRITERS[ending](tmp_path / f"rows{ending}", [*ROWS[:2], (blank, "positive"), *ROWS])
+    message = refusal(path)
+    assert f"{path} row 3: text is {blank!r}" in message
+    assert "not blank" in message
+
+
+@pytest.mark.parametrize("ending", WRITERS)
+def test_a_blank_label_is_refused_by_its_row(tmp_path, ending):
+    path = WRITERS[ending](tmp_path / f"rows{ending}", [*ROWS[:2], ("a text", " "), *ROWS])
+    assert f"{path} row 3: label is ' '" in refusal(path)
+
+
+@pytest.mark.parametrize("label", [None, 0.5, ["x"], {"x": 1}])
+def test_a_label_that_is_neither_name_nor_whole_number_is_refused_by_its_row(tmp_path, label):
+    path = write_jsonl(tmp_path / "rows.jsonl", [*ROWS[:4], ("a text", label)])
+    assert f"{path} row 5: label is {label!r}; it must be a name or a whole number" in refusal(path)
+
+
+@pytest.mark.parametrize("labels", [["x", None], [b"x", b"y"], [0.0, 1.0]], ids=["null", "bytes", "float"])
+def test_a_parquet_label_of_another_type_is_refused_by_its_row(tmp_path, labels):
+    path = write_parquet(tmp_path / "rows.parquet", [("a text", label) for label in labels * 10])
+    row = labels.index(None) + 1 if None in labels else 1
+    assert f"{path} row {row}: label is {labels[row - 1]!r}" in refusal(path)
+
+
+@pytest.mark.parametrize("text", [None, 5, ["a"]])
+def test_a_text_that_is_no_text_is_refused_by_its_row(tmp_path, text):
+    path = write_jsonl(tmp_path / "rows.jsonl", [*ROWS[:1], (text, "positive")])
+    assert f"{path} row 2: text is {text!r}" in refusal(path)
+
+
+@pytest.mark.parametrize("ending", WRITERS)
+@pytest.mark.parametrize("option", ["text_column", "label_column"])
+def test_a_missing_column_is_named_with_those_that_exist(tmp_path, ending, option):
+    path = WRITERS[ending](tmp_path / f"rows{ending}")
+    message = refusal(path, **{option: "review"})
+    assert message == f"{path} row 1: there is no column 'review'; it has text, label"
+
+
+def test_a_row_of_json_without_the_column_is_named(tmp_path):
+    path = write_jsonl(tmp_path / "rows.jsonl")
+    path.write_text(path.read_text(encoding="utf-8") + '{"text": "no label"}\n', encoding="utf-8")
+    assert f"{path} row 41: there is no column 'label'" in refusal(path)
+
+
+@pytest.mark.parametrize(("row", "columns"), [("one", 1), ("one,two,three", 3)])
+def test_a_wrong_number_of_columns_is_refused_by_its_row(tmp_path, row, columns):
+    path = tmp_path / "rows.csv"
+    path.write_text(f"text,label\na,x\n{row}\n")
+    assert refusal(path) == f"{path} row 2: {columns} columns, where the header has 2"
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label,text\n" + "a,x,b\n" * 20)
+    assert refusal(path) == f"{path}: the header has column 'text' twice"
+
+
+@pytest.mark.parametrize("row", ['"a"b,x', '"never closed,x'])
+def test_quotes_that_do_not_fit_are_refused_by_their_line(tmp_path, row):
+    path = tmp_path / "rows.csv"
+    path.write_text(f"text,label\na,x\n{row}\n")
+    assert f"{path} line 3: " in refusal(path)
+
+
+@pytest.mark.parametrize("line", ["text,label", '{"text": "a"', "{'text': 'a'}", "[" * 100_000])
+def test_a_line_that_is_not_json_is_refused_by_its_row(tmp_path, line):
+    path = write_jsonl(tmp_path / "rows.jsonl")
+    path.write_text(path.read_text(encoding="utf-8") + line, encoding="utf-8")
+    assert f"{path} row 41: not JSON: " in refusal(path)
+
+
+def test_a_line_of_json_that_is_no_object_is_refused_by_its_row(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('["a", "x"]\n')
+    assert refusal(path) == f'{path} row 1: \'["a", "x"]\' is not an object'
+
+
+@pytest.mark.parametrize("keep", [0, 3, 100, -9])
+def test_a_truncated_parquet_file_is_refused_by_its_name(tmp_path, keep):
+    path = write_parquet(tmp_path / "rows.parquet")
+    path.write_bytes(path.read_bytes()[:keep])
+    assert f"{path} is not a Parquet file: " in refusal(path)
+
+
+@pytest.mark.parametrize("compression", ["snappy", "zstd", "gzip"])
+def test_a_damaged_parquet_file_is_refused_by_its_name(tmp_path, compression):
+    path = tmp_path / "rows.parquet"
+    texts = [f"text {i * 7919 % 10007}" for i in range(4000)]
+    pq.write_table(pa.table({"text": texts, "label": ["x", "y"] * 2000}), path, compression=compression)
+    content = bytearray(path.read_bytes())
+    content[200:2000:7] = bytes(byte ^ 0xFF for byte in content[200:2000:7])
+    path.write_bytes(content)
+    assert f"{path} is not a Parquet file: " in refusal(path)
+
+
+def test_parquet_strings_that_are_not_utf8_are_refused_by_the_files_name(tmp_path):
+    path = tmp_path / "rows.parquet"
+    buffers = pa.array([b"\xff\xfe"] * 20, pa.binary()).buffers()
+    texts = pa.StringArray.from_buffers(20, *buffers[1:])
+    pq.write_table(pa.table({"text": texts, "label": ["x", "y"] * 10}), path)
+    assert f"{path} is not a Parquet file: " in refusal(path)
+
+
+@pytest.mark.parametrize("name", ["rows.xlsx", "rows", "rows.csv.gz"])
+def test_an_unknown_ending_is_refused_with_those_that_are_known(tmp_path, name):
+    message = refusal(tmp_path / name)
+    assert f"{tmp_path / name}: unknown kind of file {Path(name).suffix!r}" in message
+    assert ".csv, .tsv, .jsonl, .parquet" in message
+
+
+@pytest.mark.parametrize("encoding", ["klingon", "hex"])
+def test_an_unknown_encoding_is_named(tmp_path, encoding):
+    path = write_csv(tmp_path / "rows.csv")
+    assert refusal(path, encoding=encoding) == f"{path}: there is no encoding {encoding!r}"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-32", "punycode", "undefined"])
+def test_a_named_encoding_that_does_not_fit_is_refused_and_no_other_tried(tmp_path, encoding):
+    path = write_csv(tmp_path / "rows.csv")
+    assert f"{path} is not text in {encoding};" in refusal(path, encoding=encoding)
+
+
+def test_bytes_in_no_usual_encoding_are_refused_with_the_way_out(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b"text,label\n\x81,x\n")
+    message = refusal(path)
+    assert str(path) in message
+    assert "--encoding" in message
+
+
+def test_a_missing_file_is_named(tmp_path):
+    path = tmp_path / "rows.csv"
+    assert refusal(path) == f"{path} cannot be read: No such file or directory"
+
+
+def test_an_empty_file_is_refused(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b"")
+    assert refusal(path) == f"{path} is empty"
+
+
+@pytest.mark.parametrize(("rows", "count"), [([], 0), ([("a", "x")] * 20, 1)])
+def test_fewer_than_two_classes_are_refused(tmp_path, rows, count):
+    path = write_csv(tmp_path / "rows.csv", rows)
+    assert refusal(path) == f"{path} has {count} classes in {len(rows)} rows; at least 2 are needed"
+
+
+def test_a_class_that_is_too_rare_is_named(tmp_path):
+    path = write_csv(tmp_path / "rows.csv", [("a", "x")] * 10 + [("b", "y")] * 9)
+    assert refusal(path) == f"{path}: class 'y' has 9 rows; each of the 2 classes needs at least 10"
