@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 DATA ?= ../shared/data/imdb/train.parquet
 TEST ?= ../shared/data/imdb/test.parquet
-SOURCES := classifier model_store serving service.py training_import tests
+SOURCES := benchmarks classifier model_store serving service.py training_import tests
 
 export BENTOML_DO_NOT_TRACK ?= True
 

@@ -15,6 +15,11 @@ Scores = NDArray[np.float64]
 """Class scores of n texts, shape (n, classes): what a softmax turns into probabilities."""
 
 
+PADDING_RATIO = 1.25
+PADDING_TOKENS = 8
+"""A network's texts run together if none is longer than the shortest times this ratio, plus these tokens."""
+
+
 class Runtime(Protocol):
     """A model that is ready to score. A text's scores never depend on what else is in its batch."""
 
@@ -191,16 +196,17 @@ class LinearRuntime:
         lengths = batch.ends.copy()
         lengths[1:] -= batch.ends[:-1]
         lengths[:1] += 1
-        text_offsets = offsets.repeat(lengths)
         starts = (ids < self._vocabulary_size).nonzero()[0]
         nodes = ids[starts]
-        features = [text_offsets[starts] + nodes.astype(index)]
+        all_starts, all_nodes = [starts], [nodes]
         for level in range(2, self._depth + 1):
             # A text ends in a separator, which is in no n-gram: no n-gram leaves its text.
             hits, nodes = self._table.find(nodes * self._id_count + ids[starts + (level - 1)])
             starts = starts[hits]
-            features.append(text_offsets[starts] + nodes.astype(index))
-        found = np.concatenate(features)
+            all_starts.append(starts)
+            all_nodes.append(nodes)
+        found: NDArray[np.int64] = offsets.repeat(lengths)[np.concatenate(all_starts)]
+        found += np.concatenate(all_nodes).astype(index)
         found.sort()
         return found
 
@@ -287,19 +293,34 @@ class OnnxRuntime:
 
     def score(self, batch: Encoded) -> Scores:
         """Score n texts; see `Runtime`."""
-        n = len(batch.ends)
-        lengths = np.diff(batch.ends, prepend=-1) - 1
-        width = self._settings.pad_to or max(int(lengths.max(initial=0)), 1)
-        inputs = np.full((n, width), self._settings.pad_id, self._dtype)
-        columns = np.arange(width)
-        mask = (
-            columns < lengths[:, None]
-            if self._settings.pad_side == "right"
-            else columns >= width - lengths[:, None]
-        )
-        inputs[mask] = self._model_ids[np.delete(batch.ids, batch.ends)]
-        (output,) = self._session.run(None, {self._input: inputs})
-        return self._logits(np.asarray(output, np.float64), n)
+        starts = np.concatenate([[0], batch.ends[:-1] + 1])
+        lengths = batch.ends - starts
+        scores = np.empty((len(lengths), self._classes))
+        for rows in self._groups(lengths):
+            width = self._settings.pad_to or max(int(lengths[rows[-1]]), 1)
+            inputs = np.full((len(rows), width), self._settings.pad_id, self._dtype)
+            for line, row in enumerate(rows):
+                ids = self._model_ids[batch.ids[starts[row] : batch.ends[row]]]
+                if self._settings.pad_side == "right":
+                    inputs[line, : len(ids)] = ids
+                else:
+                    inputs[line, width - len(ids) :] = ids
+            (output,) = self._session.run(None, {self._input: inputs})
+            scores[rows] = self._logits(np.asarray(output, np.float64), len(rows))
+        return scores
+
+    def _groups(self, lengths: NDArray[np.int64]) -> list[NDArray[np.intp]]:
+        """Texts to run together, by ascending length: of lengths so alike that little is padded."""
+        order = lengths.argsort(kind="stable")
+        if self._settings.pad_to is not None:
+            return [order]
+        cuts = []
+        longest = 0.0
+        for place, length in enumerate(lengths[order].tolist()):
+            if length > longest:
+                cuts.append(place)
+                longest = PADDING_RATIO * length + PADDING_TOKENS
+        return np.split(order, cuts[1:])
 
     def _logits(self, output: NDArray[np.float64], n: int) -> Scores:
         columns = 1 if self._settings.output == "sigmoid" else self._classes
