@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Mapping
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -186,12 +186,12 @@ class LinearRuntime:
                 f"weights.npz: scale of shape {self._scale.shape} does not fit {self._nodes} n-grams"
             )
 
-    def _features(self, batch: Encoded) -> NDArray[np.int64]:
+    def _features(self, batch: Encoded) -> NDArray[Any]:
         """`text * nodes + node` for each n-gram that the model knows, repetitions included, ascending."""
         ids = batch.ids
         n = len(batch.ends)
         # int32 sorts twice as fast, and fits but for thousands of texts.
-        index = np.int32 if n * self._nodes < 2**31 else np.int64
+        index: np.dtype[Any] = np.dtype(np.int32 if n * self._nodes < 2**31 else np.int64)
         offsets = (np.arange(n) * self._nodes).astype(index)
         lengths = batch.ends.copy()
         lengths[1:] -= batch.ends[:-1]
@@ -205,7 +205,7 @@ class LinearRuntime:
             starts = starts[hits]
             all_starts.append(starts)
             all_nodes.append(nodes)
-        found: NDArray[np.int64] = offsets.repeat(lengths)[np.concatenate(all_starts)]
+        found: NDArray[Any] = offsets.repeat(lengths)[np.concatenate(all_starts)]
         found += np.concatenate(all_nodes).astype(index)
         found.sort()
         return found
