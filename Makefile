@@ -12,10 +12,10 @@ export BENTOML_DO_NOT_TRACK ?= True
 .PHONY: help serve test test-unit lint format train-deps train lock clean
 
 help:  ## This list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.serve  ## Serve the bundled model; PORT=8123 listens elsewhere
-	@$(if $(PORT),CLASSIFIER__API__PORT=$(PORT)) $(BIN)/python -m serving
+	@$(if $(filter command line,$(origin PORT)),CLASSIFIER__API__PORT=$(PORT)) $(BIN)/python -m serving
 
 test: $(VENV)/.dev  ## All tests: unit, service, e2e
 	$(BIN)/python -m pytest

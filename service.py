@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import bentoml
+import structlog
 
 from classifier import __version__
+from classifier.batching import Batcher
 from classifier.errors import ClassifierError
 from classifier.pipeline import Prediction
 from classifier.schema import (
@@ -36,6 +38,8 @@ except ClassifierError as error:
 configure_logging(settings.logging)
 pages = Pages("text-classifier", __version__)
 limit = settings.api.max_body_bytes
+confidence_threshold = settings.inference.confidence_threshold
+log = structlog.get_logger("classifier.service")
 
 
 @bentoml.service(
@@ -55,6 +59,7 @@ class TextClassifier:
 
     def __init__(self) -> None:
         self.classifier = load_model(Path(self.model.path), settings)
+        self.batcher = Batcher(self.classifier.predict, settings.batching, self.classifier.releases_gil)
         pages.serve(self.classifier)
         # What start-up made stays: full collections would only walk it again, and hold up requests.
         gc.collect()
@@ -64,52 +69,57 @@ class TextClassifier:
         return pages.is_ready
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
-    def drain(self) -> None:
-        """Say that no more requests should come."""
+    async def drain(self) -> None:
+        """Say that no more requests should come, and finish those that wait."""
         pages.serve(None)
+        left = await self.batcher.drain(settings.batching.drain_seconds)
+        log.info("drained", unfinished_texts=left)
 
-    async def classify_texts(self, texts: Sequence[str]) -> list[Prediction]:
-        """The one way from the API to the pipeline."""
-        return self.classifier.predict(texts)
+    async def classify_texts(self, texts: Sequence[str], timeout: float | None) -> list[Prediction]:
+        """The one way from the API to the pipeline; raises the error of the first text that has one."""
+        predictions = []
+        for outcome in await self.batcher.submit(texts, timeout):
+            if isinstance(outcome, Exception):
+                raise outcome
+            predictions.append(outcome)
+        return predictions
 
     @endpoint(PREDICT, limit)
-    async def predict(self, request: PredictRequest) -> PredictionAnswer:
+    async def predict(self, request: PredictRequest, timeout: float | None) -> PredictionAnswer:
         """Classify one text."""
-        (prediction,) = await self.classify_texts([request.text])
-        return answers.prediction_answer(
-            request.text, prediction, settings.inference.confidence_threshold, request.threshold
-        )
+        (prediction,) = await self.classify_texts([request.text], timeout)
+        return answers.prediction_answer(request.text, prediction, confidence_threshold, request.threshold)
 
     @endpoint(PREDICT_BATCH, limit)
-    async def predict_batch(self, request: BatchRequest) -> BatchAnswer:
+    async def predict_batch(self, request: BatchRequest, timeout: float | None) -> BatchAnswer:
         """Classify up to 100 texts."""
-        predictions = await self.classify_texts(request.texts)
+        predictions = await self.classify_texts(request.texts, timeout)
         return answers.batch_answer(
-            request.texts, predictions, settings.inference.confidence_threshold, request.return_probabilities
+            request.texts, predictions, confidence_threshold, request.return_probabilities
         )
 
     @endpoint(PREDICT_TOP_K, limit)
-    async def predict_top_k(self, request: TopKRequest) -> TopKAnswer:
+    async def predict_top_k(self, request: TopKRequest, timeout: float | None) -> TopKAnswer:
         """Give the k most probable labels of a text."""
-        (prediction,) = await self.classify_texts([request.text])
+        (prediction,) = await self.classify_texts([request.text], timeout)
         return answers.top_k_answer(request.text, prediction, request.k)
 
     @endpoint(PREDICT_THRESHOLDS, limit)
-    async def predict_thresholds(self, request: ThresholdsRequest) -> ThresholdsAnswer:
+    async def predict_thresholds(self, request: ThresholdsRequest, timeout: float | None) -> ThresholdsAnswer:
         """Show what each threshold would make of a text."""
         answers.require_binary(self.classifier)
-        (prediction,) = await self.classify_texts([request.text])
+        (prediction,) = await self.classify_texts([request.text], timeout)
         rows = self.classifier.thresholds(prediction, request.thresholds)
         return answers.thresholds_answer(request.text, rows, prediction.warnings)
 
     @batchable_endpoint(CLASSIFY, limit, max_batch_size=1000, max_latency_ms=10_000)
-    async def classify(self, texts: list[str]) -> list[PredictionAnswer]:
+    async def classify(self, texts: list[str]) -> list[PredictionAnswer | Exception]:
         """Classify texts by BentoML's own batching across callers."""
-        predictions = await self.classify_texts(texts)
-        threshold = settings.inference.confidence_threshold
         return [
-            answers.prediction_answer(text, prediction, threshold)
-            for text, prediction in zip(texts, predictions, strict=True)
+            outcome
+            if isinstance(outcome, Exception)
+            else answers.prediction_answer(text, outcome, confidence_threshold)
+            for text, outcome in zip(texts, await self.batcher.submit(texts), strict=True)
         ]
 
 

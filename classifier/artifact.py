@@ -140,6 +140,16 @@ class Artifact:
     digest: str = ""
     """SHA-256 of `artifact.json`, and so of everything."""
 
+    @property
+    def version(self) -> str:
+        """Its version in the store: the same artifact always has the same."""
+        return version_of(self.digest)
+
+
+def version_of(digest: str) -> str:
+    """The part of a digest that serves as a version."""
+    return digest[:12]
+
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()

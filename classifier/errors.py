@@ -1,4 +1,4 @@
-"""Every error that a caller or an operator can get, with its HTTP status."""
+"""The errors of the core and the edge; those that a caller gets have their HTTP status."""
 
 from dataclasses import dataclass
 
@@ -79,6 +79,47 @@ class InvalidRequest(RequestError):
     def __init__(self, errors: tuple[FieldError, ...]) -> None:
         super().__init__("; ".join(error.msg for error in errors))
         self.errors = errors
+
+
+class CallerGone(RequestError):
+    """The caller hung up; nobody reads the answer, but the metrics count it."""
+
+    status = 499
+    title = "Client closed request"
+
+
+class Unavailable(RequestError):
+    """The service cannot take this request now; it may be sent again after `retry_after` seconds."""
+
+    status = 503
+    title = "Service unavailable"
+
+    def __init__(self, detail: str, retry_after: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class QueueFull(Unavailable):
+    """So much waits already that this request would pass a bound of the queue."""
+
+    title = "Overloaded"
+
+
+class Draining(Unavailable):
+    """The service is about to stop and takes no more requests."""
+
+    title = "Shutting down"
+
+
+class DeadlinePassed(RequestError):
+    """The request waited to its deadline; its work was not done."""
+
+    status = 504
+    title = "Deadline passed"
+
+
+class WrongResultCount(ClassifierError):
+    """A run of the model gave another number of results than it got texts."""
 
 
 class InternalError(RequestError):

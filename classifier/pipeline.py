@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.artifact import GOLDEN, Artifact, Calibration, GoldenCase, read_artifact
+from classifier.artifact import GOLDEN, Artifact, Calibration, GoldenCase, read_artifact, version_of
 from classifier.errors import ArtifactError
 from classifier.runtime import LinearRuntime, OnnxRuntime, Runtime, Scores
 from classifier.text import Encoded, Tokenizer
@@ -85,9 +85,19 @@ class Classifier:
         self._runtime = _runtime(artifact, self._tokenizer)
 
     @property
+    def version(self) -> str:
+        """The artifact's version in the store."""
+        return version_of(self.digest)
+
+    @property
     def device(self) -> str:
         """What the model runs on."""
         return self._runtime.device
+
+    @property
+    def releases_gil(self) -> bool:
+        """Whether other threads run while it predicts."""
+        return self._runtime.releases_gil
 
     @property
     def is_binary(self) -> bool:

@@ -24,6 +24,8 @@ class Runtime(Protocol):
     """A model that is ready to score. A text's scores never depend on what else is in its batch."""
 
     device: str
+    releases_gil: bool
+    """Whether other threads run while it scores."""
 
     def score(self, batch: Encoded) -> Scores:
         """Score n texts; returns shape (n, classes)."""
@@ -138,6 +140,8 @@ class LinearRuntime:
     """
 
     device = "cpu"
+    # Many small array operations, which hold the interpreter's lock.
+    releases_gil = False
 
     def __init__(
         self,
@@ -265,6 +269,7 @@ class OnnxRuntime:
     """A network in ONNX Runtime, on one thread of the CPU; padding is the only thing done to the ids."""
 
     device = "cpu"
+    releases_gil = True
 
     def __init__(self, network: bytes, settings: OnnxSettings, vocabulary_size: int, classes: int) -> None:
         import onnxruntime

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from classifier.errors import SettingsError
+from classifier.schema import MAX_TEXT_CHARS, MAX_TEXTS
 
 ENV_PREFIX = "CLASSIFIER__"
 CONFIG_PATH_VARIABLE = "CLASSIFIER_CONFIG"
@@ -58,6 +59,17 @@ class InferenceSettings(_Section):
     confidence_threshold: float = Field(default=0.5, ge=0, le=1)
 
 
+class BatchingSettings(_Section):
+    """How the texts of concurrent callers wait and run together; `classifier.batching` has the laws."""
+
+    max_batch_seconds: float = Field(default=0.02, gt=0)
+    max_inline_seconds: float = Field(default=0.002, gt=0)
+    max_waiting_texts: int = Field(default=10_000, ge=MAX_TEXTS)
+    max_waiting_characters: int = Field(default=20_000_000, ge=MAX_TEXTS * MAX_TEXT_CHARS)
+    deadline_seconds: float = Field(default=2.0, gt=0)
+    drain_seconds: float = Field(default=20.0, ge=0)
+
+
 class LoggingSettings(_Section):
     """What the service logs, on standard error."""
 
@@ -81,6 +93,7 @@ class Settings(BaseSettings):
     preprocessing: PreprocessingSettings = PreprocessingSettings()
     api: ApiSettings = ApiSettings()
     inference: InferenceSettings = InferenceSettings()
+    batching: BatchingSettings = BatchingSettings()
     logging: LoggingSettings = LoggingSettings()
 
     @classmethod
@@ -122,10 +135,31 @@ def _check_known(tree: Mapping[str, object], source: str) -> None:
 
 
 def _check_environment() -> None:
+    misspelt = _misspelt()
     for variable in os.environ:
+        source = f"environment variable {variable}"
         if variable.upper().startswith(ENV_PREFIX):
-            section, _, key = variable[len(ENV_PREFIX) :].lower().partition("__")
-            _check_known({section: {key: None}}, f"environment variable {variable}")
+            section, separator, key = variable[len(ENV_PREFIX) :].lower().partition("__")
+            _check_known({section: {key: None} if separator else {}}, source)
+            if not separator:
+                raise SettingsError(f"{source}: it names a section; a key follows it: {variable}__KEY")
+        elif variable.upper() in misspelt:
+            raise SettingsError(f"{source}: there is no such setting; it is {misspelt[variable.upper()]}")
+
+
+def _misspelt() -> dict[str, str]:
+    """Each setting's variable by its name with single underscores.
+
+    Other names that begin alike are none of our business: Kubernetes sets some for a Service of that name.
+    """
+    names = [
+        f"{ENV_PREFIX}{section}__{key}".upper()
+        for section, field in Settings.model_fields.items()
+        for key in type(field.default).model_fields
+    ]
+    return {
+        spelling: name for name in names for spelling in (name.replace("__", "_"), name.replace("__", "_", 1))
+    }
 
 
 def load_settings(path: Path | None = None) -> Settings:

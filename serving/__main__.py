@@ -1,31 +1,52 @@
 """`make serve`: the bundled model into the store if need be, one screen of words, then `bentoml serve`."""
 
+import hashlib
 import os
+import socket
 import sys
 from pathlib import Path
 
-from classifier.errors import ClassifierError
+from classifier.errors import ClassifierError, SettingsError
 from classifier.schema import EXAMPLE_TEXT
-from classifier.settings import load_settings
+from classifier.settings import Settings, load_settings
 
 BUNDLED = Path(__file__).parent.parent / "models" / "imdb-sentiment"
 DRAIN_SECONDS = 30
 
 
-def _is_stored(name: str) -> bool:
-    """Whether the store has any version of a model. Asking BentoML would take half a second of each start."""
+def _is_stored(name: str, version: str) -> bool:
+    """Whether the store has a model. Asking BentoML would take half a second of each start."""
     home = os.environ.get("BENTOML_HOME") or Path.home() / "bentoml"
-    return (Path(home) / "models" / name / "latest").exists()
+    return (Path(home) / "models" / name / version).exists()
+
+
+def _prepare(settings: Settings) -> None:
+    """See that the model is in the store and the port is free; raises ClassifierError."""
+    digest = hashlib.sha256((BUNDLED / "artifact.json").read_bytes()).hexdigest()
+    if settings.model.name == BUNDLED.name and not _is_stored(BUNDLED.name, digest[:12]):
+        import model_store
+
+        print(f"Putting {model_store.save(BUNDLED)} into the BentoML model store")  # noqa: T201
+    if not _is_stored(settings.model.name, settings.model.version):
+        import model_store
+
+        model_store.folder_of(settings.model.tag)
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.api.host, settings.api.port))
+        except OSError as error:
+            raise SettingsError(
+                f"{settings.api.host}:{settings.api.port} (api.host, api.port) cannot be listened on: "
+                f"{error.strerror}; `make serve PORT=8123` listens elsewhere"
+            ) from error
 
 
 def main() -> None:
     """Become the server; on a setting or model that cannot be used, exit with 1 and one sentence."""
     try:
         settings = load_settings()
-        if settings.model.name == BUNDLED.name and not _is_stored(BUNDLED.name):
-            import model_store
-
-            print(f"Putting {model_store.save(BUNDLED)} into the BentoML model store")  # noqa: T201
+        _prepare(settings)
     except ClassifierError as error:
         raise SystemExit(f"error: {error}") from None
     url = f"http://{settings.api.host}:{settings.api.port}"

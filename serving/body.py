@@ -1,6 +1,7 @@
 """A request's body, read within bounds, as a model of `classifier.schema`."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -20,6 +21,8 @@ from serving.routes import JSON
 
 Model = TypeVar("Model", bound=BaseModel)
 
+TIMEOUT_HEADER = "x-request-timeout"
+
 _SHOWN = 60
 """Characters of a wrong value that an error repeats."""
 
@@ -33,9 +36,26 @@ def check_headers(headers: Headers, max_bytes: int) -> None:
     if media_type != JSON:
         shown = repr(media_type) if media_type else "not declared"
         raise UnsupportedMediaType(f"the body's media type is {shown}; it must be {JSON}")
+    if (encoding := headers.get("content-encoding", "identity")) != "identity":
+        raise UnsupportedMediaType(f"the body's content-encoding is {_shown(encoding)}; send it as it is")
     announced = headers.get("content-length", "")
     if announced.isdigit() and int(announced) > max_bytes:
         raise BodyTooLarge(f"the body has {announced} bytes; at most {max_bytes} are allowed")
+
+
+def request_timeout(headers: Headers) -> float | None:
+    """Seconds that the caller is willing to wait, if it says so; raises InvalidRequest."""
+    value = headers.get(TIMEOUT_HEADER)
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        message = f"{TIMEOUT_HEADER} is {_shown(value)}; it must be a number of seconds above 0"
+        raise InvalidRequest((FieldError(("header", TIMEOUT_HEADER), message, "timeout"),))
+    return seconds
 
 
 async def read_json(request: Request, max_bytes: int) -> Any:
@@ -56,15 +76,17 @@ async def read_json(request: Request, max_bytes: int) -> Any:
         raise MalformedBody(f"the body is not JSON: {error}") from error
 
 
-def parse(model: type[Model], body: Any, query: QueryParams | None = None) -> Model:
+def parse(
+    model: type[Model], body: Any, query: QueryParams | None = None, query_fields: Sequence[str] = ()
+) -> Model:
     """Check a parsed body against the contract; raises InvalidRequest with every broken rule.
 
-    Parameters of the query whose name is a field count as that field; others are ignored. A field that stands
-    in both must be right in both, and the body's counts.
+    `query_fields`, whole numbers, may stand in the query instead; other parameters there are ignored. A field
+    that stands in both must be right in both, and the body's counts.
     """
-    if not query or not isinstance(body, dict):
+    if not query or not query_fields or not isinstance(body, dict):
         return _validated(model, body, {})
-    in_query = _query_fields(model, query)
+    in_query = _in_query(query, query_fields)
     if in_query.keys() & body.keys():
         _validated(model, body | in_query, in_query)
     only_there = {name: value for name, value in in_query.items() if name not in body}
@@ -91,14 +113,13 @@ def _bound_unknown_fields(model: type[BaseModel], body: Any) -> None:
         raise InvalidRequest((FieldError(("body",), message, "extra_forbidden"),))
 
 
-def _query_fields(model: type[BaseModel], query: QueryParams) -> dict[str, object]:
-    fields: dict[str, object] = {}
-    for name in query:
-        field = model.model_fields.get(name)
-        if field is not None and field.annotation is int:
-            values = [_number(value) for value in query.getlist(name)]
-            fields[name] = values[0] if len(values) == 1 else values
-    return fields
+def _in_query(query: QueryParams, fields: Sequence[str]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name in fields:
+        values = [_number(value) for value in query.getlist(name)]
+        if values:
+            found[name] = values[0] if len(values) == 1 else values
+    return found
 
 
 def _number(value: str) -> int | str:

@@ -1,7 +1,7 @@
 """A method of the service as a BentoML API whose errors are problem details."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import bentoml
 import orjson
@@ -10,11 +10,20 @@ from pydantic import BaseModel, TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serving.body import parse, read_json
+from classifier.batching import Batcher
+from serving.body import parse, read_json, request_timeout
+from serving.hangup import EndedByHangup
 from serving.problems import problem_response
 from serving.routes import JSON, Route
 
-Service = TypeVar("Service")
+
+class Batched(Protocol):
+    """A service whose texts go through a batcher."""
+
+    batcher: Batcher[Any]
+
+
+Service = TypeVar("Service", bound=Batched)
 Body = TypeVar("Body", bound=BaseModel)
 
 
@@ -23,20 +32,26 @@ def json_response(answer: Any) -> Response:
     return Response(orjson.dumps(answer), media_type=JSON)
 
 
-def endpoint(route: Route, max_body_bytes: int) -> Callable[[Callable[[Service, Any], Awaitable[Any]]], Any]:
-    """Decorate `async def method(self, request: <route.request>) -> <route.answer>`.
+def endpoint(
+    route: Route, max_body_bytes: int
+) -> Callable[[Callable[[Service, Any, float | None], Awaitable[Any]]], Any]:
+    """Decorate `async def method(self, request: <route.request>, timeout: float | None) -> <route.answer>`.
 
     The method's name is the name that BentoML's clients call. BentoML would validate by itself and answer in
     its own words; so it is handed the request unread, and its schema for the clients comes from the route.
+    While the queue is full, the body is not even read.
     """
+    request_model = _request_model(route)
 
-    def decorate(method: Callable[[Service, Any], Awaitable[Any]]) -> Any:
+    def decorate(method: Callable[[Service, Any, float | None], Awaitable[Any]]) -> Any:
         async def handler(self: Service, request: Request, /) -> Response:
             try:
+                self.batcher.check_open()
+                timeout = request_timeout(request.headers)
                 body = await read_json(request, max_body_bytes)
-                return json_response(
-                    await method(self, parse(_request_model(route), body, request.query_params))
-                )
+                parsed = parse(request_model, body, request.query_params, route.query)
+                with EndedByHangup(request):
+                    return json_response(await method(self, parsed, timeout))
             except Exception as error:
                 return problem_response(error)
 
@@ -53,7 +68,7 @@ def endpoint(route: Route, max_body_bytes: int) -> Callable[[Callable[[Service, 
 def batchable_endpoint(
     route: Route, max_body_bytes: int, max_batch_size: int, max_latency_ms: int
 ) -> Callable[[Callable[[Service, list[str]], Awaitable[list[Any]]]], Any]:
-    """Decorate `async def method(self, texts: list[str]) -> list[answer]`; BentoML batches across callers.
+    """Decorate `async def method(self, texts: list[str]) -> list[answer | Exception]`, batched by BentoML.
 
     An error stands in the batch in its text's place, so that it reaches its own caller and no other.
     """
@@ -62,18 +77,10 @@ def batchable_endpoint(
         async def handler(self: Service, items: list[str | Exception], /) -> list[Any]:
             texts = [item for item in items if isinstance(item, str)]
             try:
-                answers = iter(await method(self, texts) if texts else [])
-            except Exception:
-                # One by one, so that the text at fault fails its own caller and no other.
-                answers = iter([await alone(self, text) for text in texts])
-            return [next(answers) if isinstance(item, str) else item for item in items]
-
-        async def alone(self: Service, text: str) -> Any:
-            try:
-                (answer,) = await method(self, [text])
+                answers = iter(await method(self, texts))
+                return [next(answers) if isinstance(item, str) else item for item in items]
             except Exception as error:
-                return error
-            return answer
+                return [error if isinstance(item, str) else item for item in items]
 
         handler.__name__ = method.__name__
         handler.__doc__ = method.__doc__

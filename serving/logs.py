@@ -26,5 +26,6 @@ def configure_logging(settings: LoggingSettings) -> None:
     structlog.configure(
         processors=shared,
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.level]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        # Asked for anew, since whoever runs the service may have put another file there.
+        logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
     )

@@ -7,7 +7,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
 from classifier.schema import Problem
 from serving.problems import PROBLEM_JSON
-from serving.routes import JSON, ROUTES, Route
+from serving.routes import HEALTH, JSON, ROUTES, Route
 
 _REF = "#/components/schemas/{model}"
 _REFERENCE = {"$ref": _REF.format(model="Problem")}
@@ -59,7 +59,7 @@ def _operation(route: Route, answer: Any, request: Any, components: dict[str, An
         operation["responses"][str(error.status)] = _problem(error.title)
     if route.can_be_unready:
         operation["responses"]["503"] = _problem("Not ready")
-        if route.answer is not None and route.request is None and route.path == "/health":
+        if route is HEALTH:
             operation["responses"]["503"]["content"] = {JSON: media}
     if route.request is not None:
         example = {

@@ -107,7 +107,7 @@ def _model_info(classifier: Classifier) -> ModelInfo:
         device=classifier.device,
         max_input_length=manifest.text.max_tokens,
         name=manifest.name,
-        version=classifier.digest[:12],
+        version=classifier.version,
         digest=classifier.digest,
         threshold=manifest.threshold,
         trained_on=None

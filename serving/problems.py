@@ -14,6 +14,7 @@ from classifier.errors import (
     MethodNotAllowed,
     RequestError,
     RouteNotFound,
+    Unavailable,
 )
 from classifier.schema import Problem
 from serving.routes import ROUTES
@@ -44,7 +45,11 @@ def problem_response(error: Exception) -> Response:
         )
         document["id"] = error_id
         return _response(document)
-    headers = {"allow": error.allow} if isinstance(error, MethodNotAllowed) else {}
+    headers = {}
+    if isinstance(error, MethodNotAllowed):
+        headers["allow"] = error.allow
+    if isinstance(error, Unavailable):
+        headers["retry-after"] = str(error.retry_after)
     return _response(problem_document(error), headers)
 
 

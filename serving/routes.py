@@ -8,16 +8,26 @@ from pydantic import BaseModel
 from classifier import schema
 from classifier.errors import (
     BodyTooLarge,
+    DeadlinePassed,
     InternalError,
     InvalidRequest,
     MalformedBody,
+    QueueFull,
     RequestError,
     UnsupportedMediaType,
 )
 
 JSON = "application/json"
 TEXT = "text/plain"
-_BODY_ERRORS = (MalformedBody, BodyTooLarge, UnsupportedMediaType, InvalidRequest, InternalError)
+_BODY_ERRORS = (
+    MalformedBody,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    InvalidRequest,
+    InternalError,
+    QueueFull,
+    DeadlinePassed,
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +79,6 @@ CLASSIFY = Route(
     "Classify up to 100 texts by BentoML's own batching across callers",
     list[schema.PredictionAnswer],
     request=schema.ClassifyRequest,
-    can_be_unready=True,
 )
 INDEX = Route("GET", "/", "What runs here", schema.ServiceInfo)
 HEALTH = Route("GET", "/health", "Whether the model can answer", schema.Health, can_be_unready=True)

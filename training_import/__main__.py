@@ -55,10 +55,7 @@ def _check_name(name: str | None) -> str | None:
 
 
 Name = Annotated[
-    str | None,
-    typer.Option(
-        help="The model's name in the store; default: model.name of config.yaml.", callback=_check_name
-    ),
+    str, typer.Option(help="The model's name in the store.", callback=_check_name, show_default=False)
 ]
 Output = Annotated[Path | None, typer.Option(help="Also write the artifact into this folder.")]
 
@@ -83,12 +80,12 @@ def _progress() -> Progress:
 )
 def train(
     data: Data,
+    name: Name,
     kind: Annotated[
         Literal["linear", "cnn"], typer.Option(help="linear: n-grams. cnn: a network.")
     ] = "linear",
     text_column: TextColumn_ = "text",
     label_column: LabelColumn = "label",
-    name: Name = None,
     test: Annotated[Path | None, typer.Option(help="Texts to test the finished model on, once.")] = None,
     encoding: Encoding = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same artifact.")] = 0,
@@ -109,7 +106,7 @@ def train(
         artifact, evaluation = train_artifact(
             dataset,
             kind,
-            name or settings.model.name,
+            name,
             settings.preprocessing,
             seed,
             test_dataset,
@@ -200,11 +197,11 @@ def evaluate(
 
 @app.command(
     "import",
-    epilog="Example: `python -m training_import import model.joblib --trust-pickle --data texts.csv`",
+    epilog="Example: `python -m training_import import model.joblib --name mine --trust-pickle`",
 )
 def import_foreign(
     source: Annotated[Path, typer.Argument(help="A .keras, .skops, .joblib, pickle or .onnx file.")],
-    name: Name = None,
+    name: Name,
     trust_pickle: Annotated[
         bool, typer.Option("--trust-pickle", help="Unpickle the file, which can run any code that is in it.")
     ] = False,
@@ -225,7 +222,6 @@ def import_foreign(
     remove_stopwords: Annotated[bool, typer.Option(help="They had NLTK's stop words removed.")] = False,
     data: Annotated[Path | None, typer.Option(help="Real texts to compare the two models on.")] = None,
     text_column: TextColumn_ = "text",
-    label_column: LabelColumn = "label",
     encoding: Encoding = None,
     output: Output = None,
 ) -> None:
@@ -233,12 +229,12 @@ def import_foreign(
 
     At least 200 texts are run through both; a difference refuses the import and shows the worst text.
     """
-    from training_import.dataset import read_dataset
+    from training_import.dataset import read_texts
     from training_import.import_model import ImportOptions, import_model
     from training_import.train import stopwords
 
     options = ImportOptions(
-        name=name or load_settings().model.name,
+        name=name,
         labels=tuple(label.strip() for label in labels.split(",")) if labels else None,
         word_index=word_index,
         tokenizer=tokenizer,
@@ -250,7 +246,7 @@ def import_foreign(
         remove_special_chars=remove_special_chars,
         stopwords=stopwords() if remove_stopwords else (),
     )
-    texts = read_dataset(data, text_column, label_column, encoding).texts if data else []
+    texts = read_texts(data, text_column, encoding) if data else []
     with _progress() as progress:
         task = progress.add_task(f"converting {source.name}", total=None)
         artifact = import_model(source, options, texts)
@@ -272,14 +268,13 @@ def list_models() -> None:
         table.add_column(column, overflow="fold")
     for model in model_store.stored_models():
         manifest = model.manifest
+        created = f"{model.created:%Y-%m-%d %H:%M}"
+        if manifest is None:
+            table.add_row(model.tag, "broken", "", "", created)
+            continue
         accuracy = manifest.metrics.get("test_accuracy", manifest.metrics.get("validation_accuracy"))
-        table.add_row(
-            model.tag,
-            manifest.model.kind,
-            str(len(manifest.labels)),
-            "" if accuracy is None else f"{100 * accuracy:.2f} %",
-            f"{model.created:%Y-%m-%d %H:%M}",
-        )
+        shown = "" if accuracy is None else f"{100 * accuracy:.2f} %"
+        table.add_row(model.tag, manifest.model.kind, str(len(manifest.labels)), shown, created)
     _out.print(table)
 
 

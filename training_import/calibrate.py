@@ -15,6 +15,7 @@ def fit_calibration(scores: Scores, truth: NDArray[np.intp]) -> Calibration:
     `scores` is (n, classes), `truth` (n) the index of each text's class.
     """
     classes = scores.shape[1]
+    targets = _targets(truth, classes)
 
     def build(parameters: NDArray[np.float64]) -> Calibration:
         scale = float(np.exp(parameters[0]))
@@ -24,7 +25,7 @@ def fit_calibration(scores: Scores, truth: NDArray[np.intp]) -> Calibration:
 
     def loss(parameters: NDArray[np.float64]) -> float:
         table = probabilities(scores, build(parameters))
-        return float(-np.log(np.maximum(table[np.arange(len(truth)), truth], 1e-12)).mean())
+        return float(-(targets * np.log(np.maximum(table, 1e-300))).sum(axis=1).mean())
 
     start = np.zeros(2 if classes == 2 else 1)
     best = optimize.minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-9})
@@ -32,3 +33,16 @@ def fit_calibration(scores: Scores, truth: NDArray[np.intp]) -> Calibration:
     # Four digits say all that the held-out texts can tell, and are the same on every processor.
     bias = None if found.bias is None else tuple(round(value, 4) for value in found.bias)
     return found.model_copy(update={"scale": float(f"{found.scale:.4g}"), "bias": bias})
+
+
+def _targets(truth: NDArray[np.intp], classes: int) -> NDArray[np.float64]:
+    """What the probabilities (n, classes) should be: a little less than certain, the less so the more texts.
+
+    These are Platt's targets (1999). With ones and zeros, scores that happen to separate the held-out texts
+    would ask for an endless scale, and every answer would be certain.
+    """
+    rows = np.bincount(truth, minlength=classes)
+    certain = (rows + 1) / (rows + 2)
+    targets = np.repeat(((1 - certain) / (classes - 1))[truth][:, None], classes, axis=1)
+    targets[np.arange(len(truth)), truth] = certain[truth]
+    return targets

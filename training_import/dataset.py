@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,57 +40,81 @@ class Dataset:
         """The labels in alphabetical order, which puts "negative" before "positive"."""
         return tuple(sorted(set(self.labels)))
 
+    def check_learnable(self) -> None:
+        """Raise DatasetError unless there are two classes or more, each with enough texts."""
+        counts = Counter(self.labels)
+        if len(counts) < 2:
+            raise DatasetError(f"{self.name} has only the class {self.labels[0]!r}; at least 2 are needed")
+        rarest, count = min(counts.items(), key=lambda item: (item[1], item[0]))
+        if count < FEWEST_ROWS_OF_A_CLASS:
+            raise DatasetError(
+                f"{self.name}: class {rarest!r} is on {count} rows; to learn from, each of the {len(counts)} "
+                f"classes needs at least {FEWEST_ROWS_OF_A_CLASS}"
+            )
+
 
 def read_dataset(
     path: Path, text_column: str = "text", label_column: str = "label", encoding: str | None = None
 ) -> Dataset:
-    """Read a file by its ending: .csv, .tsv, .jsonl or .parquet.
+    """Read texts and labels from a file by its ending: .csv, .tsv, .jsonl or .parquet.
 
     Raises DatasetError for the first bad row, named by its number; the first after a header is 1.
     """
+    content = _content(path)
+    texts: list[str] = []
+    labels: list[str] = []
+    for number, row in _rows(path, content, encoding, (text_column, label_column)):
+        texts.append(_text(path, number, text_column, row))
+        label = row[label_column]
+        if not isinstance(label, str | int) or not str(label).strip():
+            raise DatasetError(
+                f"{path} row {number}: {label_column} is {label!r}; it must be a name or a whole number"
+            )
+        labels.append(str(label).strip())
+    if not texts:
+        raise DatasetError(f"{path} has no rows")
+    return Dataset(path.name, hashlib.sha256(content).hexdigest(), texts, labels)
+
+
+def read_texts(path: Path, text_column: str = "text", encoding: str | None = None) -> list[str]:
+    """Read texts alone; see `read_dataset`."""
+    rows = _rows(path, _content(path), encoding, (text_column,))
+    return [_text(path, number, text_column, row) for number, row in rows]
+
+
+def _content(path: Path) -> bytes:
+    _reader(path)  # an unknown kind of file is refused unread
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _reader(path: Path) -> Callable[[Path, bytes, str | None], Iterator[_Row]]:
     readers = {".csv": _read_csv, ".tsv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise DatasetError(
             f"{path}: unknown kind of file {path.suffix!r}; supported are {', '.join(readers)}"
         )
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
-    texts: list[str] = []
-    labels: list[str] = []
-    for number, row in reader(path, content, encoding):
-        for column in (text_column, label_column):
+    return reader
+
+
+def _rows(path: Path, content: bytes, encoding: str | None, columns: tuple[str, ...]) -> Iterator[_Row]:
+    for number, row in _reader(path)(path, content, encoding):
+        for column in columns:
             if column not in row:
                 raise DatasetError(
                     f"{path} row {number}: there is no column {column!r}; it has {', '.join(map(str, row))}"
                 )
-        text, label = row[text_column], row[label_column]
-        if not isinstance(text, str) or not text.strip():
-            raise DatasetError(
-                f"{path} row {number}: {text_column} is {text!r}; it must be a text that is not blank"
-            )
-        if not isinstance(label, str | int) or not str(label).strip():
-            raise DatasetError(
-                f"{path} row {number}: {label_column} is {label!r}; it must be a name or a whole number"
-            )
-        texts.append(text)
-        labels.append(str(label).strip())
-    _check_classes(path, labels)
-    return Dataset(path.name, hashlib.sha256(content).hexdigest(), texts, labels)
+        yield number, row
 
 
-def _check_classes(path: Path, labels: list[str]) -> None:
-    counts = Counter(labels)
-    if len(counts) < 2:
-        raise DatasetError(f"{path} has {len(counts)} classes in {len(labels)} rows; at least 2 are needed")
-    rarest, count = min(counts.items(), key=lambda item: (item[1], item[0]))
-    if count < FEWEST_ROWS_OF_A_CLASS:
-        raise DatasetError(
-            f"{path}: class {rarest!r} has {count} rows; each of the {len(counts)} classes needs at least "
-            f"{FEWEST_ROWS_OF_A_CLASS}"
-        )
+def _text(path: Path, number: int, column: str, row: Mapping[str, object]) -> str:
+    text = row[column]
+    if not isinstance(text, str) or not text.strip():
+        raise DatasetError(f"{path} row {number}: {column} is {text!r}; it must be a text that is not blank")
+    return text
 
 
 def _decode(path: Path, content: bytes, encoding: str | None) -> str:

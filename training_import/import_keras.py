@@ -60,7 +60,7 @@ class WordIndex(BaseModel):
 
 def load_keras(source: Path) -> Any:
     """Load a .keras file in safe mode, in which nothing of it is run."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
 
     with tempfile.TemporaryDirectory() as folder:

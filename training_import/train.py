@@ -87,6 +87,7 @@ def train(
     `test` is looked at once, at the end, for the figures in the manifest. The same arguments and library
     versions give the same artifact.
     """
+    dataset.check_learnable()
     labels = dataset.classes
     truth = class_indices(dataset.labels, labels)
     if test is not None:

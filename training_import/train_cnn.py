@@ -32,7 +32,7 @@ def train_cnn(task: Task, progress: Progress) -> Fitted:
     Padding is masked, so a text's scores do not depend on how far it was padded: served batches are as wide
     as their longest text, not as `max_tokens`.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
     import tensorflow as tf
 

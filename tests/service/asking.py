@@ -18,6 +18,8 @@ TITLES = {
     415: "Unsupported media type",
     422: "Invalid request",
     500: "Internal error",
+    503: "Overloaded",
+    504: "Deadline passed",
 }
 
 

@@ -9,7 +9,8 @@ from httpx import Response
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
-from classifier.pipeline import Classifier, Prediction
+from classifier.pipeline import Classifier
+from classifier.text import Encoded
 from serving.routes import ROUTES
 
 POISON = "poison"
@@ -19,14 +20,14 @@ POSTED = [route.path for route in ROUTES if route.request is not None]
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A classifier that fails on every batch with one certain text in it."""
-    predict = Classifier.predict
+    encode = Classifier.encode
 
-    def predict_or_fail(self: Classifier, texts: Sequence[str]) -> list[Prediction]:
+    def encode_or_fail(self: Classifier, texts: Sequence[str]) -> Encoded:
         if POISON in texts:
             raise ZeroDivisionError("secret of the inner workings")
-        return predict(self, texts)
+        return encode(self, texts)
 
-    monkeypatch.setattr(Classifier, "predict", predict_or_fail)
+    monkeypatch.setattr(Classifier, "encode", encode_or_fail)
 
 
 def ask_with_texts(client: TestClient, path: str, texts: list[str]) -> Response:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training_import.dataset import Dataset, DatasetError, read_dataset
+from training_import.dataset import Dataset, DatasetError, read_dataset, read_texts
 
 ROWS = [
     ("a plain text", "positive"),
@@ -282,12 +282,26 @@ def test_an_empty_file_is_refused(tmp_path):
     assert refusal(path) == f"{path} is empty"
 
 
-@pytest.mark.parametrize(("rows", "count"), [([], 0), ([("a", "x")] * 20, 1)])
-def test_fewer_than_two_classes_are_refused(tmp_path, rows, count):
-    path = write_csv(tmp_path / "rows.csv", rows)
-    assert refusal(path) == f"{path} has {count} classes in {len(rows)} rows; at least 2 are needed"
+def test_a_file_without_rows_is_refused(tmp_path):
+    path = write_csv(tmp_path / "rows.csv", [])
+    assert refusal(path) == f"{path} has no rows"
 
 
-def test_a_class_that_is_too_rare_is_named(tmp_path):
-    path = write_csv(tmp_path / "rows.csv", [("a", "x")] * 10 + [("b", "y")] * 9)
-    assert refusal(path) == f"{path}: class 'y' has 9 rows; each of the 2 classes needs at least 10"
+def test_one_class_is_too_few_to_learn_from(tmp_path):
+    dataset = read_dataset(write_csv(tmp_path / "rows.csv", [("a", "x")] * 20))
+    with pytest.raises(DatasetError, match=r"^rows\.csv has only the class 'x'; at least 2 are needed$"):
+        dataset.check_learnable()
+
+
+def test_a_class_that_is_too_rare_to_learn_from_is_named(tmp_path):
+    dataset = read_dataset(write_csv(tmp_path / "rows.csv", [("a", "x")] * 10 + [("b", "y")] * 9))
+    with pytest.raises(DatasetError, match=r"^rows\.csv: class 'y' is on 9 rows; .* at least 10$"):
+        dataset.check_learnable()
+
+
+def test_texts_are_read_without_labels(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"review": "a"}\n{"review": "b"}\n')
+    assert read_texts(path, "review") == ["a", "b"]
+    with pytest.raises(DatasetError, match="row 1: there is no column 'text'"):
+        read_texts(path)

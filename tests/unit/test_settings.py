@@ -137,7 +137,9 @@ def test_an_unknown_name_in_the_file_is_named_with_the_nearest(
         ("CLASSIFIER__APIS__PORT", "there is no section 'apis'; the nearest is 'api'"),
         ("CLASSIFIER__API__PROT", "section 'api' has no key 'prot'; the nearest is 'port'"),
         ("CLASSIFIER__API__PORT__X", "section 'api' has no key 'port__x'; the nearest is 'port'"),
-        ("CLASSIFIER__API", "section 'api' has no key ''; the nearest is "),
+        ("CLASSIFIER__API", "it names a section; a key follows it: CLASSIFIER__API__KEY"),
+        ("CLASSIFIER_API_PORT", "there is no such setting; it is CLASSIFIER__API__PORT"),
+        ("CLASSIFIER_API__PORT", "there is no such setting; it is CLASSIFIER__API__PORT"),
         ("classifier__api__prot", "section 'api' has no key 'prot'; the nearest is 'port'"),
     ],
 )
@@ -220,3 +222,12 @@ def test_a_file_that_is_no_mapping_is_named(config: Path, content: str) -> None:
         SettingsError, match=re.escape(f"{config}: the configuration file must hold sections")
     ):
         load_settings(config)
+
+
+def test_variables_that_kubernetes_sets_for_a_service_are_none_of_ours(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLASSIFIER_PORT", "tcp://10.96.0.7:80")
+    monkeypatch.setenv("CLASSIFIER_SERVICE_HOST", "10.96.0.7")
+    config.write_text("")
+    assert load_settings(config).api.port == 8000

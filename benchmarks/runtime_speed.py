@@ -11,7 +11,7 @@ Both sides get the same real texts, in one process, by turns, one at a time and 
 give the same answers is checked first. A figure is the median over the texts of a round; of the rounds the
 median, the least and the greatest are shown.
 
-    python -m benchmarks.linear_speed --json reports/linear_speed.json
+    python -m benchmarks.runtime_speed --json reports/runtime_speed.json
 
 Run it on a machine with nothing else to do. To fit on all of IMDB takes about two minutes.
 """

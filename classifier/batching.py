@@ -1,0 +1,306 @@
+"""Bounded, adaptive micro-batching on asyncio: the texts of many callers in one run of the model.
+
+Laws, which the tests hold it to:
+
+1. Nothing waits while the model is idle: a text that comes then runs in the next turn of the event loop.
+2. A batch is one text, or is foreseen to take no longer than its limit; the cost of a character is learned.
+3. Every text gets exactly one outcome, its own result or its own error, in its caller's order.
+4. A run that fails, or gives another number of results than texts, is repeated in halves, so that only the
+   text at fault fails.
+5. The texts and characters that wait stay within their bounds; what comes beyond is refused at once.
+6. A text that waited to its deadline is not run.
+7. Callers take turns: of one caller's many texts a few are run, then the other callers' come first.
+8. A caller that goes away takes its waiting texts along.
+9. Draining refuses what is new and finishes what is there.
+"""
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from classifier.errors import DeadlinePassed, Draining, QueueFull, WrongResultCount
+from classifier.settings import BatchingSettings
+
+Result = TypeVar("Result")
+
+TURN = 8
+"""Texts that a caller may run before it is the others' turn."""
+
+SWEEP_SECONDS = 0.02
+"""How often the deadlines of all that waits are looked at."""
+
+TEXT_CHARACTERS = 100
+"""What a text costs besides its own characters, in characters."""
+
+
+class CostModel:
+    """Seconds of a batch from its size in characters: a line through past batches, recent ones first."""
+
+    _KEPT = 0.95
+
+    def __init__(self) -> None:
+        self._count = self._x = self._y = self._xx = self._xy = 0.0
+        # Two invented batches of a light model, to be forgotten soon.
+        self.learn(0, 100e-6)
+        self.learn(10_000, 600e-6)
+
+    def learn(self, characters: int, seconds: float) -> None:
+        """Note how long a batch took."""
+        self._count = self._KEPT * self._count + 1
+        self._x = self._KEPT * self._x + characters
+        self._y = self._KEPT * self._y + seconds
+        self._xx = self._KEPT * self._xx + characters * characters
+        self._xy = self._KEPT * self._xy + characters * seconds
+        x, y = self._x / self._count, self._y / self._count
+        variance = self._xx / self._count - x * x
+        slope = (self._xy / self._count - x * y) / variance if variance > 1 else y / max(x, 1)
+        # Neither a character nor an empty batch costs less than nothing.
+        self._slope = min(max(slope, 1e-12), y / x if x > 0 else slope)
+        self._base = y - self._slope * x
+
+    def seconds(self, characters: int) -> float:
+        """How long a batch is foreseen to take."""
+        return self._base + self._slope * characters
+
+    def characters(self, seconds: float) -> float:
+        """How many characters a batch may have to take no longer."""
+        return (seconds - self._base) / self._slope
+
+
+@dataclass(eq=False, slots=True)
+class _Call(Generic[Result]):
+    """One caller's texts, of which those from `taken` on still wait."""
+
+    texts: Sequence[str]
+    deadline: float
+    done: asyncio.Future[None]
+    outcomes: list[Result | Exception | None]
+    missing: int
+    taken: int = 0
+
+    def settle(self, place: int, outcome: Result | Exception) -> None:
+        self.outcomes[place] = outcome
+        self.missing -= 1
+        if not self.missing and not self.done.done():
+            self.done.set_result(None)
+
+
+class Batcher(Generic[Result]):
+    """Runs concurrent callers' texts together. It belongs to the event loop that it is used in."""
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[str]], Sequence[Result]],
+        settings: BatchingSettings,
+        releases_gil: bool,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """`run` gives n results for n texts. If other threads can work meanwhile (`releases_gil`), a heavy
+        batch runs in a thread; else a thread would only hold up the event loop that waits for it.
+        """
+        self._run = run
+        self._settings = settings
+        self._clock = clock
+        self._executor = ThreadPoolExecutor(1, "model") if releases_gil else None
+        self._limit = settings.max_batch_seconds if releases_gil else settings.max_inline_seconds
+        self._cost = CostModel()
+        self._calls: deque[_Call[Result]] = deque()
+        self._texts = 0
+        self._characters = 0
+        self._is_scheduled = False
+        self._running: asyncio.Future[list[Result | Exception]] | None = None
+        self._is_draining = False
+        self._is_sweeping = False
+        self._next_sweep = -math.inf
+
+    @property
+    def waiting_texts(self) -> int:
+        """How many texts wait."""
+        return self._texts
+
+    def check_open(self) -> None:
+        """Raise QueueFull or Draining if not even one short text would be taken; before reading a request."""
+        self._admit(1, 1)
+
+    async def submit(self, texts: Sequence[str], timeout: float | None = None) -> list[Result | Exception]:
+        """Run n texts, which wait `timeout` seconds at the most; never more than `deadline_seconds`.
+
+        Returns n outcomes in order: a result, or the error of that text. Raises QueueFull or Draining at
+        once, and has run nothing then.
+        """
+        if not texts:
+            return []
+        characters = sum(map(len, texts))
+        self._admit(len(texts), characters)
+        loop = asyncio.get_running_loop()
+        seconds = min(timeout or math.inf, self._settings.deadline_seconds)
+        call: _Call[Result] = _Call(
+            texts, loop.time() + seconds, loop.create_future(), [None] * len(texts), len(texts)
+        )
+        self._calls.append(call)
+        self._texts += len(texts)
+        self._characters += characters
+        self._schedule(loop)
+        try:
+            await call.done
+        except asyncio.CancelledError:
+            self._drop(call)
+            raise
+        return call.outcomes  # type: ignore[return-value]
+
+    async def drain(self, seconds: float) -> int:
+        """Refuse new texts and finish the waiting ones within `seconds`; returns how many were left over."""
+        self._is_draining = True
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while (self._texts or self._running is not None) and loop.time() < deadline:
+            await asyncio.sleep(SWEEP_SECONDS)
+        if self._executor is not None and not self._texts:  # What is left still needs it.
+            self._executor.shutdown(wait=False)
+        return self._texts
+
+    def _admit(self, texts: int, characters: int) -> None:
+        if self._is_draining:
+            raise Draining("the service is shutting down; ask another replica")
+        settings = self._settings
+        for name, waiting, more, most in (
+            ("texts", self._texts, texts, settings.max_waiting_texts),
+            ("characters", self._characters, characters, settings.max_waiting_characters),
+        ):
+            if waiting + more > most:
+                raise QueueFull(
+                    f"{waiting} {name} wait, and {more} more would pass the limit of {most}",
+                    retry_after=max(
+                        1, math.ceil(self._cost.seconds(self._size(self._texts, self._characters)))
+                    ),
+                )
+
+    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._calls and not self._is_scheduled and self._running is None:
+            self._is_scheduled = True
+            loop.call_soon(self._start_batch, loop)
+
+    def _start_batch(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._is_scheduled = False
+        now = loop.time()
+        if now >= self._next_sweep:
+            self._fail_late(now)
+        places, texts, size = self._take(now)
+        if not texts:
+            return
+        begin = self._clock()
+        heavy = self._cost.seconds(size) > self._settings.max_inline_seconds
+        if self._executor is None or not heavy:
+            self._finish(places, self._outcomes(texts), size, begin)
+            self._schedule(loop)
+            return
+        self._running = loop.run_in_executor(self._executor, self._outcomes, texts)
+
+        def finished(running: asyncio.Future[list[Result | Exception]]) -> None:
+            self._running = None
+            if not running.cancelled():
+                self._finish(places, running.result(), size, begin)
+            self._schedule(loop)
+
+        self._running.add_done_callback(finished)
+        if not self._is_sweeping:
+            self._is_sweeping = True
+            loop.call_at(self._next_sweep, self._sweep, loop)
+
+    def _take(self, now: float) -> tuple[list[tuple[_Call[Result], int]], list[str], int]:
+        """The next batch: whose texts they are, the texts, and their size for the cost model."""
+        places: list[tuple[_Call[Result], int]] = []
+        texts: list[str] = []
+        characters = 0
+        room = self._cost.characters(self._limit)
+        while self._calls:
+            call = self._calls[0]
+            if call.deadline <= now:
+                self._calls.popleft()
+                self._fail_waiting(call, DeadlinePassed("the deadline passed before this text's turn came"))
+                continue
+            for turn in range(TURN):
+                text = call.texts[call.taken]
+                if texts and self._size(len(texts) + 1, characters + len(text)) > room:
+                    if turn:  # A batch that is full ends the turn, else it would begin anew in the next one.
+                        self._calls.rotate(-1)
+                    self._note_taken(len(texts), characters)
+                    return places, texts, self._size(len(texts), characters)
+                places.append((call, call.taken))
+                texts.append(text)
+                characters += len(text)
+                call.taken += 1
+                if call.taken == len(call.texts):
+                    self._calls.popleft()
+                    break
+            else:
+                self._calls.rotate(-1)
+        self._note_taken(len(texts), characters)
+        return places, texts, self._size(len(texts), characters)
+
+    @staticmethod
+    def _size(texts: int, characters: int) -> int:
+        return texts * TEXT_CHARACTERS + characters
+
+    def _note_taken(self, texts: int, characters: int) -> None:
+        self._texts -= texts
+        self._characters -= characters
+
+    def _outcomes(self, texts: Sequence[str]) -> list[Result | Exception]:
+        """Run texts; where that fails, in halves."""
+        try:
+            results = list(self._run(texts))
+            if len(results) != len(texts):
+                raise WrongResultCount(f"the model gave {len(results)} results for {len(texts)} texts")
+        except Exception as error:
+            if len(texts) == 1:
+                return [error]
+            middle = len(texts) // 2
+            return [*self._outcomes(texts[:middle]), *self._outcomes(texts[middle:])]
+        return list(results)
+
+    def _finish(
+        self,
+        places: Sequence[tuple[_Call[Result], int]],
+        outcomes: Sequence[Result | Exception],
+        size: int,
+        begin: float,
+    ) -> None:
+        self._cost.learn(size, self._clock() - begin)
+        for (call, place), outcome in zip(places, outcomes, strict=True):
+            call.settle(place, outcome)
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Look at the deadlines while a batch runs in the thread; between batches `_start_batch` does."""
+        self._fail_late(loop.time())
+        self._is_sweeping = self._running is not None
+        if self._is_sweeping:
+            loop.call_at(self._next_sweep, self._sweep, loop)
+
+    def _fail_late(self, now: float) -> None:
+        """Answer the calls whose deadline passed, wherever in the queue they are."""
+        for call in [call for call in self._calls if call.deadline <= now]:
+            self._calls.remove(call)
+            self._fail_waiting(call, DeadlinePassed("the deadline passed before this text's turn came"))
+        self._next_sweep = now + SWEEP_SECONDS
+
+    def _fail_waiting(self, call: _Call[Result], error: Exception) -> None:
+        for place in range(call.taken, len(call.texts)):
+            call.settle(place, error)
+        self._forget(call)
+
+    def _drop(self, call: _Call[Result]) -> None:
+        """Take the waiting texts of a caller that went away out of the queue."""
+        if call.taken < len(call.texts):
+            self._calls.remove(call)
+            self._forget(call)
+
+    def _forget(self, call: _Call[Result]) -> None:
+        waiting = call.texts[call.taken :]
+        self._note_taken(len(waiting), sum(map(len, waiting)))
+        call.taken = len(call.texts)

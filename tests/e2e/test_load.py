@@ -1,0 +1,109 @@
+"""The server under load: refusals, callers that hang up, and its end, with requests that it holds."""
+
+import re
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+
+from classifier.schema import MAX_TEXT_CHARS, MAX_TEXTS
+
+GOOD = "A wonderful film that I will see again. "
+BAD = "A terrible film, the worst I have seen. "
+CALLERS = 24
+
+
+def long_text(caller: int) -> tuple[str, str]:
+    """As long a text as there may be, and its label."""
+    text, label = (GOOD, "positive") if caller % 2 else (BAD, "negative")
+    return (text * MAX_TEXT_CHARS)[:MAX_TEXT_CHARS].strip(), label
+
+
+def ask_for_a_long_batch(url: str, caller: int) -> httpx.Response:
+    text, _ = long_text(caller)
+    return httpx.post(f"{url}/predict/batch", json={"texts": [text] * MAX_TEXTS}, timeout=120)
+
+
+def labels(response: httpx.Response) -> set[str]:
+    predictions = response.json()["predictions"]
+    assert len(predictions) == response.json()["total_processed"] == MAX_TEXTS
+    return {prediction["label"] for prediction in predictions}
+
+
+def metric(url: str, line: str) -> float:
+    """A metric's value; 0 where it has not been counted yet."""
+    found = re.search(
+        f"^{re.escape(line)} (.*)$", httpx.get(f"{url}/metrics", timeout=120).text, re.MULTILINE
+    )
+    return float(found[1]) if found else 0.0
+
+
+def test_an_overloaded_server_refuses_some_at_once_and_answers_the_others_rightly(
+    serve: Any, tmp_path: Path
+) -> None:
+    settings = {
+        "CLASSIFIER__BATCHING__MAX_WAITING_TEXTS": "300",
+        "CLASSIFIER__BATCHING__DEADLINE_SECONDS": "100",
+    }
+    with serve(tmp_path, **settings) as server:
+        with ThreadPoolExecutor(CALLERS) as pool:
+            responses = list(pool.map(lambda n: ask_for_a_long_batch(server.url, n), range(3 * CALLERS)))
+        for caller, response in enumerate(responses):
+            if response.status_code == 503:
+                assert response.headers["content-type"] == "application/problem+json"
+                assert int(response.headers["retry-after"]) >= 1
+            else:
+                assert response.status_code == 200, response.text
+                assert labels(response) == {long_text(caller)[1]}
+        assert {response.status_code for response in responses} == {200, 503}
+        assert httpx.post(f"{server.url}/predict", json={"text": GOOD}).status_code == 200
+        assert "Traceback" not in server.log
+
+
+def test_callers_that_hang_up_are_noticed_and_harm_no_one(
+    serve: Any, wait_until: Any, tmp_path: Path
+) -> None:
+    with serve(tmp_path, CLASSIFIER__BATCHING__DEADLINE_SECONDS="100") as server:
+        text, _ = long_text(0)
+        body = orjson.dumps({"texts": [text] * MAX_TEXTS})
+        head = f"POST /predict/batch HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n"
+        request = f"{head}content-type: application/json\r\n\r\n".encode() + body
+        connections = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(CALLERS)]
+        with ThreadPoolExecutor(CALLERS) as pool:
+            list(pool.map(lambda connection: connection.sendall(request), connections))
+        for connection in connections:
+            connection.close()
+        gone = 'classifier_requests_total{route="/predict/batch",status="499"}'
+        wait_until(lambda: metric(server.url, gone) > 0, "a caller that hung up is counted")
+        assert (
+            httpx.post(f"{server.url}/predict", json={"text": GOOD}, timeout=60).json()["label"] == "positive"
+        )
+        wait_until(lambda: metric(server.url, "classifier_requests_in_progress") == 1, "all have ended")
+        assert "Traceback" not in server.log
+
+
+def test_sigterm_loses_no_request_that_the_server_holds(serve: Any, wait_until: Any, tmp_path: Path) -> None:
+    settings = {
+        "CLASSIFIER__BATCHING__MAX_WAITING_CHARACTERS": "100000000",
+        "CLASSIFIER__BATCHING__DEADLINE_SECONDS": "100",
+    }
+    with serve(tmp_path, **settings) as server:
+        with ThreadPoolExecutor(CALLERS) as pool:
+            asked = [pool.submit(ask_for_a_long_batch, server.url, caller) for caller in range(10 * CALLERS)]
+            wait_until(
+                lambda: metric(server.url, "classifier_requests_in_progress") > 4,
+                "the server holds requests",
+            )
+            answered = sum(future.done() for future in asked)
+            begun = metric(server.url, "classifier_requests_in_progress") - 1 + answered
+            server.process.terminate()
+            responses = [future.result() for future in asked if future.exception() is None]
+        assert answered < begun <= len(responses)
+        for response in responses:
+            assert response.status_code == 200
+        assert server.process.wait(60) in {0, -15}
+        assert "drained" in server.log
+        assert "Traceback" not in server.log

@@ -1,0 +1,88 @@
+"""What a caller gets when the queue is full, its deadline passes or the service drains."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from _bentoml_sdk.service import get_current_service
+from asking import JSON, broken_rules, post, problem, stream
+from starlette.testclient import TestClient
+
+from classifier.batching import Batcher
+from classifier.settings import BatchingSettings
+from serving.routes import CLASSIFY, ROUTES
+
+POSTED = [route.path for route in ROUTES if route.request is not None]
+TIMED = [path for path in POSTED if path != CLASSIFY.path]
+
+
+def body(path: str) -> dict[str, Any]:
+    return {"texts": ["good", "bad"]} if path in {"/classify", "/predict/batch"} else {"text": "good"}
+
+
+@pytest.fixture
+def batcher(client: TestClient) -> Batcher[Any]:
+    """The batcher of the running service."""
+    assert client.portal is not None
+    service: Any = client.portal.call(_current_service)
+    return service.batcher
+
+
+async def _current_service() -> Any:
+    return get_current_service()
+
+
+@pytest.fixture
+def full(batcher: Batcher[Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A queue in which there is no room for a single text."""
+    settings = BatchingSettings.model_construct(**dict(BatchingSettings()) | {"max_waiting_texts": 0})
+    monkeypatch.setattr(batcher, "_settings", settings)
+    yield
+    assert batcher.waiting_texts == 0
+
+
+@pytest.mark.usefixtures("full")
+@pytest.mark.parametrize("path", POSTED)
+def test_a_full_queue_is_answered_with_when_to_try_again(client: TestClient, path: str) -> None:
+    response = post(client, path, body(path))
+    document = problem(response, 503)
+    assert int(response.headers["retry-after"]) >= 1
+    assert "the limit of 0" in document["detail"]
+
+
+@pytest.mark.usefixtures("full")
+@pytest.mark.parametrize("path", TIMED)
+def test_while_the_queue_is_full_no_body_is_read(client: TestClient, path: str) -> None:
+    refused = stream(client, path, [b"x"] * 10, JSON)
+    assert (refused.status, refused.chunks_taken) == (503, 0)
+
+
+@pytest.mark.parametrize("path", TIMED)
+def test_a_deadline_that_has_passed_is_a_504(client: TestClient, path: str) -> None:
+    problem(post(client, path, body(path), JSON | {"x-request-timeout": "0.0000001"}), 504)
+
+
+@pytest.mark.parametrize("path", TIMED)
+def test_a_deadline_far_away_changes_nothing(client: TestClient, path: str) -> None:
+    patient = post(client, path, body(path), JSON | {"x-request-timeout": "1e9"})
+    assert patient.status_code == 200
+    assert patient.json() == post(client, path, body(path)).json()
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "soon", "nan", "inf", "", "1s"])
+def test_a_timeout_that_is_no_number_of_seconds_is_refused(client: TestClient, value: str) -> None:
+    response = post(client, "/predict", body("/predict"), JSON | {"x-request-timeout": value})
+    ((loc, message, kind),) = broken_rules(response)
+    assert (loc, kind) == (["header", "x-request-timeout"], "timeout")
+    assert message == f"x-request-timeout is {value}; it must be a number of seconds above 0"
+
+
+@pytest.mark.parametrize("path", POSTED)
+def test_a_draining_service_refuses(
+    client: TestClient, batcher: Batcher[Any], monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(batcher, "_is_draining", True)
+    response = post(client, path, body(path))
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "1"
+    assert response.json()["title"] == "Shutting down"

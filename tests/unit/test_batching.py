@@ -1,0 +1,749 @@
+"""The laws of micro-batching, on an event loop whose time is simulated."""
+
+import asyncio
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from classifier.batching import SWEEP_SECONDS, TEXT_CHARACTERS, TURN, Batcher, CostModel
+from classifier.errors import DeadlinePassed, Draining, QueueFull, WrongResultCount
+from classifier.settings import BatchingSettings
+
+ROUNDING = 1e-6
+"""Seconds by which sums of seconds may differ."""
+
+FOR_EVER = 1e5
+"""Seconds after which nothing more happens."""
+
+ERRORS = {
+    "raises": ValueError,
+    "nan": FloatingPointError,
+    "short": WrongResultCount,
+    "long": WrongResultCount,
+}
+"""What a text with this fault gets."""
+
+
+class SimulatedLoop(asyncio.SelectorEventLoop):
+    """An event loop that goes to the next timer at once, and whose only thread takes simulated seconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.faults: list[dict[str, Any]] = []
+        self.after_turn: Callable[[], None] = lambda: None
+        self.before_wait: Callable[[], None] = lambda: None
+        self.is_thread_busy = False
+        self._thread_seconds: float | None = None
+        self.set_exception_handler(lambda _, context: self.faults.append(context))
+
+    def time(self) -> float:
+        return self.now
+
+    def spend(self, seconds: float) -> None:
+        """Let the work that runs now take so long."""
+        if self._thread_seconds is None:
+            self.now += seconds
+        else:
+            self._thread_seconds += seconds
+
+    def moment(self) -> float:
+        """What time it is for the work that runs now."""
+        return self.now + (self._thread_seconds or 0)
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+        assert isinstance(executor, ThreadPoolExecutor)
+        if executor._shutdown:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        assert not self.is_thread_busy, "the thread has work already"
+        self.is_thread_busy, self._thread_seconds = True, 0.0
+        result = func(*args)
+        seconds, self._thread_seconds = self._thread_seconds, None
+        future = self.create_future()
+
+        def finish() -> None:
+            self.is_thread_busy = False
+            future.set_result(result)
+
+        self.call_later(seconds, finish)
+        return future
+
+    def _run_once(self) -> None:
+        if not self._ready:
+            timers = [timer.when() for timer in self._scheduled if not timer.cancelled()]
+            assert timers, "somebody waits for what will never happen"
+            self.before_wait()
+            self.now = max(self.now, min(timers))
+        super()._run_once()
+        self.after_turn()
+
+
+def a_text(owner: int, place: int, length: int = 1, fault: str = "") -> str:
+    """A text like no other, of `length` characters or a few more."""
+    return f"{owner}/{place}/{fault}".ljust(length, ".")
+
+
+def fault_of(text: str) -> str:
+    return text.split("/")[2].rstrip(".")
+
+
+def answer(text: str) -> str:
+    return f"the answer to {text}"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch, with the repetitions of its parts; `begin` and `end` in seconds."""
+
+    texts: tuple[str, ...]
+    begin: float
+    end: float
+    in_thread: bool
+    runs: int
+
+    @property
+    def seconds(self) -> float:
+        return self.end - self.begin
+
+
+@dataclass
+class Model:
+    """Takes `base` seconds and `per_character` for each; answers so that one sees whose answer it is."""
+
+    loop: SimulatedLoop
+    base: float
+    per_character: float
+    batches: list[Batch] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+
+    def seconds(self, texts: Sequence[str]) -> float:
+        return self.base + self.per_character * sum(TEXT_CHARACTERS + len(text) for text in texts)
+
+    def __call__(self, texts: Sequence[str]) -> list[str]:
+        in_thread = self.loop._thread_seconds is not None
+        assert in_thread or not self.loop.is_thread_busy, "two runs at the same time"
+        begin = self.loop.moment()
+        self.loop.spend(self.seconds(texts))
+        end = self.loop.moment()
+        if self.seen.isdisjoint(texts):
+            self.batches.append(Batch(tuple(texts), begin, end, in_thread, 1))
+        else:
+            batch = self.batches[-1]
+            assert set(texts) < set(batch.texts), "a text is run again in another batch"
+            self.batches[-1] = replace(batch, end=end, runs=batch.runs + 1)
+        self.seen.update(texts)
+        return self.results(texts)
+
+    @staticmethod
+    def results(texts: Sequence[str]) -> list[str]:
+        for text in texts:
+            if fault_of(text) in {"raises", "nan"}:
+                raise ERRORS[fault_of(text)](text)
+        faults = {fault_of(text) for text in texts}
+        results = [answer(text) for text in texts]
+        if "long" in faults:
+            return [*results, "one too many"]
+        return results[1:] if "short" in faults else results
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who submits `texts` at `at` and hangs up `patience` seconds later."""
+
+    texts: tuple[str, ...]
+    at: float = 0.0
+    timeout: float | None = None
+    patience: float | None = None
+
+
+@dataclass
+class Call:
+    """What became of a caller; `batches_before` counts the batches begun until it was answered."""
+
+    caller: Caller
+    submitted: float = -1.0
+    answered: float = math.inf
+    outcomes: list[str | Exception] | None = None
+    refusal: Exception | None = None
+    is_cancelled: bool = False
+    came_while_draining: bool = False
+    waiting: tuple[int, int] = (0, 0)
+    batches_at_submit: int = 0
+    batches_before: int = 0
+
+
+@dataclass(frozen=True)
+class Drain:
+    """From when, and for how long."""
+
+    at: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Everything that happens in a simulation."""
+
+    callers: tuple[Caller, ...]
+    settings: BatchingSettings
+    releases_gil: bool = True
+    base: float = 1e-3
+    per_character: float = 1e-5
+    drain: Drain | None = None
+
+
+class Simulation:
+    """A schedule's course, from the first moment to the last."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+        self.settings = schedule.settings
+        self.calls = [Call(caller) for caller in schedule.callers]
+        self.left: int | None = None
+        self.left_waiting = 0
+        self.drained = math.inf
+        self.most = (0, 0)
+        self.least = (0, 0)
+        self.idle_waits: list[float] = []
+        self._is_draining = False
+        with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+            self.loop = runner.get_loop()
+            self.model = Model(self.loop, schedule.base, schedule.per_character)
+            self.batcher = Batcher(self.model, self.settings, schedule.releases_gil, self.loop.moment)
+            self.loop.after_turn = self._note_waiting
+            self.loop.before_wait = self._note_idleness
+            runner.run(self._main())
+            self.loop.before_wait = self.loop.after_turn = lambda: None
+
+    @property
+    def batches(self) -> list[Batch]:
+        return self.model.batches
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """Texts and characters."""
+        return self.batcher.waiting_texts, self.batcher._characters
+
+    def deadline(self, call: Call) -> float:
+        timeout = math.inf if call.caller.timeout is None else call.caller.timeout
+        return call.submitted + min(timeout, self.settings.deadline_seconds)
+
+    def batch_of(self, text: str) -> Batch | None:
+        return next((batch for batch in self.batches if text in batch.texts), None)
+
+    @property
+    def answered(self) -> list[Call]:
+        return [call for call in self.calls if call.outcomes is not None]
+
+    def outcomes(self) -> Iterator[tuple[str, str | Exception]]:
+        for call in self.answered:
+            yield from zip(call.caller.texts, call.outcomes, strict=True)
+
+    async def _main(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for call in self.calls:
+                task = group.create_task(self._call(call))
+                if call.caller.patience is not None:
+                    self.loop.call_at(call.caller.at + call.caller.patience, task.cancel)
+            if self.schedule.drain is not None:
+                group.create_task(self._drain(self.schedule.drain))
+        await asyncio.sleep(FOR_EVER)
+
+    async def _call(self, call: Call) -> None:
+        try:
+            await asyncio.sleep(call.caller.at)
+            call.submitted = self.loop.now
+            call.came_while_draining = self._is_draining
+            call.waiting = self.waiting
+            call.batches_at_submit = len(self.batches)
+            call.outcomes = await self.batcher.submit(call.caller.texts, call.caller.timeout)
+        except (QueueFull, Draining) as refusal:
+            call.refusal = refusal
+        except asyncio.CancelledError:
+            call.is_cancelled = True
+        finally:
+            call.answered = self.loop.now
+            call.batches_before = len(self.batches)
+
+    async def _drain(self, drain: Drain) -> None:
+        await asyncio.sleep(drain.at)
+        self._is_draining = True
+        self.left = await self.batcher.drain(drain.seconds)
+        self.left_waiting = self.batcher.waiting_texts
+        self.drained = self.loop.now
+
+    def _note_waiting(self) -> None:
+        texts, characters = self.waiting
+        self.most = max(self.most[0], texts), max(self.most[1], characters)
+        self.least = min(self.least[0], texts), min(self.least[1], characters)
+
+    def _note_idleness(self) -> None:
+        if self.batcher.waiting_texts and not self.loop.is_thread_busy:
+            self.idle_waits.append(self.loop.now)
+
+
+def some_settings(**changed: float) -> BatchingSettings:
+    """The default settings but for what is changed, also beyond the bounds of a real service's settings."""
+    return BatchingSettings.model_construct(**{**BatchingSettings().model_dump(), **changed})
+
+
+def milliseconds(least: int, most: int) -> st.SearchStrategy[float]:
+    return st.integers(least, most).map(lambda number: number / 1000)
+
+
+@st.composite
+def some_texts(draw: st.DrawFn, owner: int, faults: bool) -> tuple[str, ...]:
+    """1 to 100 texts of one caller, of a few lengths, some of them at fault."""
+    count = draw(st.one_of(st.integers(1, 4), st.integers(1, 100)))
+    lengths = draw(st.lists(st.integers(1, 1500), min_size=1, max_size=3))
+    places = st.integers(0, count - 1)
+    at_fault = draw(st.dictionaries(places, st.sampled_from(sorted(ERRORS)), max_size=3)) if faults else {}
+    return tuple(a_text(owner, i, lengths[i % len(lengths)], at_fault.get(i, "")) for i in range(count))
+
+
+@st.composite
+def schedules(
+    draw: st.DrawFn,
+    faults: bool = True,
+    hang_ups: bool = True,
+    roomy: bool = False,
+    patient: bool = False,
+    drains: bool = False,
+) -> Schedule:
+    """`roomy` refuses nobody, `patient` knows no deadline."""
+    callers = []
+    for owner in range(draw(st.integers(1, 6))):
+        texts = draw(some_texts(owner, faults))
+        at = draw(st.one_of(st.just(0.0), milliseconds(0, 200)))
+        timeout = None if patient else draw(st.sampled_from([None] * 3 + [0.001, 0.03, 0.3]))
+        patience = draw(st.sampled_from([None] * 5 + [0.0, 0.001, 0.01, 0.1])) if hang_ups else None
+        callers.append(Caller(texts, at, timeout, patience))
+    settings = some_settings(
+        max_batch_seconds=draw(milliseconds(1, 50)),
+        max_inline_seconds=draw(milliseconds(1, 5)),
+        max_waiting_texts=10**6 if roomy else draw(st.sampled_from([2, 20, 100, 150, 300])),
+        max_waiting_characters=10**9 if roomy else draw(st.sampled_from([100, 10_000, 100_000, 10**6])),
+        deadline_seconds=1e4 if patient else draw(milliseconds(1, 500)),
+    )
+    return Schedule(
+        tuple(callers),
+        settings,
+        releases_gil=draw(st.booleans()),
+        base=draw(st.sampled_from([0.0, 1e-5, 1e-4, 1e-3, 1e-2])),
+        per_character=draw(st.sampled_from([1e-8, 1e-7, 1e-6, 1e-5])),
+        drain=Drain(draw(milliseconds(0, 300)), draw(milliseconds(0, 300))) if drains else None,
+    )
+
+
+def flood(*sizes: int, **changed: Any) -> Schedule:
+    """Callers who come at the same moment with so many texts each."""
+    callers = tuple(
+        Caller(tuple(a_text(owner, place, 20) for place in range(size))) for owner, size in enumerate(sizes)
+    )
+    return replace(Schedule(callers, some_settings(deadline_seconds=1e4)), **changed)
+
+
+both = pytest.mark.parametrize("releases_gil", [True, False])
+
+
+@given(schedules())
+def test_every_text_gets_one_outcome_and_its_own_in_order(schedule: Schedule) -> None:
+    simulation = Simulation(schedule)
+    for call in simulation.calls:
+        assert (call.outcomes is not None) + (call.refusal is not None) + call.is_cancelled == 1
+    for text, outcome in simulation.outcomes():
+        if not isinstance(outcome, Exception):
+            assert outcome == answer(text)
+
+
+@given(schedules(faults=False, hang_ups=False, roomy=True, patient=True))
+def test_batching_changes_no_answer(schedule: Schedule) -> None:
+    for call in Simulation(schedule).calls:
+        assert call.outcomes == [answer(text) for text in call.caller.texts]
+
+
+@given(schedules(hang_ups=False, roomy=True, patient=True))
+def test_only_the_text_at_fault_fails(schedule: Schedule) -> None:
+    for text, outcome in Simulation(schedule).outcomes():
+        if fault := fault_of(text):
+            assert type(outcome) is ERRORS[fault]
+        else:
+            assert outcome == answer(text)
+
+
+@given(schedules(hang_ups=False, roomy=True, patient=True))
+def test_a_text_at_fault_gets_the_error_that_it_caused_itself(schedule: Schedule) -> None:
+    for text, outcome in Simulation(schedule).outcomes():
+        if fault_of(text) in {"raises", "nan"}:
+            assert isinstance(outcome, Exception)
+            assert outcome.args == (text,)
+
+
+@both
+def test_a_fault_costs_a_few_runs_more_rather_than_one_for_each_text(releases_gil: bool) -> None:
+    texts = tuple(a_text(0, place, 1, "raises" if place == 37 else "") for place in range(64))
+    settings = some_settings(max_batch_seconds=1e3, max_inline_seconds=1e3)
+    (batch,) = Simulation(Schedule((Caller(texts),), settings, releases_gil)).batches
+    assert batch.runs == 1 + 2 * math.log2(64)
+
+
+@given(schedules())
+def test_no_text_is_in_two_batches(schedule: Schedule) -> None:
+    texts = [text for batch in Simulation(schedule).batches for text in batch.texts]
+    assert len(texts) == len(set(texts))
+
+
+@given(
+    st.lists(st.tuples(milliseconds(20_000, 60_000), st.integers(1, 3000)), min_size=1, max_size=20),
+    st.booleans(),
+    milliseconds(0, 100),
+)
+def test_a_lone_text_on_an_idle_batcher_is_run_at_once(
+    gaps: list[tuple[float, int]], releases_gil: bool, base: float
+) -> None:
+    at, callers = 0.0, []
+    for owner, (gap, length) in enumerate(gaps):
+        at += gap
+        callers.append(Caller((a_text(owner, 0, length),), at))
+    simulation = Simulation(Schedule(tuple(callers), some_settings(), releases_gil, base))
+    assert [batch.begin for batch in simulation.batches] == [call.submitted for call in simulation.calls]
+
+
+@given(schedules())
+def test_no_text_waits_while_the_model_is_idle(schedule: Schedule) -> None:
+    assert Simulation(schedule).idle_waits == []
+
+
+@given(schedules())
+def test_what_waits_never_passes_its_bounds(schedule: Schedule) -> None:
+    simulation = Simulation(schedule)
+    assert simulation.most[0] <= schedule.settings.max_waiting_texts
+    assert simulation.most[1] <= schedule.settings.max_waiting_characters
+    assert simulation.least == (0, 0)
+
+
+@given(schedules())
+def test_a_caller_is_refused_if_and_only_if_its_texts_would_pass_a_bound(schedule: Schedule) -> None:
+    simulation = Simulation(schedule)
+    for call in simulation.calls:
+        if call.submitted >= 0:
+            texts = call.waiting[0] + len(call.caller.texts)
+            characters = call.waiting[1] + sum(map(len, call.caller.texts))
+            fits = (
+                texts <= schedule.settings.max_waiting_texts
+                and characters <= schedule.settings.max_waiting_characters
+            )
+            assert isinstance(call.refusal, QueueFull) == (not fits)
+
+
+@given(schedules())
+def test_what_is_refused_is_refused_at_once_and_not_run(schedule: Schedule) -> None:
+    simulation = Simulation(schedule)
+    for call in simulation.calls:
+        if call.refusal is not None:
+            assert call.answered == call.submitted
+            assert simulation.model.seen.isdisjoint(call.caller.texts)
+
+
+@given(schedules())
+def test_a_refused_caller_is_told_to_come_back_in_a_second_or_later(schedule: Schedule) -> None:
+    for call in Simulation(schedule).calls:
+        if isinstance(call.refusal, QueueFull):
+            assert call.refusal.retry_after >= 1
+
+
+@both
+def test_a_queue_that_was_full_empties_and_takes_texts_again(releases_gil: bool) -> None:
+    settings = some_settings(max_waiting_texts=100, deadline_seconds=1e4)
+    schedule = flood(90, 20, settings=settings, releases_gil=releases_gil)
+    late = Caller(tuple(a_text(2, place) for place in range(100)), at=100)
+    first, second, third = Simulation(replace(schedule, callers=(*schedule.callers, late))).calls
+    assert first.outcomes is not None
+    assert isinstance(second.refusal, QueueFull)
+    assert third.outcomes == [answer(text) for text in late.texts]
+
+
+@both
+def test_a_full_queue_is_closed_before_a_request_is_read_and_opens_when_it_has_emptied(
+    releases_gil: bool,
+) -> None:
+    async def main(loop: SimulatedLoop) -> None:
+        settings = some_settings(max_waiting_texts=10)
+        batcher = Batcher(Model(loop, 1e-3, 1e-5), settings, releases_gil, loop.moment)
+        batcher.check_open()
+        full = asyncio.create_task(batcher.submit([a_text(0, place) for place in range(10)]))
+        await asyncio.sleep(0)
+        with pytest.raises(QueueFull, match="10 texts wait, and 1 more would pass the limit of 10"):
+            batcher.check_open()
+        await full
+        batcher.check_open()
+
+    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        runner.run(main(runner.get_loop()))
+
+
+@given(schedules())
+def test_a_text_that_waited_to_its_deadline_is_not_run(schedule: Schedule) -> None:
+    simulation = Simulation(schedule)
+    for call in simulation.calls:
+        for text in call.caller.texts:
+            batch = simulation.batch_of(text)
+            assert batch is None or batch.begin < simulation.deadline(call)
+
+
+@given(schedules())
+def test_a_text_is_told_that_its_deadline_passed_if_and_only_if_it_was_not_run(schedule: Schedule) -> None:
+    simulation = Simulation(schedule)
+    for text, outcome in simulation.outcomes():
+        assert isinstance(outcome, DeadlinePassed) == (text not in simulation.model.seen)
+
+
+@given(schedules(faults=False))
+def test_a_deadline_that_passed_is_told_soon(schedule: Schedule) -> None:
+    # Beside a thread, within a sweep. Batches on the event loop hold it up: one that runs when the sweep is
+    # due, and the next, which starts before the caller is woken.
+    simulation = Simulation(schedule)
+    inline = sorted(batch.seconds for batch in simulation.batches if not batch.in_thread)
+    for call in simulation.answered:
+        own = [batch.end for text in call.caller.texts if (batch := simulation.batch_of(text))]
+        latest = max([simulation.deadline(call) + SWEEP_SECONDS, *own])
+        assert call.answered <= latest + sum(inline[-2:]) + ROUNDING
+
+
+@both
+def test_a_deadline_that_passed_is_told_soon_also_to_the_last_of_many_callers(releases_gil: bool) -> None:
+    settings = some_settings(max_batch_seconds=1e-6, max_inline_seconds=1e-6, deadline_seconds=1e4)
+    schedule = flood(*[1] * 200, settings=settings, base=0.002, per_character=0.0, releases_gil=releases_gil)
+    last = replace(schedule.callers[-1], timeout=0.05)
+    call = Simulation(replace(schedule, callers=(*schedule.callers[:-1], last))).calls[-1]
+    assert call.outcomes is not None
+    assert isinstance(call.outcomes[0], DeadlinePassed)
+    assert call.answered <= 0.05 + SWEEP_SECONDS + 2 * 0.002 + ROUNDING
+
+
+@given(milliseconds(1, 900), milliseconds(1, 900), st.booleans())
+def test_of_timeout_and_deadline_the_shorter_counts(
+    timeout: float, deadline: float, releases_gil: bool
+) -> None:
+    # One text that takes a second runs in front, the other waits.
+    schedule = flood(1, 1, base=1.0, releases_gil=releases_gil)
+    first = replace(schedule.callers[0], texts=(a_text(0, 0, 5000),))
+    second = replace(schedule.callers[1], texts=(a_text(1, 0, 5000),), at=0.0, timeout=timeout)
+    settings = some_settings(deadline_seconds=deadline, max_batch_seconds=1e-6, max_inline_seconds=1e-6)
+    call = Simulation(replace(schedule, callers=(first, second), settings=settings)).calls[1]
+    assert call.outcomes is not None
+    assert isinstance(call.outcomes[0], DeadlinePassed)
+    shorter = min(timeout, deadline)
+    if releases_gil:
+        assert shorter <= call.answered <= shorter + SWEEP_SECONDS + ROUNDING
+
+
+def test_a_timeout_that_is_longer_than_the_wait_changes_nothing() -> None:
+    schedule = flood(100, 1)
+    patient = replace(schedule.callers[1], timeout=1e3)
+    call = Simulation(replace(schedule, callers=(schedule.callers[0], patient))).calls[1]
+    assert call.outcomes == [answer(text) for text in patient.texts]
+
+
+@given(schedules(roomy=True, patient=True))
+def test_of_another_caller_at_most_a_turn_of_texts_is_run_before_ones_first(schedule: Schedule) -> None:
+    simulation = Simulation(schedule)
+    for call in simulation.calls:
+        first = simulation.batch_of(call.caller.texts[0])
+        if first is None:
+            continue
+        since = [text for batch in simulation.batches[call.batches_at_submit :] for text in batch.texts]
+        ahead = since[: since.index(call.caller.texts[0])]
+        for other in simulation.calls:
+            if other is not call:
+                assert len(set(ahead) & set(other.caller.texts)) <= TURN
+
+
+@both
+@pytest.mark.parametrize("per_character", [1e-9, 1e-6, 1e-5, 1e-4, 1e-3])
+def test_a_single_text_behind_a_hundred_of_one_caller_is_in_the_next_batch_after_a_turn(
+    releases_gil: bool, per_character: float
+) -> None:
+    schedule = flood(100, releases_gil=releases_gil, per_character=per_character)
+    late = Caller((a_text(1, 0),), at=0.05)
+    simulation = Simulation(replace(schedule, callers=(*schedule.callers, late)))
+    later = simulation.batches[simulation.calls[1].batches_at_submit :]
+    texts = [text for batch in later for text in batch.texts]
+    assert texts.index(late.texts[0]) <= TURN
+
+
+@given(schedules())
+def test_a_text_of_a_caller_that_went_away_is_not_run_any_more(schedule: Schedule) -> None:
+    simulation = Simulation(schedule)
+    for call in simulation.calls:
+        if call.is_cancelled:
+            for batch in simulation.batches[call.batches_before :]:
+                assert set(batch.texts).isdisjoint(call.caller.texts)
+
+
+@given(schedules(roomy=True, patient=True))
+def test_a_caller_that_goes_away_disturbs_nobody_else(schedule: Schedule) -> None:
+    for call in Simulation(schedule).calls:
+        if not call.is_cancelled:
+            assert call.outcomes is not None
+            for text, outcome in zip(call.caller.texts, call.outcomes, strict=True):
+                assert isinstance(outcome, Exception) if fault_of(text) else outcome == answer(text)
+
+
+def test_a_caller_that_goes_away_while_its_batch_runs_leaves_the_others_in_it_their_answers() -> None:
+    first, second = flood(2, 2, base=1.0, settings=some_settings(max_batch_seconds=1e3)).callers
+    # A first batch teaches that batches are heavy, so that the second one runs in the thread.
+    teacher = Caller((a_text(2, 0),), at=0.0)
+    schedule = Schedule(
+        (teacher, replace(first, at=5.0, patience=0.5), replace(second, at=5.0)),
+        some_settings(max_batch_seconds=1e3),
+        base=1.0,
+    )
+    simulation = Simulation(schedule)
+    assert set(simulation.batches[1].texts) == {*first.texts, *second.texts}
+    assert simulation.batches[1].in_thread
+    assert simulation.calls[1].is_cancelled
+    assert simulation.calls[2].outcomes == [answer(text) for text in second.texts]
+
+
+def test_waiting_texts_leave_the_counters_with_their_caller() -> None:
+    async def main(loop: SimulatedLoop) -> None:
+        batcher = Batcher(Model(loop, 1e-3, 1e-5), some_settings(), True, loop.moment)
+        task = asyncio.create_task(batcher.submit([a_text(0, place) for place in range(10)]))
+        await asyncio.sleep(0)
+        assert batcher.waiting_texts == 10
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert (batcher.waiting_texts, batcher._characters) == (0, 0)
+
+    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        runner.run(main(runner.get_loop()))
+
+
+@given(schedules(drains=True))
+def test_while_draining_everybody_is_refused_and_before_nobody_for_that(schedule: Schedule) -> None:
+    simulation = Simulation(schedule)
+    for call in simulation.calls:
+        if call.submitted >= 0:
+            assert isinstance(call.refusal, Draining) == call.came_while_draining
+
+
+@given(schedules(faults=False, hang_ups=False, roomy=True, patient=True, drains=True))
+def test_draining_finishes_what_waits(schedule: Schedule) -> None:
+    assert schedule.drain is not None
+    simulation = Simulation(replace(schedule, drain=replace(schedule.drain, seconds=1e4)))
+    assert simulation.left == 0
+    assert simulation.drained >= max((batch.end for batch in simulation.batches), default=0)
+    for call in simulation.calls:
+        assert isinstance(call.refusal, Draining) or call.outcomes == [answer(t) for t in call.caller.texts]
+
+
+@given(schedules(drains=True))
+def test_draining_says_how_many_texts_wait_when_its_time_is_up(schedule: Schedule) -> None:
+    assert schedule.drain is not None
+    simulation = Simulation(schedule)
+    assert simulation.left == simulation.left_waiting
+    held_up = max((batch.seconds for batch in simulation.batches if not batch.in_thread), default=0)
+    in_time = schedule.drain.at + schedule.drain.seconds + SWEEP_SECONDS
+    assert simulation.drained <= in_time + 2 * held_up + ROUNDING
+
+
+@both
+def test_texts_that_still_wait_when_draining_ends_get_their_outcomes_all_the_same(releases_gil: bool) -> None:
+    settings = some_settings(max_batch_seconds=1e-6, max_inline_seconds=1e-6, deadline_seconds=1e4)
+    schedule = flood(50, 50, settings=settings, base=0.1, releases_gil=releases_gil, drain=Drain(0.05, 1.0))
+    simulation = Simulation(schedule)
+    assert simulation.left
+    for call in simulation.calls:
+        assert call.outcomes == [answer(text) for text in call.caller.texts]
+    assert simulation.loop.faults == []
+
+
+@given(schedules(drains=True))
+def test_when_all_is_done_nothing_is_counted_as_waiting(schedule: Schedule) -> None:
+    simulation = Simulation(schedule)
+    assert simulation.waiting == (0, 0)
+    assert not simulation.loop.is_thread_busy
+
+
+@given(schedules(drains=True))
+def test_no_exception_is_lost_in_the_event_loop(schedule: Schedule) -> None:
+    assert Simulation(schedule).loop.faults == []
+
+
+@both
+def test_no_texts_get_no_outcomes_and_hold_up_nobody(releases_gil: bool) -> None:
+    simulation = Simulation(flood(0, 3, releases_gil=releases_gil))
+    assert simulation.calls[0].outcomes == []
+    assert simulation.calls[1].outcomes == [answer(text) for text in simulation.calls[1].caller.texts]
+    assert simulation.loop.faults == []
+
+
+@st.composite
+def lessons(draw: st.DrawFn) -> Schedule:
+    """200 batches, far apart and of several sizes, and then a flood; a batch of some texts is affordable."""
+    lengths = draw(st.lists(st.integers(1, 5000), min_size=2, max_size=10, unique=True))
+    assume(max(lengths) - min(lengths) > 100)
+    lone = [Caller((a_text(i, 0, lengths[i % len(lengths)]),), at=10.0 * i) for i in range(200)]
+    many = [Caller(draw(some_texts(i, faults=False)), at=5000.0) for i in range(200, 203)]
+    return Schedule(
+        (*lone, *many),
+        some_settings(deadline_seconds=1e4),
+        releases_gil=draw(st.booleans()),
+        base=draw(st.floats(0, 0.001)),
+        per_character=draw(st.floats(1e-8, 1e-4)),
+    )
+
+
+@settings(max_examples=20)
+@given(lessons())
+def test_after_some_batches_the_foreseen_seconds_are_near_the_true_ones(schedule: Schedule) -> None:
+    simulation = Simulation(schedule)
+    for batch in simulation.batches[200:]:
+        size = sum(TEXT_CHARACTERS + len(text) for text in batch.texts)
+        assert simulation.batcher._cost.seconds(size) == pytest.approx(batch.seconds, rel=0.1)
+
+
+@settings(max_examples=20)
+@given(lessons())
+def test_a_batch_that_has_learned_takes_no_longer_than_its_limit_or_is_one_text(schedule: Schedule) -> None:
+    settings = schedule.settings
+    limit = settings.max_batch_seconds if schedule.releases_gil else settings.max_inline_seconds
+    for batch in Simulation(schedule).batches[200:]:
+        assert len(batch.texts) == 1 or batch.seconds <= 1.2 * limit
+
+
+@settings(max_examples=20)
+@given(lessons())
+def test_once_it_has_learned_the_event_loop_is_held_up_by_light_batches_only(schedule: Schedule) -> None:
+    for batch in Simulation(replace(schedule, releases_gil=True)).batches[200:]:
+        assert batch.in_thread or batch.seconds <= 1.2 * schedule.settings.max_inline_seconds
+
+
+@given(st.lists(st.tuples(st.integers(101, 10**6), st.floats(1e-7, 10)), max_size=50))
+def test_a_longer_batch_is_never_foreseen_to_take_less(lesson: list[tuple[int, float]]) -> None:
+    cost = CostModel()
+    for characters, seconds in lesson:
+        cost.learn(characters, seconds)
+    foreseen = [cost.seconds(characters) for characters in (0, 101, 10**4, 10**6)]
+    assert foreseen == sorted(foreseen)
+    assert foreseen[0] >= -ROUNDING
+    assert foreseen[1] > 0
+
+
+@given(
+    st.lists(st.tuples(st.integers(101, 10**6), st.floats(1e-7, 10)), max_size=50), milliseconds(1, 10_000)
+)
+def test_the_characters_of_a_time_are_foreseen_to_take_that_time(
+    lesson: list[tuple[int, float]], seconds: float
+) -> None:
+    cost = CostModel()
+    for characters, taken in lesson:
+        cost.learn(characters, taken)
+    assert cost.seconds(cost.characters(seconds)) == pytest.approx(seconds, rel=1e-6)  # type: ignore[arg-type]
