@@ -140,7 +140,7 @@ class Batcher(Generic[Result]):
         loop = asyncio.get_running_loop()
         seconds = min(timeout or math.inf, self._settings.deadline_seconds)
         call: _Call[Result] = _Call(
-            texts, loop.time() + seconds, loop.create_future(), [None] * len(texts), len(texts)
+            texts, self._clock() + seconds, loop.create_future(), [None] * len(texts), len(texts)
         )
         self._calls.append(call)
         self._texts += len(texts)
@@ -156,9 +156,8 @@ class Batcher(Generic[Result]):
     async def drain(self, seconds: float) -> int:
         """Refuse new texts and finish the waiting ones within `seconds`; returns how many were left over."""
         self._is_draining = True
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + seconds
-        while (self._texts or self._running is not None) and loop.time() < deadline:
+        deadline = self._clock() + seconds
+        while (self._texts or self._running is not None) and self._clock() < deadline:
             await asyncio.sleep(SWEEP_SECONDS)
         if self._executor is not None and not self._texts:  # What is left still needs it.
             self._executor.shutdown(wait=False)
@@ -187,7 +186,7 @@ class Batcher(Generic[Result]):
 
     def _start_batch(self, loop: asyncio.AbstractEventLoop) -> None:
         self._is_scheduled = False
-        now = loop.time()
+        now = self._clock()
         if now >= self._next_sweep:
             self._fail_late(now)
         places, texts, size = self._take(now)
@@ -210,7 +209,7 @@ class Batcher(Generic[Result]):
         self._running.add_done_callback(finished)
         if not self._is_sweeping:
             self._is_sweeping = True
-            loop.call_at(self._next_sweep, self._sweep, loop)
+            loop.call_later(self._next_sweep - now, self._sweep, loop)
 
     def _take(self, now: float) -> tuple[list[tuple[_Call[Result], int]], list[str], int]:
         """The next batch: whose texts they are, the texts, and their size for the cost model."""
@@ -277,15 +276,17 @@ class Batcher(Generic[Result]):
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         """Look at the deadlines while a batch runs in the thread; between batches `_start_batch` does."""
-        self._fail_late(loop.time())
+        self._fail_late(self._clock())
         self._is_sweeping = self._running is not None
         if self._is_sweeping:
-            loop.call_at(self._next_sweep, self._sweep, loop)
+            loop.call_later(SWEEP_SECONDS, self._sweep, loop)
 
     def _fail_late(self, now: float) -> None:
         """Answer the calls whose deadline passed, wherever in the queue they are."""
-        for call in [call for call in self._calls if call.deadline <= now]:
-            self._calls.remove(call)
+        late = [call for call in self._calls if call.deadline <= now]
+        if late:
+            self._calls = deque(call for call in self._calls if call.deadline > now)
+        for call in late:
             self._fail_waiting(call, DeadlinePassed("the deadline passed before this text's turn came"))
         self._next_sweep = now + SWEEP_SECONDS
 

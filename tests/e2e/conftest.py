@@ -132,3 +132,16 @@ def server(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     """One server that the tests of this folder share."""
     with serve(tmp_path_factory.mktemp("store")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def imdb(project: Path) -> Path:
+    """The folder with the whole data set."""
+    shared = project.parent / "shared"
+    folder = shared / "data" / "imdb"
+    missing = [path for path in (folder / "train.parquet", folder / "test.parquet") if not path.exists()]
+    if missing:
+        if "REQUIRE_FULL_DATA" in os.environ or ("CI" in os.environ and shared.exists()):
+            pytest.fail(f"{missing[0]} is not there, and here this test must run")
+        pytest.skip(f"{missing[0]} is not there")
+    return folder

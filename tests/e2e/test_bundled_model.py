@@ -1,7 +1,6 @@
 """The model that a fresh machine serves: its claims, and that they can be made again."""
 
 import hashlib
-import os
 from pathlib import Path
 
 import pytest
@@ -15,25 +14,12 @@ from training_import.train import train
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "models" / "imdb-sentiment"
-SHARED = ROOT.parent / "shared"
 LARGEST_SIZE = 6 * 1024 * 1024
 
 
 @pytest.fixture(scope="module")
 def manifest():
     return read_artifact(MODEL).manifest
-
-
-@pytest.fixture
-def imdb():
-    """The folder with the whole data set."""
-    folder = SHARED / "data" / "imdb"
-    missing = [path for path in (folder / "train.parquet", folder / "test.parquet") if not path.exists()]
-    if missing:
-        if "REQUIRE_FULL_DATA" in os.environ or ("CI" in os.environ and SHARED.exists()):
-            pytest.fail(f"{missing[0]} is not there, and here this test must run")
-        pytest.skip(f"{missing[0]} is not there")
-    return folder
 
 
 def test_it_loads_and_its_golden_cases_hold():

@@ -325,8 +325,8 @@ def schedules(
         patience = draw(st.sampled_from([None] * 5 + [0.0, 0.001, 0.01, 0.1])) if hang_ups else None
         callers.append(Caller(texts, at, timeout, patience))
     settings = some_settings(
-        max_batch_seconds=draw(milliseconds(1, 50)),
-        max_inline_seconds=draw(milliseconds(1, 5)),
+        max_batch_seconds=draw(st.sampled_from([1e-6, 1e-3, 5e-3, 5e-2])),
+        max_inline_seconds=draw(st.sampled_from([1e-6, 1e-3, 5e-3])),
         max_waiting_texts=10**6 if roomy else draw(st.sampled_from([2, 20, 100, 150, 300])),
         max_waiting_characters=10**9 if roomy else draw(st.sampled_from([100, 10_000, 100_000, 10**6])),
         deadline_seconds=1e4 if patient else draw(milliseconds(1, 500)),
@@ -497,6 +497,15 @@ def test_a_text_that_waited_to_its_deadline_is_not_run(schedule: Schedule) -> No
             assert batch is None or batch.begin < simulation.deadline(call)
 
 
+@both
+def test_a_text_whose_deadline_passed_since_the_last_sweep_is_not_run(releases_gil: bool) -> None:
+    settings = some_settings(max_batch_seconds=1e-6, max_inline_seconds=1e-6)
+    schedule = flood(1, 1, 1, settings=settings, base=0.005, releases_gil=releases_gil)
+    last = replace(schedule.callers[2], timeout=0.008)
+    simulation = Simulation(replace(schedule, callers=(*schedule.callers[:2], last)))
+    assert last.texts[0] not in simulation.model.seen
+
+
 @given(schedules())
 def test_a_text_is_told_that_its_deadline_passed_if_and_only_if_it_was_not_run(schedule: Schedule) -> None:
     simulation = Simulation(schedule)
@@ -612,9 +621,21 @@ def test_a_caller_that_goes_away_while_its_batch_runs_leaves_the_others_in_it_th
     assert simulation.calls[2].outcomes == [answer(text) for text in second.texts]
 
 
+@both
+def test_a_caller_that_goes_away_takes_the_rest_of_its_texts_along(releases_gil: bool) -> None:
+    settings = some_settings(max_batch_seconds=1e-6, max_inline_seconds=1e-6, deadline_seconds=1e4)
+    schedule = flood(100, 20, settings=settings, base=0.01, releases_gil=releases_gil)
+    first, second = schedule.callers
+    simulation = Simulation(replace(schedule, callers=(replace(first, patience=0.055), second)))
+    assert len(simulation.model.seen & set(first.texts)) <= TURN
+    assert simulation.calls[1].outcomes == [answer(text) for text in second.texts]
+    assert simulation.waiting == (0, 0)
+
+
 def test_waiting_texts_leave_the_counters_with_their_caller() -> None:
     async def main(loop: SimulatedLoop) -> None:
-        batcher = Batcher(Model(loop, 1e-3, 1e-5), some_settings(), True, loop.moment)
+        settings = some_settings(max_batch_seconds=1e-6, max_inline_seconds=1e-6)
+        batcher = Batcher(Model(loop, 1e-3, 1e-5), settings, True, loop.moment)
         task = asyncio.create_task(batcher.submit([a_text(0, place) for place in range(10)]))
         await asyncio.sleep(0)
         assert batcher.waiting_texts == 10
@@ -642,6 +663,13 @@ def test_draining_finishes_what_waits(schedule: Schedule) -> None:
     assert simulation.drained >= max((batch.end for batch in simulation.batches), default=0)
     for call in simulation.calls:
         assert isinstance(call.refusal, Draining) or call.outcomes == [answer(t) for t in call.caller.texts]
+
+
+def test_draining_waits_for_the_batch_that_runs() -> None:
+    settings = some_settings(max_batch_seconds=1e-6, max_inline_seconds=1e-6)
+    simulation = Simulation(flood(1, settings=settings, base=1.0, drain=Drain(0.5, 10.0)))
+    assert simulation.batches[0].in_thread
+    assert simulation.drained >= simulation.batches[0].end
 
 
 @given(schedules(drains=True))
