@@ -1,7 +1,6 @@
 """A caller that goes away ends its request, so that its waiting texts leave the queue."""
 
 import asyncio
-from types import TracebackType
 
 from starlette.requests import Request
 
@@ -26,9 +25,7 @@ class EndedByHangup:
         self._task = asyncio.current_task()
         self._handle = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._start)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self._handle.cancel()
         if self._watcher is not None:
             self._watcher.cancel()
