@@ -45,8 +45,9 @@ from classifier.artifact import Artifact, read_artifact
 from classifier.pipeline import Classifier, probabilities
 from classifier.runtime import OnnxSettings
 from classifier.settings import PreprocessingSettings
+from training_import.conversion import ImportOptions
 from training_import.dataset import Dataset, read_dataset
-from training_import.import_model import ImportOptions, import_model
+from training_import.import_model import import_model
 from training_import.train import train
 
 ROOT = Path(__file__).parents[1]

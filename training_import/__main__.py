@@ -229,8 +229,9 @@ def import_foreign(
 
     At least 200 texts are run through both; a difference refuses the import and shows the worst text.
     """
+    from training_import.conversion import ImportOptions
     from training_import.dataset import read_texts
-    from training_import.import_model import ImportOptions, import_model
+    from training_import.import_model import import_model
     from training_import.train import stopwords
 
     options = ImportOptions(

@@ -17,7 +17,7 @@ from classifier.artifact import Calibration
 from classifier.pipeline import probabilities
 from classifier.runtime import OnnxSettings
 from classifier.text import TextSettings
-from training_import.import_model import (
+from training_import.conversion import (
     Converted,
     ImportOptions,
     Package,

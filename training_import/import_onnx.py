@@ -12,7 +12,7 @@ from classifier.artifact import Calibration
 from classifier.pipeline import probabilities
 from classifier.runtime import OnnxRuntime, OnnxSettings
 from classifier.text import TextSettings, Tokenizer
-from training_import.import_model import Converted, ImportOptions, UnsupportedModel, class_labels
+from training_import.conversion import Converted, ImportOptions, UnsupportedModel, class_labels
 
 TOLERANCE = 1e-5
 """How far an answer may depend on the other texts of its batch."""

@@ -19,7 +19,7 @@ from sklearn.preprocessing import Normalizer
 from classifier.artifact import Calibration
 from classifier.runtime import LinearSettings
 from classifier.text import TextSettings
-from training_import.import_model import (
+from training_import.conversion import (
     Converted,
     ImportOptions,
     Package,

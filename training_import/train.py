@@ -1,8 +1,8 @@
 """Labelled texts to an artifact: split, choice on the held-out part, calibration, golden cases, card."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from classifier.artifact import FORMAT_VERSION, Artifact, Calibration, Manifest, Quantization, TrainingData
 from classifier.errors import ClassifierError
 from classifier.pipeline import Classifier, probabilities
-from classifier.runtime import LinearSettings, OnnxSettings, Scores
 from classifier.settings import PreprocessingSettings
 from classifier.text import WORDS, TextSettings
 from training_import.calibrate import fit_calibration
@@ -18,59 +17,14 @@ from training_import.dataset import Dataset
 from training_import.metrics import Evaluation, class_indices, evaluate_classifier, evaluate_scores
 from training_import.model_card import trained_model_card
 from training_import.samples import golden_cases
+from training_import.task import Fitted, Progress, Task, Trainer
 
 Kind = Literal["linear", "cnn"]
 
-Progress = Callable[[str], None]
-"""Called with what begins now."""
-
 HELD_OUT = 0.2
-
-NOTHING_TO_LEARN = "no word stands twice in the texts to learn from, so there is nothing to learn"
 
 MOST_TOKENS: Mapping[Kind, int] = {"linear": 10_000, "cnn": 400}
 """A network learns from texts padded to a length, which bounds the time of learning and of an answer."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a trainer gets: n texts, their classes, and which of them to hold out."""
-
-    texts: Sequence[str]
-    truth: NDArray[np.intp]
-    """(n) the index of each text's class."""
-    classes: int
-    learn: NDArray[np.intp]
-    """Rows to learn from."""
-    held_out: NDArray[np.intp]
-    """Rows to choose and calibrate on."""
-    text_settings: TextSettings
-    seed: int
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """What a trainer gives: a model without calibration."""
-
-    model: LinearSettings | OnnxSettings
-    vocabulary: tuple[str, ...]
-    held_out_scores: Scores
-    """(held out, classes), of a model that has not learned from them."""
-    choices: Mapping[str, str]
-    """What was chosen on the held-out texts, for the model card."""
-    versions: Mapping[str, str]
-    arrays: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
-    network: bytes = b""
-    exact_scores: Scores | None = None
-    """As `held_out_scores`, before the weights were stored in a smaller type; None if they were not."""
-
-
-class Trainer(Protocol):
-    """Trains one kind of model."""
-
-    def __call__(self, task: Task, progress: Progress) -> Fitted:
-        """Learn from the task's texts."""
-        ...
 
 
 def train(

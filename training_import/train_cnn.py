@@ -11,7 +11,7 @@ from classifier.errors import ClassifierError
 from classifier.runtime import OnnxSettings
 from classifier.text import Tokenizer
 from training_import.keras_export import export_onnx
-from training_import.train import NOTHING_TO_LEARN, Fitted, Progress, Task
+from training_import.task import NOTHING_TO_LEARN, Fitted, Progress, Task
 
 VOCABULARY_SIZE = 20_000
 FEWEST_OCCURRENCES = 2

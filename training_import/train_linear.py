@@ -15,7 +15,7 @@ from classifier.errors import ClassifierError
 from classifier.runtime import LinearSettings, Scores
 from classifier.text import Tokenizer
 from training_import.ngrams import ngram_tree
-from training_import.train import NOTHING_TO_LEARN, Fitted, Progress, Task
+from training_import.task import NOTHING_TO_LEARN, Fitted, Progress, Task
 
 LONGEST_NGRAM = 4
 FEWEST_DOCUMENTS = 2
