@@ -190,7 +190,7 @@ def test_wrong_usage_is_exit_code_2(run, arguments, message):
 def test_a_bad_row_is_one_line_with_its_number(run, tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("text,label\n" + "good,x\nbad,y\n" * 10 + " ,x\n")
-    done = run("train", "--data", path)
+    done = run("train", "--data", path, "--name", "bad")
     assert (done.returncode, done.stdout) == (1, "")
     assert one_line(done.stderr) == f"error: {path} row 21: text is ' '; it must be a text that is not blank"
 
@@ -198,11 +198,11 @@ def test_a_bad_row_is_one_line_with_its_number(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "--data", "nowhere.csv"], "nowhere.csv cannot be read"),
+        (["train", "--data", "nowhere.csv", "--name", "none"], "nowhere.csv cannot be read"),
         (["evaluate", "--data", "tests/data/imdb_test.csv", "--model", "nobody"], "has no model 'nobody'"),
-        (["import", "nowhere.joblib"], "nowhere.joblib"),
+        (["import", "nowhere.joblib", "--name", "none"], "nowhere.joblib"),
         (
-            ["train", "--data", "tests/data/imdb_test.csv", "--text-column", "review"],
+            ["train", "--data", "tests/data/imdb_test.csv", "--name", "none", "--text-column", "review"],
             "there is no column 'review'",
         ),
     ],

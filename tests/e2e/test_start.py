@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -224,10 +225,21 @@ def test_a_missing_model_stops_the_start(
 ) -> None:
     settings = {"CLASSIFIER__MODEL__NAME": "nothing", "CLASSIFIER__MODEL__VERSION": version}
     line = only_sentence(refuse(tmp_path, command, **settings))
-    assert line == (
-        f"error: the BentoML model store has no model 'nothing:{version}'; "
-        "`python -m training_import list` shows what it has"
-    )
+    assert line == f"error: the BentoML model store has no model 'nothing:{version}'; it is empty"
+
+
+def test_a_missing_model_is_told_with_those_that_are_there(refuse: Any, one_model: Path) -> None:
+    line = only_sentence(refuse(one_model, CLASSIFIER__MODEL__NAME="nothing"))
+    assert "has no model 'nothing:latest'; it has imdb-sentiment:" in line
+
+
+def test_a_port_that_is_taken_stops_the_start(refuse: Any, one_model: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        line = only_sentence(refuse(one_model, CLASSIFIER__API__PORT=str(port)))
+    assert line.startswith(f"error: 127.0.0.1:{port} (api.host, api.port) cannot be listened on: ")
 
 
 @pytest.fixture(scope="module")

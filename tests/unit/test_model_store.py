@@ -97,3 +97,12 @@ def test_models_of_others_are_not_listed(folder):
         (Path(model.path) / "weights.bin").write_bytes(b"1")
     tag = model_store.save(folder)
     assert [model.tag for model in model_store.stored_models()] == [tag]
+
+
+def test_what_was_saved_last_is_the_latest_even_if_it_was_there_before(tmp_path):
+    first = model_store.save(write_tiny(tmp_path / "first"))
+    second = model_store.save(write_tiny(tmp_path / "second", threshold=0.25))
+    assert first != second
+    assert model_store.folder_of("tiny:latest") == model_store.folder_of(second)
+    assert model_store.save(tmp_path / "first") == first
+    assert model_store.folder_of("tiny:latest") == model_store.folder_of(first)
