@@ -41,8 +41,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Normalizer
 
 import model_store
-from classifier.artifact import Artifact, read_artifact
-from classifier.pipeline import Classifier, probabilities
+from classifier.artifact import Artifact, read_artifact, write_artifact
+from classifier.pipeline import Classifier, load_classifier, probabilities
 from classifier.runtime import OnnxSettings
 from classifier.settings import PreprocessingSettings
 from training_import.conversion import ImportOptions
@@ -111,11 +111,14 @@ def _fit(data: Dataset) -> Pipeline:
     return pipeline.fit(data.texts, data.labels)
 
 
-def _imported(pipeline: Pipeline) -> Classifier:
+def _both_loaded(pipeline: Pipeline) -> tuple[Classifier, Pipeline]:
+    """The same model on both sides, each loaded from its file as a server loads it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.joblib"
         joblib.dump(pipeline, path)
-        return Classifier(import_model(path, ImportOptions(name="peer", trust_pickle=True)))
+        artifact = import_model(path, ImportOptions(name="peer", trust_pickle=True))
+        write_artifact(artifact, Path(folder) / "artifact")
+        return load_classifier(Path(folder) / "artifact"), joblib.load(path)
 
 
 def _check_same(ours: NDArray[np.float64], peer: NDArray[np.float64], tolerance: float) -> None:
@@ -125,7 +128,7 @@ def _check_same(ours: NDArray[np.float64], peer: NDArray[np.float64], tolerance:
 
 
 def _compare_linear(pipeline: Pipeline, texts: Sequence[str], rounds: int) -> list[Result]:
-    classifier = _imported(pipeline)
+    classifier, pipeline = _both_loaded(pipeline)
     table = probabilities(classifier.score(texts), classifier.manifest.calibration)
     _check_same(table, pipeline.predict_proba(texts), 1e-6)
 

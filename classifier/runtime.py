@@ -117,7 +117,7 @@ class NgramTable:
         slots = self._slots(keys, 0)
         second = self._slots(keys, 1)
         np.copyto(slots, second, where=self._keys[slots] != keys)
-        hits = np.flatnonzero(self._keys[slots] == keys)
+        hits = (self._keys[slots] == keys).nonzero()[0]
         return hits, self._nodes[slots[hits]].astype(np.int64)
 
 
@@ -225,17 +225,18 @@ class LinearRuntime:
         firsts = is_first.nonzero()[0]
         distinct = features[firsts]
         bounds = distinct.searchsorted(np.arange(n + 1) * self._nodes)
-        texts = np.arange(n).repeat(bounds[1:] - bounds[:-1])
+        counts = bounds[1:] - bounds[:-1]
+        texts = np.arange(n).repeat(counts)
         nodes = distinct - texts * self._nodes
 
         values = self._values(nodes, firsts, len(features))
-        scores = np.empty((n, columns))
+        norms = self._norms(texts, values, counts)
+        scores = np.zeros((n, max(columns, 2)))  # one column is that of the second class; the first has 0
         for column in range(columns):
             weights = self._weights[nodes, column]
-            scores[:, column] = np.bincount(texts, weights if values is None else weights * values, n)
-        scores /= self._norms(texts, values, bounds)[:, None]
-        scores += self._intercept
-        return scores if columns > 1 else np.concatenate([np.zeros_like(scores), scores], axis=1)
+            sums = np.bincount(texts, weights if values is None else weights * values, n)
+            scores[:, column - columns] = sums / norms + self._intercept[column]
+        return scores
 
     def _values(
         self, nodes: NDArray[np.int64], firsts: NDArray[np.int64], total: int
@@ -249,15 +250,15 @@ class LinearRuntime:
         return values if self._scale is None else values * self._scale[nodes]
 
     def _norms(
-        self, texts: NDArray[np.int64], values: NDArray[np.float64] | None, bounds: NDArray[np.int64]
+        self, texts: NDArray[np.int64], values: NDArray[np.float64] | None, counts: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """The norm of each text's features (n), 1 where it has none."""
-        n = len(bounds) - 1
+        """The norm of each text's features (n), 1 where it has none; `counts` (n) is how many it has."""
+        n = len(counts)
         if self._settings.norm is None:
             return np.ones(n)
         norms: NDArray[np.float64]
         if values is None:
-            norms = np.diff(bounds).astype(np.float64)
+            norms = counts.astype(np.float64)
         else:
             powers = np.abs(values) if self._settings.norm == "l1" else values * values
             norms = np.bincount(texts, powers, n).astype(np.float64, copy=False)

@@ -2,7 +2,6 @@
 
 import functools
 import re
-import sys
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -163,7 +162,7 @@ class Tokenizer:
         self._table = runs[0] if runs else None
         short = {char for char in runs[0] if char != " "} if runs and runs[1] == 2 else set()
         self._dropped = self._stopwords | short
-        self._ids = {sys.intern(token): i for i, token in enumerate(vocabulary) if token is not None}
+        self._ids = {token: i for i, token in enumerate(vocabulary) if token is not None}
         self._ids |= dict.fromkeys(self._dropped, self._dropped_id)
         self._drops = bool(self._dropped) or settings.unknown == "drop"
 
