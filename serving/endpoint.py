@@ -24,7 +24,6 @@ class Batched(Protocol):
 
 
 Service = TypeVar("Service", bound=Batched)
-Body = TypeVar("Body", bound=BaseModel)
 
 
 def json_response(answer: Any) -> Response:
