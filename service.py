@@ -24,11 +24,12 @@ from classifier.schema import (
 from classifier.settings import load_settings
 from serving import answers
 from serving.edge import Edge
-from serving.endpoint import batchable_endpoint, endpoint
+from serving.endpoint import batchable_endpoint, endpoint, endpoints_of
 from serving.logs import configure_logging
 from serving.model import check_model, load_model
 from serving.pages import Pages
 from serving.routes import CLASSIFY, PREDICT, PREDICT_BATCH, PREDICT_THRESHOLDS, PREDICT_TOP_K
+from serving.stopping import drain_on_sigterm
 
 try:
     settings = load_settings()
@@ -61,6 +62,7 @@ class TextClassifier:
         self.classifier = load_model(Path(self.model.path), settings)
         self.batcher = Batcher(self.classifier.predict, settings.batching, self.classifier.releases_gil)
         pages.serve(self.classifier)
+        drain_on_sigterm(self.drain)
         # What start-up made stays: full collections would only walk it again, and hold up requests.
         gc.collect()
         gc.freeze()
@@ -71,9 +73,10 @@ class TextClassifier:
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def drain(self) -> None:
         """Say that no more requests should come, and finish those that wait."""
-        pages.serve(None)
-        left = await self.batcher.drain(settings.batching.drain_seconds)
-        log.info("drained", unfinished_texts=left)
+        if pages.is_ready:
+            pages.serve(None)
+            left = await self.batcher.drain(settings.batching.drain_seconds)
+            log.info("drained", unfinished_texts=left)
 
     async def classify_texts(self, texts: Sequence[str], timeout: float | None) -> list[Prediction]:
         """The one way from the API to the pipeline; raises the error of the first text that has one."""
@@ -124,5 +127,8 @@ class TextClassifier:
 
 
 TextClassifier.add_asgi_middleware(  # type: ignore[attr-defined]
-    Edge, max_body_bytes=limit, access_log=settings.logging.access
+    Edge,
+    endpoints=endpoints_of(TextClassifier),
+    settings=settings.api,
+    access_log=settings.logging.access,
 )

@@ -11,7 +11,7 @@ Laws, which the tests hold it to:
 6. A text that waited to its deadline is not run.
 7. Callers take turns: of one caller's many texts a few are run, then the other callers' come first.
 8. A caller that goes away takes its waiting texts along.
-9. Draining refuses what is new and finishes what is there.
+9. Draining refuses what comes to the door, `check_open`, and finishes what was let in, while its time lasts.
 """
 
 import asyncio
@@ -114,7 +114,7 @@ class Batcher(Generic[Result]):
         self._characters = 0
         self._is_scheduled = False
         self._running: asyncio.Future[list[Result | Exception]] | None = None
-        self._is_draining = False
+        self._is_draining = self._is_closed = False
         self._is_sweeping = False
         self._next_sweep = -math.inf
 
@@ -125,13 +125,15 @@ class Batcher(Generic[Result]):
 
     def check_open(self) -> None:
         """Raise QueueFull or Draining if not even one short text would be taken; before reading a request."""
+        if self._is_draining:
+            raise Draining("the service is shutting down; ask another replica")
         self._admit(1, 1)
 
     async def submit(self, texts: Sequence[str], timeout: float | None = None) -> list[Result | Exception]:
         """Run n texts, which wait `timeout` seconds at the most; never more than `deadline_seconds`.
 
-        Returns n outcomes in order: a result, or the error of that text. Raises QueueFull or Draining at
-        once, and has run nothing then.
+        Returns n outcomes in order: a result, or the error of that text. Raises QueueFull, or Draining once
+        the time for that is over, at once, and has run nothing then.
         """
         if not texts:
             return []
@@ -154,18 +156,24 @@ class Batcher(Generic[Result]):
         return call.outcomes  # type: ignore[return-value]
 
     async def drain(self, seconds: float) -> int:
-        """Refuse new texts and finish the waiting ones within `seconds`; returns how many were left over."""
+        """Close the door, finish the waiting texts within `seconds`, and refuse those that are left over.
+
+        Returns how many were left over.
+        """
         self._is_draining = True
         deadline = self._clock() + seconds
         while (self._texts or self._running is not None) and self._clock() < deadline:
             await asyncio.sleep(SWEEP_SECONDS)
-        if self._executor is not None and not self._texts:  # What is left still needs it.
-            self._executor.shutdown(wait=False)
-        return self._texts
+        left = self._texts
+        self._is_closed = left > 0
+        for call in self._calls:
+            self._fail_waiting(call, Draining("the service stopped before this text's turn came"))
+        self._calls.clear()
+        return left
 
     def _admit(self, texts: int, characters: int) -> None:
-        if self._is_draining:
-            raise Draining("the service is shutting down; ask another replica")
+        if self._is_closed:
+            raise Draining("the service stopped before this text's turn came")
         settings = self._settings
         for name, waiting, more, most in (
             ("texts", self._texts, texts, settings.max_waiting_texts),

@@ -56,6 +56,13 @@ class MethodNotAllowed(RequestError):
         self.allow = allow
 
 
+class RequestTooSlow(RequestError):
+    """The body did not come within `api.request_seconds`."""
+
+    status = 408
+    title = "Request timeout"
+
+
 class BodyTooLarge(RequestError):
     """The body is over `api.max_body_bytes`; it was not read to its end."""
 

@@ -50,6 +50,7 @@ class ApiSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
     max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
+    request_seconds: float = Field(default=30.0, gt=0)
 
 
 class InferenceSettings(_Section):

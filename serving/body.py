@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import orjson
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import Headers, QueryParams
-from starlette.requests import ClientDisconnect, Request
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
 
 from classifier.errors import (
     BodyTooLarge,
@@ -30,24 +30,27 @@ _UNKNOWN_LISTED = 20
 """Unknown fields that each get an error; a body of 2 MiB can hold 200,000."""
 
 
-def check_headers(headers: Headers, max_bytes: int) -> None:
+def check_headers(headers: Mapping[bytes, bytes], max_bytes: int) -> None:
     """Refuse a body for what its headers say, before any of it is read."""
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    declared = headers.get(b"content-type", b"")
+    media_type = declared.decode("latin-1").partition(";")[0].strip().lower()
     if media_type != JSON:
         shown = repr(media_type) if media_type else "not declared"
         raise UnsupportedMediaType(f"the body's media type is {shown}; it must be {JSON}")
-    if (encoding := headers.get("content-encoding", "identity")) != "identity":
-        raise UnsupportedMediaType(f"the body's content-encoding is {_shown(encoding)}; send it as it is")
-    announced = headers.get("content-length", "")
+    if (encoding := headers.get(b"content-encoding", b"identity")) != b"identity":
+        shown = _shown(encoding.decode("latin-1"))
+        raise UnsupportedMediaType(f"the body's content-encoding is {shown}; send it as it is")
+    announced = headers.get(b"content-length", b"")
     if announced.isdigit() and int(announced) > max_bytes:
-        raise BodyTooLarge(f"the body has {announced} bytes; at most {max_bytes} are allowed")
+        raise BodyTooLarge(f"the body has {int(announced)} bytes; at most {max_bytes} are allowed")
 
 
-def request_timeout(headers: Headers) -> float | None:
+def request_timeout(headers: Mapping[bytes, bytes]) -> float | None:
     """Seconds that the caller is willing to wait, if it says so; raises InvalidRequest."""
-    value = headers.get(TIMEOUT_HEADER)
-    if value is None:
+    given = headers.get(TIMEOUT_HEADER.encode())
+    if given is None:
         return None
+    value = given.decode("latin-1")
     try:
         seconds = float(value)
     except ValueError:
@@ -62,16 +65,18 @@ async def read_json(request: Request, max_bytes: int) -> Any:
     """Read and parse the body; past `max_bytes` it is refused without reading on."""
     chunks: list[bytes] = []
     size = 0
+    is_whole = False
+    while not is_whole:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise MalformedBody(f"the caller hung up after {size} bytes of the body")
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > max_bytes:
+            raise BodyTooLarge(f"the body has more than {max_bytes} bytes, which is the most allowed")
+        is_whole = not message.get("more_body", False)
     try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > max_bytes:
-                raise BodyTooLarge(f"the body has more than {max_bytes} bytes, which is the most allowed")
-            chunks.append(chunk)
-    except ClientDisconnect as error:
-        raise MalformedBody(f"the caller hung up after {size} bytes of the body") from error
-    try:
-        return orjson.loads(b"".join(chunks))
+        return orjson.loads(chunks[0] if len(chunks) == 1 else b"".join(chunks))
     except orjson.JSONDecodeError as error:
         raise MalformedBody(f"the body is not JSON: {error}") from error
 

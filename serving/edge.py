@@ -1,13 +1,19 @@
-"""What every request passes first: metrics, the access log, bounds, and errors that are problem details."""
+"""What every request meets first: metrics, the access log, bounds, and the way to its endpoint."""
 
+import asyncio
 import time
+from collections.abc import Mapping
 
 import structlog
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from classifier.errors import RequestTooSlow
+from classifier.settings import ApiSettings
 from serving.body import check_headers
+from serving.endpoint import Endpoint
 from serving.metrics import in_progress, observe
 from serving.problems import PROBLEM_JSON, no_such_route, problem_of_status, problem_response
 from serving.routes import HEALTH, JSON, ROUTES
@@ -17,57 +23,91 @@ _WITH_BODY = frozenset((route.method, route.path) for route in ROUTES if route.r
 
 
 class Edge:
-    """ASGI middleware around everything, BentoML's own routes included."""
+    """ASGI middleware in front of BentoML's app, its own middlewares included.
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int, access_log: bool) -> None:
+    A request to one of `endpoints`, by path, goes straight to it, since the way through BentoML's app takes
+    longer than a light model. All others go that way, and an error that BentoML words becomes ours.
+    """
+
+    def __init__(
+        self, app: ASGIApp, endpoints: Mapping[str, Endpoint], settings: ApiSettings, access_log: bool
+    ) -> None:
         self._app = app
-        self._max_body_bytes = max_body_bytes
+        self._endpoints = endpoints
+        self._settings = settings
         self._access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on and watch its answer."""
+        """Answer a request, and note how that went."""
         if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                # BentoML's middlewares for spans and for its timeout would come first, and take 10 %.
+                scope["app"].middleware_stack = self
             await self._app(scope, receive, send)
             return
         begin = time.perf_counter()
-        status = 0
-        replaced = False
-
-        async def watch(message: Message) -> None:
-            nonlocal status, replaced
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                if status >= 400 and not _is_described(message, scope["path"]):
-                    replaced = True
-                    problem = _problem(status, scope)
-                    status = problem.status_code
-                    await problem(scope, receive, send)
-            if not replaced:
-                await send(message)
-
+        answered = _Answered(scope, receive, send)
         in_progress.inc()
         try:
-            if (scope["method"], scope["path"]) in _WITH_BODY:
-                check_headers(Headers(scope=scope), self._max_body_bytes)
-            await self._app(scope, receive, watch)
+            async with asyncio.timeout(self._settings.request_seconds):
+                await self._answer(scope, receive, answered)
+        except TimeoutError:
+            if answered.status:
+                raise  # The caller does not take its answer; raising ends the connection.
+            seconds = self._settings.request_seconds
+            await answered.by(problem_response(RequestTooSlow(f"the request took more than {seconds:g} s")))
         except Exception as error:
-            if status:
+            if answered.status:
                 raise
-            response = problem_response(error)
-            status = response.status_code
-            await response(scope, receive, send)
+            await answered.by(problem_response(error))
         finally:
             in_progress.dec()
             seconds = time.perf_counter() - begin
-            observe(scope["path"], status, seconds)
+            observe(scope["path"], answered.status, seconds)
             if self._access_log:
                 _log.info(
                     "request",
                     method=scope["method"],
                     path=scope["path"],
-                    status=status,
+                    status=answered.status,
                     milliseconds=round(1000 * seconds, 3),
                 )
+
+    async def _answer(self, scope: Scope, receive: Receive, answered: "_Answered") -> None:
+        method, path = scope["method"], scope["path"]
+        if (method, path) in _WITH_BODY:
+            check_headers(dict(scope["headers"]), self._settings.max_body_bytes)
+        endpoint = self._endpoints.get(path)
+        if method == "POST" and endpoint is not None:
+            await answered.by(await endpoint(Request(scope, receive)))
+        else:
+            await self._app(scope, receive, answered.watch)
+
+
+class _Answered:
+    """A request's answer: sent as it is, or watched and put in our words; `status` is 0 until it begins."""
+
+    __slots__ = ("_is_replaced", "_receive", "_scope", "_send", "status")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._is_replaced = False
+        self.status = 0
+
+    async def by(self, response: Response) -> None:
+        self.status = response.status_code
+        await response(self._scope, self._receive, self._send)
+
+    async def watch(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            if self.status >= 400 and not _is_described(message, self._scope["path"]):
+                self._is_replaced = True
+                await self.by(_problem(self.status, self._scope))
+        if not self._is_replaced:
+            await self._send(message)
 
 
 def _problem(status: int, scope: Scope) -> Response:

@@ -25,6 +25,9 @@ class Batched(Protocol):
 
 Service = TypeVar("Service", bound=Batched)
 
+Endpoint = Callable[[Request], Awaitable[Response]]
+"""Answers a request; what goes wrong is an answer, too."""
+
 
 def json_response(answer: Any) -> Response:
     """An answer of the contract as JSON."""
@@ -46,9 +49,10 @@ def endpoint(
         async def handler(self: Service, request: Request, /) -> Response:
             try:
                 self.batcher.check_open()
-                timeout = request_timeout(request.headers)
+                timeout = request_timeout(dict(request.scope["headers"]))
                 body = await read_json(request, max_body_bytes)
-                parsed = parse(request_model, body, request.query_params, route.query)
+                query = request.query_params if route.query else None
+                parsed = parse(request_model, body, query, route.query)
                 with EndedByHangup(request):
                     return json_response(await method(self, parsed, timeout))
             except Exception as error:
@@ -64,6 +68,18 @@ def endpoint(
     return decorate
 
 
+def endpoints_of(service: bentoml.Service[Any]) -> dict[str, Endpoint]:
+    """The service's own endpoints by path: not those that BentoML batches."""
+
+    # Each look into the package `bentoml` would go through its lazy imports.
+    current = bentoml.get_current_service
+
+    def bound(handler: Callable[[Any, Request], Awaitable[Response]]) -> Endpoint:
+        return lambda request: handler(current(), request)
+
+    return {api.route: bound(api.func) for api in service.apis.values() if not api.batchable}
+
+
 def batchable_endpoint(
     route: Route, max_body_bytes: int, max_batch_size: int, max_latency_ms: int
 ) -> Callable[[Callable[[Service, list[str]], Awaitable[list[Any]]]], Any]:
@@ -76,6 +92,7 @@ def batchable_endpoint(
         async def handler(self: Service, items: list[str | Exception], /) -> list[Any]:
             texts = [item for item in items if isinstance(item, str)]
             try:
+                self.batcher.check_open()
                 answers = iter(await method(self, texts))
                 return [next(answers) if isinstance(item, str) else item for item in items]
             except Exception as error:

@@ -1,5 +1,7 @@
 """Prometheus metrics of the edge. Labels come from the table of routes: a caller cannot make new series."""
 
+import functools
+
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -35,9 +37,14 @@ in_progress = Gauge("classifier_requests_in_progress", "Requests being answered"
 
 def observe(path: str, status: int, seconds: float) -> None:
     """Count one answered request."""
-    route = path if path in _PATHS else OTHER_ROUTE
-    _requests.labels(route, str(status)).inc()
-    _seconds.labels(route).observe(seconds)
+    count, duration = _series(path if path in _PATHS else OTHER_ROUTE, status)
+    count.inc()
+    duration.observe(seconds)
+
+
+@functools.cache
+def _series(route: str, status: int) -> tuple[Counter, Histogram]:
+    return _requests.labels(route, str(status)), _seconds.labels(route)
 
 
 async def metrics_response(request: Request) -> Response:  # noqa: ARG001

@@ -9,10 +9,12 @@ import structlog
 from starlette.responses import Response
 
 from classifier.errors import (
+    Draining,
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
     RequestError,
+    RequestTooSlow,
     RouteNotFound,
     Unavailable,
 )
@@ -50,6 +52,8 @@ def problem_response(error: Exception) -> Response:
         headers["allow"] = error.allow
     if isinstance(error, Unavailable):
         headers["retry-after"] = str(error.retry_after)
+    if isinstance(error, (Draining, RequestTooSlow)):
+        headers["connection"] = "close"
     return _response(problem_document(error), headers)
 
 

@@ -14,6 +14,7 @@ from classifier.errors import (
     MalformedBody,
     QueueFull,
     RequestError,
+    RequestTooSlow,
     UnsupportedMediaType,
 )
 
@@ -21,6 +22,7 @@ JSON = "application/json"
 TEXT = "text/plain"
 _BODY_ERRORS = (
     MalformedBody,
+    RequestTooSlow,
     BodyTooLarge,
     UnsupportedMediaType,
     InvalidRequest,

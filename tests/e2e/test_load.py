@@ -85,6 +85,67 @@ def test_callers_that_hang_up_are_noticed_and_harm_no_one(
         assert "Traceback" not in server.log
 
 
+def test_after_sigterm_new_requests_are_told_to_go_elsewhere_while_the_old_ones_are_finished(
+    serve: Any, wait_until: Any, tmp_path: Path
+) -> None:
+    settings = {
+        "CLASSIFIER__BATCHING__MAX_WAITING_CHARACTERS": "100000000",
+        "CLASSIFIER__BATCHING__DEADLINE_SECONDS": "100",
+    }
+    with serve(tmp_path, **settings) as server, ThreadPoolExecutor(CALLERS) as pool:
+        held = [pool.submit(ask_for_a_long_batch, server.url, caller) for caller in range(CALLERS)]
+        wait_until(
+            lambda: metric(server.url, "classifier_requests_in_progress") > CALLERS / 2,
+            "the server holds requests",
+        )
+        server.process.terminate()
+        wait_until(lambda: not server.is_ready(), "it says that no more should come")
+        refused = httpx.post(f"{server.url}/predict", json={"text": GOOD}, timeout=60)
+        assert refused.status_code == 503
+        assert refused.json()["title"] == "Shutting down"
+        assert refused.headers["connection"] == "close"
+        assert httpx.get(f"{server.url}/livez", timeout=60).status_code == 200
+        answered = sum(future.result().status_code == 200 for future in held)
+        assert answered > CALLERS / 2  # those that it held; others may have come later
+        assert server.process.wait(60) in {0, -15}
+
+
+def test_what_cannot_be_finished_after_sigterm_is_refused_and_in_the_log(
+    serve: Any, wait_until: Any, tmp_path: Path
+) -> None:
+    settings = {
+        "CLASSIFIER__BATCHING__MAX_WAITING_CHARACTERS": "100000000",
+        "CLASSIFIER__BATCHING__DEADLINE_SECONDS": "100",
+        "CLASSIFIER__BATCHING__DRAIN_SECONDS": "0",
+    }
+    with serve(tmp_path, **settings) as server, ThreadPoolExecutor(CALLERS) as pool:
+        held = [pool.submit(ask_for_a_long_batch, server.url, caller) for caller in range(CALLERS)]
+        wait_until(
+            lambda: metric(server.url, "classifier_requests_in_progress") > CALLERS / 2,
+            "the server holds requests",
+        )
+        server.process.terminate()
+        refused = [future.result() for future in held if future.result().status_code != 200]
+        assert refused
+        assert {response.json()["title"] for response in refused} == {"Shutting down"}
+        assert server.process.wait(60) in {0, -15}
+        assert re.search(r"drained +unfinished_texts=[1-9]", server.log)
+        assert "Traceback" not in server.log
+
+
+def test_a_body_that_does_not_come_is_waited_for_no_longer_than_the_setting_says(
+    serve: Any, tmp_path: Path
+) -> None:
+    with serve(tmp_path, CLASSIFIER__API__REQUEST_SECONDS="0.5") as server:
+        head = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n"
+        with socket.create_connection(("127.0.0.1", server.port), 60) as connection:
+            connection.sendall(head + b'content-type: application/json\r\n\r\n{"text": ')
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert orjson.loads(answer.partition(b"\r\n\r\n")[2])["detail"] == "the request took more than 0.5 s"
+        assert metric(server.url, "classifier_requests_in_progress") == 1
+
+
 def test_sigterm_loses_no_request_that_the_server_holds(serve: Any, wait_until: Any, tmp_path: Path) -> None:
     settings = {
         "CLASSIFIER__BATCHING__MAX_WAITING_CHARACTERS": "100000000",
@@ -101,9 +162,9 @@ def test_sigterm_loses_no_request_that_the_server_holds(serve: Any, wait_until: 
             begun = metric(server.url, "classifier_requests_in_progress") - 1 + answered
             server.process.terminate()
             responses = [future.result() for future in asked if future.exception() is None]
-        assert answered < begun <= len(responses)
-        for response in responses:
-            assert response.status_code == 200
+        refused = [response for response in responses if response.status_code != 200]
+        assert {response.json()["title"] for response in refused} <= {"Shutting down"}
+        assert answered < begun <= len(responses) - len(refused)
         assert server.process.wait(60) in {0, -15}
         assert "drained" in server.log
         assert "Traceback" not in server.log

@@ -262,6 +262,7 @@ class Simulation:
             call.came_while_draining = self._is_draining
             call.waiting = self.waiting
             call.batches_at_submit = len(self.batches)
+            self.batcher.check_open()
             call.outcomes = await self.batcher.submit(call.caller.texts, call.caller.timeout)
         except (QueueFull, Draining) as refusal:
             call.refusal = refusal
@@ -676,20 +677,25 @@ def test_draining_waits_for_the_batch_that_runs() -> None:
 def test_draining_says_how_many_texts_wait_when_its_time_is_up(schedule: Schedule) -> None:
     assert schedule.drain is not None
     simulation = Simulation(schedule)
-    assert simulation.left == simulation.left_waiting
+    refused = [outcome for _, outcome in simulation.outcomes() if isinstance(outcome, Draining)]
+    cancelled = sum(len(call.caller.texts) for call in simulation.calls if call.is_cancelled)
+    assert len(refused) <= simulation.left <= len(refused) + cancelled
+    assert simulation.left_waiting == 0
     held_up = max((batch.seconds for batch in simulation.batches if not batch.in_thread), default=0)
     in_time = schedule.drain.at + schedule.drain.seconds + SWEEP_SECONDS
     assert simulation.drained <= in_time + 2 * held_up + ROUNDING
 
 
 @both
-def test_texts_that_still_wait_when_draining_ends_get_their_outcomes_all_the_same(releases_gil: bool) -> None:
+def test_texts_that_still_wait_when_draining_ends_are_refused_and_counted(releases_gil: bool) -> None:
     settings = some_settings(max_batch_seconds=1e-6, max_inline_seconds=1e-6, deadline_seconds=1e4)
     schedule = flood(50, 50, settings=settings, base=0.1, releases_gil=releases_gil, drain=Drain(0.05, 1.0))
     simulation = Simulation(schedule)
-    assert simulation.left
-    for call in simulation.calls:
-        assert call.outcomes == [answer(text) for text in call.caller.texts]
+    outcomes = list(simulation.outcomes())
+    refused = [text for text, outcome in outcomes if isinstance(outcome, Draining)]
+    assert len(outcomes) == sum(len(call.caller.texts) for call in simulation.calls)
+    assert len(refused) == simulation.left > 0
+    assert all(outcome == answer(text) for text, outcome in outcomes if text not in refused)
     assert simulation.loop.faults == []
 
 
