@@ -1,6 +1,5 @@
 """The BentoML service: its predict APIs, put together from the parts."""
 
-import gc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from serving import answers
 from serving.edge import Edge
 from serving.endpoint import batchable_endpoint, endpoint, endpoints_of
 from serving.logs import configure_logging
+from serving.memory import settle_memory
 from serving.model import check_model, load_model
 from serving.pages import Pages
 from serving.routes import CLASSIFY, PREDICT, PREDICT_BATCH, PREDICT_THRESHOLDS, PREDICT_TOP_K
@@ -63,9 +63,7 @@ class TextClassifier:
         self.batcher = Batcher(self.classifier.predict, settings.batching, self.classifier.releases_gil)
         pages.serve(self.classifier)
         drain_on_sigterm(self.drain)
-        # What start-up made stays: full collections would only walk it again, and hold up requests.
-        gc.collect()
-        gc.freeze()
+        settle_memory()
 
     def __is_ready__(self) -> bool:
         return pages.is_ready

@@ -63,6 +63,9 @@ class OnnxSettings(BaseModel):
     """(n, classes) logits or probabilities, or (n, 1) probabilities of the second of two classes."""
 
 
+_HALF = np.uint64(32)
+
+
 class NgramTable:
     """A hash table from (node, token id) to node: n-grams as a tree whose first level is the tokens.
 
@@ -72,34 +75,37 @@ class NgramTable:
 
     def __init__(self, keys: NDArray[np.int64], first_node: int) -> None:
         """`keys` (m, distinct) belong to the nodes `first_node`, `first_node + 1`, …"""
-        bits = max(4, int(2.2 * len(keys)).bit_length())
+        size = max(16, int(2.4 * len(keys)))
         # A multiplier can bunch keys that lie at equal distances, as n-grams with one last token do.
         # Then others are tried, after some in a larger table.
         generator = random.Random(0)  # noqa: S311
         for attempt in range(32):
             self._multipliers = [np.uint64(generator.getrandbits(64) | 1) for _ in range(2)]
-            size = 1 << (bits + attempt // 8)
-            self._shift = np.uint64(65 - size.bit_length())
-            owners = self._place(keys, size)
+            self._size = np.uint64(size << attempt // 8)
+            owners = self._place(keys)
             if owners is not None:
                 break
         else:
             raise ArtifactError(f"the {len(keys)} n-grams cannot be hashed; are some of them equal?")
-        taken = owners >= 0
-        self._keys = np.where(taken, keys[owners], -1) if len(keys) else np.full(size, -1, np.int64)
-        self._nodes = (owners + first_node).astype(np.int32)
+        taken = (owners >= 0).nonzero()[0]
+        self._keys = np.full(len(owners), -1)
+        self._keys[taken] = keys[owners[taken]]
+        self._nodes = owners
+        self._nodes += first_node
 
     def _slots(self, keys: NDArray[np.int64], which: int) -> NDArray[np.int64]:
         hashed = keys.view(np.uint64) * self._multipliers[which]
-        hashed >>= self._shift
+        hashed >>= _HALF
+        hashed *= self._size
+        hashed >>= _HALF
         return hashed.view(np.int64)
 
-    def _place(self, keys: NDArray[np.int64], size: int) -> NDArray[np.int64] | None:
+    def _place(self, keys: NDArray[np.int64]) -> NDArray[np.int32] | None:
         """Which key (index) stands in each slot, -1 for none; None if they do not come to rest."""
         slots = np.stack([self._slots(keys, 0), self._slots(keys, 1)])
-        owners = np.full(size, -1, np.int64)
+        owners = np.full(int(self._size), -1, np.int32)
         place = np.zeros(len(keys), np.int8)
-        waiting = np.arange(len(keys))
+        waiting = np.arange(len(keys), dtype=np.int32)
         for _ in range(500):
             if not len(waiting):
                 return owners

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import socket
-import sys
 from pathlib import Path
 
 from classifier.errors import ClassifierError, SettingsError
@@ -67,11 +66,10 @@ def main() -> None:
         flush=True,
     )
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
-    bentoml = str(Path(sys.executable).parent / "bentoml")
-    os.execv(  # noqa: S606
-        bentoml,
-        [bentoml, "serve", "service:TextClassifier", "--timeout-graceful-shutdown", str(DRAIN_SECONDS)],
-    )
+    # In this process: another interpreter would begin with the imports that are done here.
+    from bentoml_cli.cli import cli
+
+    cli(["serve", "service:TextClassifier", "--timeout-graceful-shutdown", str(DRAIN_SECONDS)], "bentoml")
 
 
 if __name__ == "__main__":
