@@ -5,11 +5,16 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 DATA ?= ../shared/data/imdb/train.parquet
 TEST ?= ../shared/data/imdb/test.parquet
+PEERS := fastapi litserve mlserver ray earlier
+PEER_STAMPS := $(PEERS:%=.venv-bench/%/.installed)
+VEGETA := .venv-bench/bin/vegeta
+LOCK := $(CURDIR)/$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 SOURCES := benchmarks classifier model_store serving service.py training_import tests
 
 export BENTOML_DO_NOT_TRACK ?= True
 
-.PHONY: help serve test test-unit lint format train-deps train lock clean
+.PHONY: help serve test test-unit lint format train-deps train bench bench-quick lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,14 +45,19 @@ train: $(VENV)/.train  ## Train the bundled model again: DATA and TEST name the 
 	$(BIN)/python -m training_import train --data $(DATA) --test $(TEST) --kind linear \
 		--name imdb-sentiment --seed 0 --output models/imdb-sentiment
 
-lock: $(VENV)/.uv  ## Resolve requirements/*.in again
-	cd requirements && for layer in serve train dev; do \
-		../$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url \
-			--no-emit-find-links --custom-compile-command 'make lock' $$layer.in -o $$layer.txt || exit 1; \
-	done
+bench: $(VENV)/.train  ## Load the service and its peers; reports/bench tells how they do
+	-@$(MAKE) --keep-going $(PEER_STAMPS) $(VEGETA)
+	$(BIN)/python -m benchmarks --artifact linear,cnn
+
+bench-quick: $(VENV)/.train .venv-bench/fastapi/.installed  ## The service beside FastAPI alone, in two minutes
+	$(BIN)/python -m benchmarks --artifact linear --servers service,fastapi --connections 1,64 --rates ''
+
+lock: $(VENV)/.uv  ## Resolve requirements/*.in and benchmarks/peers/*.in again
+	cd requirements && for layer in serve train dev; do $(LOCK) $$layer.in -o $$layer.txt || exit 1; done
+	cd benchmarks/peers && for peer in $(PEERS); do $(LOCK) $$peer.in -o $$peer.txt || exit 1; done
 
 clean:  ## Remove what make made here; the BentoML store stays
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -67,6 +77,17 @@ $(VENV)/.dev: requirements/dev.txt | $(BIN)/python
 	@echo "Installing the training and test dependencies into $(VENV)"
 	@$(INSTALL) $<
 	@touch $@ $(VENV)/.serve $(VENV)/.train
+
+.venv-bench/%/.installed: benchmarks/peers/%.txt
+	@echo "Installing the peer $* into $(@D)"
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $< \
+		2> $(@D)/install.log || { cat $(@D)/install.log >&2; exit 1; }
+	@touch $@
+
+$(VEGETA):
+	@command -v go > /dev/null || { echo "vegeta needs Go, which is missing; apt-get install golang" >&2; exit 1; }
+	CGO_ENABLED=0 GOBIN=$(CURDIR)/$(@D) go install github.com/tsenart/vegeta/v12@v12.13.0
 
 $(VENV)/.uv: | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet uv

@@ -1,0 +1,101 @@
+"""`python -m benchmarks`: the service and its peers under the same load, with the same artifact.
+
+Run it on a machine with nothing else to do. `make bench` installs the peers and the tools first.
+"""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+
+from benchmarks.artifacts import Kind, prepare
+from benchmarks.bodies import request_texts
+from benchmarks.closed_loop import check_wrk
+from benchmarks.errors import BenchmarkError
+from benchmarks.open_loop import check_vegeta
+from benchmarks.report import machine_facts, write_report
+from benchmarks.rounds import Measurement, Plan, Rate
+from benchmarks.servers import SERVERS
+
+KINDS: Mapping[str, Kind] = {"linear": "linear", "cnn": "cnn"}
+SERVERS_BY_NAME = {server.name: server for server in SERVERS}
+
+Named = TypeVar("Named")
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _named(what: str, text: str, known: Mapping[str, Named]) -> tuple[Named, ...]:
+    for name in _parts(text):
+        if name not in known:
+            raise typer.BadParameter(f"there is no {what} {name!r}; there are {', '.join(known)}")
+    return tuple(known[name] for name in _parts(text))
+
+
+def _connections(text: str) -> tuple[int, ...]:
+    for part in _parts(text):
+        if not part.isdecimal() or int(part) < 1:
+            raise typer.BadParameter(f"connections {part!r} is no whole number from 1 up")
+    return tuple(int(part) for part in _parts(text))
+
+
+def _rate(text: str) -> Rate:
+    try:
+        amount = float(text.removesuffix("x"))
+    except ValueError:
+        raise typer.BadParameter(
+            f"rate {text!r} is neither a number nor one with an x behind it, as in 500 or 0.8x"
+        ) from None
+    return Rate(amount, "capacities" if text.endswith("x") else "requests")
+
+
+def main(
+    artifact: Annotated[str, typer.Option(help="What the servers serve: linear, cnn or linear,cnn.")],
+    servers: Annotated[str, typer.Option(help="Names, with commas between.")] = ",".join(SERVERS_BY_NAME),
+    connections: Annotated[str, typer.Option(help="Of the closed loop.")] = "1,16,64,256",
+    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    seconds: Annotated[float, typer.Option(min=1, help="Of each load.")] = 5,
+    rates: Annotated[
+        str, typer.Option(help="Of the open loop: 500 a second, or 0.8x of FastAPI's at 64 connections.")
+    ] = "0.5x,0.8x",
+    output: Annotated[Path, typer.Option(help="Folder for the reports.")] = Path("reports/bench"),
+) -> None:
+    """Compare the servers under load."""
+    kinds = _named("artifact", artifact, KINDS)
+    try:
+        plan = Plan(
+            servers=_named("server", servers, SERVERS_BY_NAME),
+            connections=_connections(connections),
+            rates=tuple(map(_rate, _parts(rates))),
+            rounds=rounds,
+            seconds=seconds,
+        )
+        check_wrk()
+        if plan.rates:
+            check_vegeta()
+    except BenchmarkError as error:
+        raise SystemExit(f"error: {error}") from None
+    console = Console(stderr=True)
+    minutes = len(kinds) * plan.estimated_seconds / 60
+    console.print(f"This takes about {minutes:.0f} minutes")
+    source, texts = request_texts()
+    size = sum(len(text.encode()) for text in texts) / len(texts)
+    facts = machine_facts() | {"texts": f"{len(texts):,} of {source}, {size:,.0f} bytes on average"}
+    logs = output / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    for kind in kinds:
+        with tempfile.TemporaryDirectory() as folder:
+            console.print(f"preparing the {kind} artifact")
+            served = prepare(kind, Path(folder))
+            results = Measurement(plan, served, texts, Path(folder), logs, console.print).run()
+        typer.echo(write_report(output, kind, facts, plan, results))
+    console.print(f"written to {output}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

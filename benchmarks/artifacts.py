@@ -1,0 +1,51 @@
+"""The artifact that all servers get."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from benchmarks.bodies import IMDB, ROOT, SLICES
+from classifier.artifact import write_artifact
+from classifier.pipeline import Classifier, load_classifier
+from classifier.settings import PreprocessingSettings
+from training_import.dataset import Dataset, read_dataset
+from training_import.train import train
+
+Kind = Literal["linear", "cnn"]
+
+BUNDLED = ROOT / "models" / "imdb-sentiment"
+TRAINING_ROWS = 2000
+
+
+@dataclass(frozen=True)
+class ServedArtifact:
+    """An artifact where servers find it."""
+
+    kind: Kind
+    folder: Path
+    bentoml_home: Path
+    """A BentoML model store that holds it."""
+    classifier: Classifier
+    """The same pipeline, here: what the servers' answers must be."""
+
+
+def prepare(kind: Kind, workplace: Path) -> ServedArtifact:
+    """The bundled linear artifact, or a convolutional network that is trained now on 2,000 reviews."""
+    folder = BUNDLED
+    if kind == "cnn":
+        folder = workplace / "cnn"
+        artifact, _ = train(_training_part(), "cnn", "benchmark", PreprocessingSettings(), seed=0)
+        write_artifact(artifact, folder)
+    home = workplace / "bentoml"
+    os.environ["BENTOML_HOME"] = str(home)
+    import model_store  # BentoML takes its home from the environment when it is first used
+
+    model_store.save(folder)
+    return ServedArtifact(kind, folder, home, load_classifier(folder))
+
+
+def _training_part() -> Dataset:
+    path = IMDB / "train.parquet"
+    data = read_dataset(path if path.exists() else SLICES / "imdb_train.csv")
+    return Dataset(data.name, data.sha256, data.texts[:TRAINING_ROWS], data.labels[:TRAINING_ROWS])

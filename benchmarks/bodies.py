@@ -1,0 +1,35 @@
+"""The texts that every server is asked about: whole reviews and single sentences, half and half."""
+
+import random
+import re
+from pathlib import Path
+
+from classifier.schema import MAX_TEXT_CHARS
+from training_import.dataset import read_texts
+
+ROOT = Path(__file__).parents[1]
+IMDB = ROOT.parent / "shared" / "data" / "imdb"
+SLICES = ROOT / "tests" / "data"
+COUNT = 2000
+SEED = 0
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s|<br")
+
+
+def request_texts() -> tuple[str, list[str]]:
+    """The file's name, and about 2,000 texts in random order (the same at each call).
+
+    Reviews of all lengths that the contract takes, and the first sentences of as many other reviews. Where
+    the whole data set is not there, the slice of it that the tests use.
+    """
+    path = IMDB / "test.parquet"
+    if not path.exists():
+        path = SLICES / "imdb_test.csv"
+    reviews = [text for text in map(str.strip, read_texts(path)) if len(text) <= MAX_TEXT_CHARS]
+    generator = random.Random(SEED)  # noqa: S311
+    generator.shuffle(reviews)
+    half = min(COUNT, len(reviews)) // 2
+    sentences = [_SENTENCE_END.split(review, maxsplit=1)[0] for review in reviews[half : 2 * half]]
+    texts = reviews[:half] + [sentence for sentence in sentences if sentence.strip()]
+    generator.shuffle(texts)
+    return path.name, texts

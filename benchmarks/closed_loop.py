@@ -1,0 +1,61 @@
+"""Closed-loop load by `wrk`: a number of connections, each of which asks again once it is answered."""
+
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.errors import BenchmarkError
+
+SCRIPT = Path(__file__).with_name("wrk.lua")
+TIMEOUT_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class ClosedLoad:
+    """What `wrk` saw."""
+
+    connections: int
+    seconds: float
+    answers: int
+    """Refusals included."""
+    refusals: int
+    """Answers with a status of 400 and above."""
+    failures: int
+    """Requests without an answer."""
+    p50_ms: float
+    p99_ms: float
+    """Of all answers."""
+
+    @property
+    def requests_per_second(self) -> float:
+        """Refusals do not count."""
+        return (self.answers - self.refusals) / self.seconds
+
+
+def check_wrk() -> None:
+    """Raise BenchmarkError where `wrk` is missing."""
+    if shutil.which("wrk") is None:
+        raise BenchmarkError("wrk, which makes the load, is missing; on Debian, `apt-get install wrk`")
+
+
+def load(url: str, bodies: Path, connections: int, seconds: float) -> ClosedLoad:
+    """Load `url` with the bodies of a file, one a line; raises BenchmarkError."""
+    command = ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds:g}s"]
+    options = ["--timeout", f"{TIMEOUT_SECONDS}s", "--script", str(SCRIPT), url, "--", str(bodies)]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BenchmarkError(f"wrk ended with {done.returncode}: {(done.stderr or done.stdout).strip()}")
+    seen = json.loads(done.stdout.splitlines()[-1])
+    if not seen["answers"]:
+        raise BenchmarkError(f"no answer within {seconds:g} s at {connections} connections")
+    return ClosedLoad(
+        connections=connections,
+        seconds=seen["microseconds"] / 1e6,
+        answers=seen["answers"],
+        refusals=seen["refusals"],
+        failures=seen["failures"],
+        p50_ms=seen["p50"] / 1e3,
+        p99_ms=seen["p99"] / 1e3,
+    )

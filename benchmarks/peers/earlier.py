@@ -1,0 +1,69 @@
+"""The design before this one: FastAPI around `predict` of a Keras model, a text at a time."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import onnx
+import uvicorn
+from fastapi import FastAPI
+from keras import layers, ops
+from numpy.typing import NDArray
+
+from benchmarks.peers.pipeline import CONFIDENCE_THRESHOLD, HOST, artifact, port
+from classifier.artifact import NETWORK
+from classifier.pipeline import Prediction, load_classifier, probabilities
+from classifier.runtime import OnnxSettings
+from classifier.schema import PredictionAnswer, PredictRequest
+from serving.answers import prediction_answer
+
+
+def read_weights(content: bytes) -> list[NDArray[np.float32]]:
+    """The weights of the network of `training_import.train_cnn`, in Keras's shapes and order."""
+    constants = [onnx.numpy_helper.to_array(c) for c in onnx.load_from_string(content).graph.initializer]
+    embedding, kernel, bias, *dense = (c for c in constants if c.dtype == np.float32 and c.ndim)
+    return [embedding, kernel.squeeze(2).transpose(2, 1, 0), bias.ravel(), *dense]
+
+
+def build_network(weights: Sequence[NDArray[np.float32]], pad_id: int) -> Any:
+    """The network that has these weights, without what only training needs."""
+    embedding, kernel, _, hidden, _, output, _ = weights
+    ids = layers.Input((None,), dtype="int32")
+    mask = ops.expand_dims(ops.cast(ops.not_equal(ids, pad_id), "float32"), -1)
+    embedded = layers.Embedding(*embedding.shape)(ids) * mask
+    convolution = layers.Conv1D(kernel.shape[2], kernel.shape[0], padding="same", activation="relu")
+    pooled = layers.GlobalMaxPooling1D()(convolution(embedded) * mask)
+    scores = layers.Dense(output.shape[1])(layers.Dense(hidden.shape[1], activation="relu")(pooled))
+    model = keras.Model(ids, scores)
+    model.set_weights(weights)
+    return model
+
+
+classifier = load_classifier(artifact())
+manifest = classifier.manifest
+if not isinstance(manifest.model, OnnxSettings):
+    raise SystemExit(f"{artifact()} is of kind {manifest.model.kind}; a network is needed")
+settings = manifest.model
+weights = read_weights((artifact() / NETWORK).read_bytes())
+model = build_network(weights, settings.pad_id)
+vocabulary_size = len(weights[0]) - settings.first_id
+app = FastAPI()
+
+
+@app.post("/predict")
+def predict(request: PredictRequest) -> PredictionAnswer:
+    """Classify one text, padded to the greatest length; a blocking endpoint runs in FastAPI's threads."""
+    ids = classifier.encode([request.text]).ids[:-1]
+    inputs = np.full((1, manifest.text.max_tokens), settings.pad_id, np.int32)
+    inputs[0, : len(ids)] = np.where(ids < vocabulary_size, ids + settings.first_id, settings.unknown_id or 0)
+    (row,) = probabilities(model.predict(inputs, verbose=0).astype(np.float64), manifest.calibration)
+    best = int(row.argmax())
+    named = dict(zip(manifest.labels, row.tolist(), strict=True))
+    return prediction_answer(
+        request.text, Prediction(manifest.labels[best], best, named), CONFIDENCE_THRESHOLD
+    )
+
+
+if __name__ == "__main__":
+    uvicorn.run(app, host=HOST, port=port(), access_log=False)

@@ -1,0 +1,241 @@
+"""Results as JSON, Markdown tables and a plot."""
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from benchmarks.closed_loop import ClosedLoad
+from benchmarks.rounds import Plan, Results
+from benchmarks.servers import OURS
+
+MEGABYTE = 1e6
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure over the rounds."""
+
+    median: float
+    least: float
+    greatest: float
+
+    def __format__(self, spec: str) -> str:
+        return f"{self.median:{spec}} ({self.least:{spec}}–{self.greatest:{spec}})"
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """The median, the least and the greatest of one value or more."""
+    return Spread(statistics.median(values), min(values), max(values))
+
+
+def machine_facts() -> dict[str, str]:
+    """What the figures depend on, beside the servers."""
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "cores": str(os.cpu_count()),
+        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
+        "load before": f"{os.getloadavg()[0]:.2f}",
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+    }
+
+
+def write_report(folder: Path, kind: str, facts: Mapping[str, str], plan: Plan, results: Results) -> str:
+    """Write `<kind>.json`, `.md` and `.png` into a folder; returns the Markdown."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {"facts": dict(facts), "artifact": kind, **asdict(results)}
+    (folder / f"{kind}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    text = _markdown(kind, facts, plan, results)
+    (folder / f"{kind}.md").write_text(text, encoding="utf-8")
+    _plot(folder / f"{kind}.png", kind, plan, results)
+    return text
+
+
+def _markdown(kind: str, facts: Mapping[str, str], plan: Plan, results: Results) -> str:
+    parts = [
+        f"# Servers with the {kind} artifact",
+        f"Each figure is the median over the rounds, of which there were {plan.rounds} (least–greatest). In "
+        f"each, every server is started, warmed, loaded for {plan.seconds:g} s at a time, and stopped. "
+        "**Load generator and server share the machine's cores**, and so does whatever else runs there: read "
+        "the figures as ratios between servers, not as what a server can do.",
+        _table(("", ""), facts.items()),
+        "## Closed loop: requests a second and latency",
+        _closed_table(plan, results),
+        "Only accepted requests count; the percentiles are of all answers.",
+        f"![Throughput against p99 latency]({kind}.png)",
+        *_ratio_section(plan, results),
+        "## Start and memory",
+        _start_table(plan, results),
+        "Ready: from the start to the first answer. Memory: resident, over all of a server's processes after "
+        "the load; pages that they share count once for each.",
+        *_open_section(plan, results),
+        *_failure_section(results),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _loads(results: Results, server: str, connections: int) -> dict[int, ClosedLoad]:
+    """By round."""
+    return {
+        figures.round: figures.load
+        for figures in results.closed
+        if (figures.server, figures.load.connections) == (server, connections)
+    }
+
+
+def _closed_table(plan: Plan, results: Results) -> str:
+    rows = []
+    for connections in plan.connections:
+        for server in plan.servers:
+            loads = list(_loads(results, server.name, connections).values())
+            if not loads:
+                continue
+            cpu = [
+                figures.cpu_microseconds
+                for figures in results.closed
+                if (figures.server, figures.load.connections) == (server.name, connections)
+            ]
+            rows.append(
+                (
+                    server.name,
+                    str(connections),
+                    f"{spread([load.requests_per_second for load in loads]):,.0f}",
+                    f"{spread([load.p50_ms for load in loads]):,.1f}",
+                    f"{spread([load.p99_ms for load in loads]):,.1f}",
+                    f"{spread(cpu):,.0f}",
+                    f"{sum(load.refusals for load in loads):,}",
+                    f"{sum(load.failures for load in loads):,}",
+                )
+            )
+    head = (
+        "server",
+        "connections",
+        "requests/s",
+        "p50 ms",
+        "p99 ms",
+        "CPU µs/request",
+        "refused",
+        "failed",
+    )
+    return _table(head, rows)
+
+
+def _ratio_section(plan: Plan, results: Results) -> list[str]:
+    rows = []
+    for server in plan.servers:
+        cells = []
+        for connections in plan.connections:
+            ours = _loads(results, OURS, connections)
+            theirs = _loads(results, server.name, connections)
+            ratios = [
+                ours[number].requests_per_second / theirs[number].requests_per_second
+                for number in ours.keys() & theirs.keys()
+                if theirs[number].requests_per_second
+            ]
+            cells.append(f"{spread(ratios):.2f}" if ratios else "")
+        if server.name != OURS and any(cells):
+            rows.append((f"{OURS} / {server.name}", *cells))
+    if not rows:
+        return []
+    head = ("requests/s", *(f"{connections} connections" for connections in plan.connections))
+    return ["## Ours to each peer, in the same round", _table(head, rows), "Above 1, ours answers more."]
+
+
+def _start_table(plan: Plan, results: Results) -> str:
+    rows = []
+    for server in plan.servers:
+        starts = [figures for figures in results.starts if figures.server == server.name]
+        if starts:
+            ready = spread([figures.ready_seconds for figures in starts])
+            memory = spread([figures.resident_bytes / MEGABYTE for figures in starts])
+            rows.append((server.name, server.version, f"{ready:.1f}", f"{memory:,.0f}"))
+    return _table(("server", "version", "ready s", "memory MB"), rows)
+
+
+def _open_section(plan: Plan, results: Results) -> list[str]:
+    rows = []
+    for place, _ in enumerate(plan.rates):
+        for server in plan.servers:
+            mine = [figures for figures in results.open if figures.server == server.name]
+            seen = mine[place :: len(plan.rates)]
+            if seen:
+                offered = sum(figures.accepted + figures.refused + figures.unanswered for figures in seen)
+                rows.append(
+                    (
+                        server.name,
+                        f"{seen[0].rate:,}",
+                        _spread_or_none([figures.p50_ms for figures in seen]),
+                        _spread_or_none([figures.p99_ms for figures in seen]),
+                        f"{sum(figures.accepted for figures in seen) / offered:.1%}",
+                        f"{sum(figures.refused for figures in seen) / offered:.1%}",
+                        f"{sum(figures.unanswered for figures in seen) / offered:.1%}",
+                    )
+                )
+    if not rows:
+        return []
+    head = ("server", "arriving/s", "p50 ms", "p99 ms", "accepted", "refused", "unanswered")
+    return [
+        "## Open loop: requests arrive at a fixed rate",
+        _table(head, rows),
+        "The percentiles are of the accepted, counted from when a request arrives.",
+    ]
+
+
+def _spread_or_none(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{spread(known):,.1f}" if known else "none accepted"
+
+
+def _failure_section(results: Results) -> list[str]:
+    if not results.failures:
+        return []
+    places: dict[tuple[str, str], list[str]] = {}
+    for failure in results.failures:
+        places.setdefault((failure.server, failure.reason), []).append(
+            f"{failure.stage}, round {failure.round}"
+        )
+    rows = [
+        (server, "; ".join(where), reason.replace("|", "\\|")) for (server, reason), where in places.items()
+    ]
+    return ["## Not measured", _table(("server", "where", "reason"), rows)]
+
+
+def _plot(path: Path, kind: str, plan: Plan, results: Results) -> None:
+    """Throughput against p99 latency, one line for each server through its numbers of connections."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(9, 6), layout="constrained")
+    for server in plan.servers:
+        points = []
+        for connections in plan.connections:
+            loads = _loads(results, server.name, connections).values()
+            if loads:
+                rate = statistics.median(load.requests_per_second for load in loads)
+                points.append((rate, statistics.median(load.p99_ms for load in loads), connections))
+        if points:
+            rates, latencies, _ = zip(*points, strict=True)
+            axes.plot(rates, latencies, marker="o", label=server.name)
+            for rate, latency, connections in points:
+                axes.annotate(str(connections), (rate, latency), (4, 4), textcoords="offset points")
+    axes.set(
+        xlabel="requests a second", ylabel="p99 latency, ms", yscale="log", title=f"{kind}, by connections"
+    )
+    axes.set_xlim(left=0)
+    axes.grid(visible=True, which="both", alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
