@@ -21,7 +21,7 @@ from classifier.schema import (
     TopKRequest,
 )
 from classifier.settings import load_settings
-from serving import answers
+from serving import answers, protocol
 from serving.edge import Edge
 from serving.endpoint import batchable_endpoint, endpoint, endpoints_of
 from serving.logs import configure_logging
@@ -37,6 +37,7 @@ try:
 except ClassifierError as error:
     raise SystemExit(f"error: {error}") from None
 configure_logging(settings.logging)
+protocol.install()
 pages = Pages("text-classifier", __version__)
 limit = settings.api.max_body_bytes
 confidence_threshold = settings.inference.confidence_threshold
@@ -62,6 +63,7 @@ class TextClassifier:
         self.classifier = load_model(Path(self.model.path), settings)
         self.batcher = Batcher(self.classifier.predict, settings.batching, self.classifier.releases_gil)
         pages.serve(self.classifier)
+        protocol.DoorProtocol.door = self.batcher
         drain_on_sigterm(self.drain)
         settle_memory()
 

@@ -7,7 +7,8 @@ Laws, which the tests hold it to:
 3. Every text gets exactly one outcome, its own result or its own error, in its caller's order.
 4. A run that fails, or gives another number of results than texts, is repeated in halves, so that only the
    text at fault fails.
-5. The texts and characters that wait stay within their bounds; what comes beyond is refused at once.
+5. The texts and characters that wait stay within their bounds, and nobody is let in while what waits takes
+   longer than its limit, at the pace of the last batches; what comes beyond is refused at once.
 6. A text that waited to its deadline is not run.
 7. Callers take turns: of one caller's many texts a few are run, then the other callers' come first.
 8. A caller that goes away takes its waiting texts along.
@@ -72,6 +73,25 @@ class CostModel:
         return (seconds - self._base) / self._slope
 
 
+class Pace:
+    """How fast a queue that is never empty gets shorter, everything between the batches included."""
+
+    _KEPT = 0.95
+
+    def __init__(self) -> None:
+        # An invented text of a light model, to be forgotten with the first real ones.
+        self._size, self._seconds = 100.0, 7e-6
+
+    def learn(self, size: int, seconds: float) -> None:
+        """Note how long it took until a batch was done since the one before was."""
+        self._size = self._KEPT * self._size + size
+        self._seconds = self._KEPT * self._seconds + seconds
+
+    def seconds(self, size: int) -> float:
+        """How long a queue of this size is foreseen to take."""
+        return size * self._seconds / self._size
+
+
 @dataclass(eq=False, slots=True)
 class _Call(Generic[Result]):
     """One caller's texts, of which those from `taken` on still wait."""
@@ -109,6 +129,8 @@ class Batcher(Generic[Result]):
         self._executor = ThreadPoolExecutor(1, "model") if releases_gil else None
         self._limit = settings.max_batch_seconds if releases_gil else settings.max_inline_seconds
         self._cost = CostModel()
+        self._pace = Pace()
+        self._queued_since = math.inf
         self._calls: deque[_Call[Result]] = deque()
         self._texts = 0
         self._characters = 0
@@ -175,6 +197,7 @@ class Batcher(Generic[Result]):
         if self._is_closed:
             raise Draining("the service stopped before this text's turn came")
         settings = self._settings
+        seconds = self._pace.seconds(self._size(self._texts, self._characters))
         for name, waiting, more, most in (
             ("texts", self._texts, texts, settings.max_waiting_texts),
             ("characters", self._characters, characters, settings.max_waiting_characters),
@@ -182,10 +205,13 @@ class Batcher(Generic[Result]):
             if waiting + more > most:
                 raise QueueFull(
                     f"{waiting} {name} wait, and {more} more would pass the limit of {most}",
-                    retry_after=max(
-                        1, math.ceil(self._cost.seconds(self._size(self._texts, self._characters)))
-                    ),
+                    retry_after=max(1, math.ceil(seconds)),
                 )
+        if seconds > settings.max_waiting_seconds:
+            raise QueueFull(
+                f"what waits takes {seconds:.2f} s; the limit is {settings.max_waiting_seconds:g} s",
+                retry_after=max(1, math.ceil(seconds)),
+            )
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._calls and not self._is_scheduled and self._running is None:
@@ -199,6 +225,7 @@ class Batcher(Generic[Result]):
             self._fail_late(now)
         places, texts, size = self._take(now)
         if not texts:
+            self._queued_since = math.inf
             return
         begin = self._clock()
         heavy = self._cost.seconds(size) > self._settings.max_inline_seconds
@@ -278,7 +305,11 @@ class Batcher(Generic[Result]):
         size: int,
         begin: float,
     ) -> None:
-        self._cost.learn(size, self._clock() - begin)
+        now = self._clock()
+        if not any(isinstance(outcome, Exception) for outcome in outcomes):  # Else it ran more than once.
+            self._cost.learn(size, now - begin)
+        self._pace.learn(size, now - min(begin, self._queued_since))
+        self._queued_since = now if self._calls else math.inf
         for (call, place), outcome in zip(places, outcomes, strict=True):
             call.settle(place, outcome)
 

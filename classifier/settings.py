@@ -67,6 +67,7 @@ class BatchingSettings(_Section):
     max_inline_seconds: float = Field(default=0.002, gt=0)
     max_waiting_texts: int = Field(default=10_000, ge=MAX_TEXTS)
     max_waiting_characters: int = Field(default=20_000_000, ge=MAX_TEXTS * MAX_TEXT_CHARS)
+    max_waiting_seconds: float = Field(default=0.5, gt=0)
     deadline_seconds: float = Field(default=2.0, gt=0)
     drain_seconds: float = Field(default=20.0, ge=0)
 

@@ -46,6 +46,7 @@ def test_an_overloaded_server_refuses_some_at_once_and_answers_the_others_rightl
 ) -> None:
     settings = {
         "CLASSIFIER__BATCHING__MAX_WAITING_TEXTS": "300",
+        "CLASSIFIER__BATCHING__MAX_WAITING_SECONDS": "100",
         "CLASSIFIER__BATCHING__DEADLINE_SECONDS": "100",
     }
     with serve(tmp_path, **settings) as server:
@@ -66,7 +67,11 @@ def test_an_overloaded_server_refuses_some_at_once_and_answers_the_others_rightl
 def test_callers_that_hang_up_are_noticed_and_harm_no_one(
     serve: Any, wait_until: Any, tmp_path: Path
 ) -> None:
-    with serve(tmp_path, CLASSIFIER__BATCHING__DEADLINE_SECONDS="100") as server:
+    settings = {
+        "CLASSIFIER__BATCHING__MAX_WAITING_SECONDS": "100",
+        "CLASSIFIER__BATCHING__DEADLINE_SECONDS": "100",
+    }
+    with serve(tmp_path, **settings) as server:
         text, _ = long_text(0)
         body = orjson.dumps({"texts": [text] * MAX_TEXTS})
         head = f"POST /predict/batch HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n"
@@ -90,6 +95,7 @@ def test_after_sigterm_new_requests_are_told_to_go_elsewhere_while_the_old_ones_
 ) -> None:
     settings = {
         "CLASSIFIER__BATCHING__MAX_WAITING_CHARACTERS": "100000000",
+        "CLASSIFIER__BATCHING__MAX_WAITING_SECONDS": "100",
         "CLASSIFIER__BATCHING__DEADLINE_SECONDS": "100",
     }
     with serve(tmp_path, **settings) as server, ThreadPoolExecutor(CALLERS) as pool:
@@ -115,6 +121,7 @@ def test_what_cannot_be_finished_after_sigterm_is_refused_and_in_the_log(
 ) -> None:
     settings = {
         "CLASSIFIER__BATCHING__MAX_WAITING_CHARACTERS": "100000000",
+        "CLASSIFIER__BATCHING__MAX_WAITING_SECONDS": "100",
         "CLASSIFIER__BATCHING__DEADLINE_SECONDS": "100",
         "CLASSIFIER__BATCHING__DRAIN_SECONDS": "0",
     }
@@ -149,6 +156,7 @@ def test_a_body_that_does_not_come_is_waited_for_no_longer_than_the_setting_says
 def test_sigterm_loses_no_request_that_the_server_holds(serve: Any, wait_until: Any, tmp_path: Path) -> None:
     settings = {
         "CLASSIFIER__BATCHING__MAX_WAITING_CHARACTERS": "100000000",
+        "CLASSIFIER__BATCHING__MAX_WAITING_SECONDS": "100",
         "CLASSIFIER__BATCHING__DEADLINE_SECONDS": "100",
     }
     with serve(tmp_path, **settings) as server:

@@ -290,8 +290,12 @@ class Simulation:
 
 
 def some_settings(**changed: float) -> BatchingSettings:
-    """The default settings but for what is changed, also beyond the bounds of a real service's settings."""
-    return BatchingSettings.model_construct(**{**BatchingSettings().model_dump(), **changed})
+    """The default settings but for what is changed, also beyond the bounds of a real service's settings.
+
+    Nobody is refused for the time that it would have to wait, unless that is changed.
+    """
+    defaults = BatchingSettings().model_dump() | {"max_waiting_seconds": math.inf}
+    return BatchingSettings.model_construct(**defaults | changed)
 
 
 def milliseconds(least: int, most: int) -> st.SearchStrategy[float]:
@@ -487,6 +491,54 @@ def test_a_full_queue_is_closed_before_a_request_is_read_and_opens_when_it_has_e
 
     with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
         runner.run(main(runner.get_loop()))
+
+
+def a_stream(rate: float, seconds: float) -> tuple[Caller, ...]:
+    """Callers with one text each, at equal distances."""
+    return tuple(Caller((a_text(i, 0, 100),), i / rate) for i in range(int(rate * seconds)))
+
+
+@both
+@pytest.mark.parametrize("times", [2, 5])
+def test_under_a_stream_beyond_capacity_those_let_in_wait_about_as_long_as_the_limit_says(
+    releases_gil: bool, times: int
+) -> None:
+    limit, cost = 0.5, 1e-3
+    settings = some_settings(max_waiting_seconds=limit, deadline_seconds=1e4)
+    callers = a_stream(times / cost, 5)
+    simulation = Simulation(Schedule(callers, settings, releases_gil, 0, cost / (TEXT_CHARACTERS + 100)))
+    waits = [call.answered - call.submitted for call in simulation.answered]
+    assert max(waits) < 1.1 * limit
+    assert len(waits) > 0.95 * 5 / cost
+    for call in simulation.calls:
+        assert call.outcomes is not None or isinstance(call.refusal, QueueFull)
+
+
+@both
+def test_below_capacity_nobody_is_refused_for_the_time_that_it_would_wait(releases_gil: bool) -> None:
+    cost = 1e-3
+    settings = some_settings(max_waiting_seconds=0.05)
+    callers = a_stream(0.9 / cost, 2)
+    simulation = Simulation(Schedule(callers, settings, releases_gil, 0, cost / (TEXT_CHARACTERS + 100)))
+    assert len(simulation.answered) == len(callers)
+
+
+@both
+def test_a_caller_with_many_texts_is_let_in_while_nothing_waits_however_long_they_take(
+    releases_gil: bool,
+) -> None:
+    settings = some_settings(max_waiting_seconds=1e-6, deadline_seconds=1e4)
+    (call,) = Simulation(flood(100, settings=settings, releases_gil=releases_gil, base=1.0)).calls
+    assert call.outcomes == [answer(text) for text in call.caller.texts]
+
+
+def test_a_queue_that_lost_its_callers_does_not_count_the_time_after_as_slowness() -> None:
+    gone = Caller(tuple(a_text(1, place) for place in range(50)), patience=0.5)
+    late = [Caller(tuple(a_text(owner, place) for place in range(10)), at=1000.0) for owner in (2, 3, 4)]
+    settings = some_settings(max_waiting_seconds=5.0, max_batch_seconds=1e-6, max_inline_seconds=1e-6)
+    simulation = Simulation(Schedule((gone, *late), settings, base=0.1))
+    assert [call.is_cancelled for call in simulation.calls] == [True, False, False, False]
+    assert all(call.outcomes is not None for call in simulation.calls[1:])
 
 
 @given(schedules())

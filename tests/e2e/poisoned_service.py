@@ -1,0 +1,10 @@
+"""The service with a runtime that fails on the texts of `poison`; all above the runtime is as it is."""
+
+from poison import poisoned
+
+from classifier.runtime import LinearRuntime, OnnxRuntime
+
+LinearRuntime.score = poisoned(LinearRuntime.score)
+OnnxRuntime.score = poisoned(OnnxRuntime.score)
+
+from service import TextClassifier  # noqa: E402, F401

@@ -1,0 +1,187 @@
+"""The door in uvicorn's protocol: what is refused before it is read, and what becomes of the connection."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import orjson
+import pytest
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+
+from classifier.batching import Batcher
+from classifier.settings import BatchingSettings
+from serving.protocol import DoorProtocol
+
+
+def batcher(**changed: float) -> Batcher[str]:
+    settings = BatchingSettings.model_construct(**BatchingSettings().model_dump() | changed)
+    return Batcher(list, settings, releases_gil=False)
+
+
+OPEN = batcher()
+FULL = batcher(max_waiting_texts=0)
+DRAINING = batcher()
+asyncio.run(DRAINING.drain(0))
+
+
+class App:
+    """Says which path it was asked, once it has read the body; /hold waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.held = threading.Event()
+        self.go = threading.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        body = await request.body()
+        if scope["path"] == "/hold":
+            self.held.set()
+            await asyncio.to_thread(self.go.wait, 60)
+        await PlainTextResponse(f"{scope['path']} {len(body)}")(scope, receive, send)
+
+
+class Connection:
+    """A client that writes what it likes and reads one answer after the other."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), 60)
+        self.stream = self.socket.makefile("rb")
+
+    def send(self, *parts: bytes) -> None:
+        self.socket.sendall(b"".join(parts))
+
+    def answer(self) -> tuple[int, dict[str, str], bytes]:
+        status = int(self.stream.readline().split()[1])
+        headers: dict[str, str] = {}
+        while line := self.stream.readline().strip():
+            name, _, value = line.decode().partition(": ")
+            headers[name] = value
+        return status, headers, self.stream.read(int(headers["content-length"]))
+
+    def is_ended(self) -> bool:
+        return self.stream.read() == b""
+
+
+@pytest.fixture(scope="module")
+def app() -> App:
+    return App()
+
+
+@pytest.fixture(scope="module")
+def port(app: App) -> Iterator[int]:
+    """Of a real server with this protocol in front of the app."""
+    config = uvicorn.Config(app, http=DoorProtocol, lifespan="off", log_config=None)
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        yield listener.getsockname()[1]
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def connection(port: int) -> Iterator[Connection]:
+    connection = Connection(port)
+    yield connection
+    connection.stream.close()
+    connection.socket.close()
+
+
+@pytest.fixture
+def door(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def put(batcher: Batcher[str]) -> None:
+        monkeypatch.setattr(DoorProtocol, "door", batcher)
+
+    return put
+
+
+def head(path: str, length: int, *more: str, method: str = "POST", version: str = "1.1") -> bytes:
+    lines: Sequence[str] = [f"{method} {path} HTTP/{version}", "host: x", f"content-length: {length}", *more]
+    return "".join(f"{line}\r\n" for line in [*lines, ""]).encode()
+
+
+def test_while_the_door_is_closed_a_request_is_refused_though_its_body_never_comes(
+    connection: Connection, door: Any
+) -> None:
+    door(FULL)
+    connection.send(head("/predict", 1000))
+    status, headers, body = connection.answer()
+    assert status == 503
+    assert headers["content-type"] == "application/problem+json"
+    assert int(headers["retry-after"]) >= 1
+    document = orjson.loads(body)
+    assert (document["title"], document["status"]) == ("Overloaded", 503)
+
+
+def test_the_body_of_a_refused_request_is_skipped_and_the_connection_goes_on(
+    connection: Connection, door: Any
+) -> None:
+    door(FULL)
+    for _ in range(3):
+        connection.send(head("/predict", 1_000_000), b"GET /livez HTTP/1.1\r\n\r\n".ljust(1_000_000, b"x"))
+        assert connection.answer()[0] == 503
+    door(OPEN)
+    connection.send(head("/predict", 3), b"abc")
+    assert connection.answer()[::2] == (200, b"/predict 3")
+
+
+def test_refused_requests_in_one_packet_are_refused_one_by_one(connection: Connection, door: Any) -> None:
+    door(FULL)
+    connection.send(*[head("/predict", 3), b"abc"] * 5, head("/livez", 0, method="GET"))
+    assert [connection.answer()[0] for _ in range(6)] == [503] * 5 + [200]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/predict"), ("POST", "/predict/none"), ("GET", "/readyz"), ("POST", "/")]
+)
+def test_what_is_no_request_to_the_model_passes_the_closed_door(
+    connection: Connection, door: Any, method: str, path: str
+) -> None:
+    door(FULL)
+    connection.send(head(path, 0, method=method))
+    assert connection.answer()[0] == 200
+
+
+def test_a_query_does_not_get_one_past_the_door(connection: Connection, door: Any) -> None:
+    door(FULL)
+    connection.send(head("/predict/top-k?k=3", 0))
+    assert connection.answer()[0] == 503
+
+
+def test_a_request_behind_one_that_is_being_answered_does_not_get_its_answer(
+    app: App, connection: Connection, door: Any
+) -> None:
+    door(FULL)
+    connection.send(head("/hold", 0), head("/predict", 3), b"abc")
+    assert app.held.wait(60)
+    app.go.set()
+    assert connection.answer()[2] == b"/hold 0"
+    assert connection.answer()[2] == b"/predict 3"
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_a_caller_that_wants_the_connection_to_end_gets_that_with_its_refusal(
+    connection: Connection, door: Any, version: str
+) -> None:
+    door(FULL)
+    connection.send(head("/predict", 0, "connection: close", version=version))
+    status, headers, _ = connection.answer()
+    assert (status, headers["connection"]) == (503, "close")
+    assert connection.is_ended()
+
+
+def test_a_service_that_drains_ends_the_connection_with_its_refusal(
+    connection: Connection, door: Any
+) -> None:
+    door(DRAINING)
+    connection.send(head("/predict", 0))
+    status, headers, body = connection.answer()
+    assert (status, headers["connection"]) == (503, "close")
+    assert orjson.loads(body)["title"] == "Shutting down"
+    assert connection.is_ended()
