@@ -7,7 +7,6 @@ DATA ?= ../shared/data/imdb/train.parquet
 TEST ?= ../shared/data/imdb/test.parquet
 PEERS := fastapi litserve mlserver ray earlier
 PEER_STAMPS := $(PEERS:%=.venv-bench/%/.installed)
-VEGETA := .venv-bench/bin/vegeta
 LOCK := $(CURDIR)/$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 SOURCES := benchmarks classifier model_store serving service.py training_import tests
@@ -46,7 +45,7 @@ train: $(VENV)/.train  ## Train the bundled model again: DATA and TEST name the 
 		--name imdb-sentiment --seed 0 --output models/imdb-sentiment
 
 bench: $(VENV)/.train  ## Load the service and its peers; reports/bench tells how they do
-	-@$(MAKE) --keep-going $(PEER_STAMPS) $(VEGETA)
+	-@$(MAKE) --keep-going $(PEER_STAMPS)
 	$(BIN)/python -m benchmarks --artifact linear,cnn
 
 bench-quick: $(VENV)/.train .venv-bench/fastapi/.installed  ## The service beside FastAPI alone, in two minutes
@@ -84,10 +83,6 @@ $(VENV)/.dev: requirements/dev.txt | $(BIN)/python
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $< \
 		2> $(@D)/install.log || { cat $(@D)/install.log >&2; exit 1; }
 	@touch $@
-
-$(VEGETA):
-	@command -v go > /dev/null || { echo "vegeta needs Go, which is missing; apt-get install golang" >&2; exit 1; }
-	CGO_ENABLED=0 GOBIN=$(CURDIR)/$(@D) go install github.com/tsenart/vegeta/v12@v12.13.0
 
 $(VENV)/.uv: | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet uv

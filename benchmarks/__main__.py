@@ -1,6 +1,6 @@
 """`python -m benchmarks`: the service and its peers under the same load, with the same artifact.
 
-Run it on a machine with nothing else to do. `make bench` installs the peers and the tools first.
+Run it on a machine with nothing else to do. `make bench` installs the peers first.
 """
 
 import tempfile
@@ -15,7 +15,7 @@ from benchmarks.artifacts import Kind, prepare
 from benchmarks.bodies import request_texts
 from benchmarks.closed_loop import check_wrk
 from benchmarks.errors import BenchmarkError
-from benchmarks.open_loop import check_vegeta
+from benchmarks.open_loop import allow_connections
 from benchmarks.report import machine_facts, write_report
 from benchmarks.rounds import Measurement, Plan, Rate
 from benchmarks.servers import SERVERS
@@ -77,7 +77,7 @@ def main(
         )
         check_wrk()
         if plan.rates:
-            check_vegeta()
+            allow_connections()
     except BenchmarkError as error:
         raise SystemExit(f"error: {error}") from None
     console = Console(stderr=True)

@@ -1,77 +1,167 @@
-"""Open-loop load by `vegeta`: requests arrive at a fixed rate, whether or not those before are answered."""
+"""Open-loop load: requests arrive at a fixed rate, whether or not those before are answered.
 
-import base64
-import json
-import subprocess
-import tempfile
+Written here, since `vegeta` takes more for a request than a light model does, and opens connections as fast
+as they are missing: on two cores it showed its own queue and the kernel's instead of the server's.
+"""
+
+import asyncio
+import gc
+import resource
+import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
+import uvloop
 from numpy.typing import NDArray
 
-from benchmarks.bodies import ROOT
 from benchmarks.errors import BenchmarkError
 
-VEGETA = ROOT / ".venv-bench" / "bin" / "vegeta"
-TIMEOUT_SECONDS = 10
+TIMEOUT_SECONDS = 10.0
+CONNECTIONS = 4000
+OPENED_AT_ONCE = 100
+TICK_SECONDS = 0.001
+NO_ANSWER = 0
 
 
 @dataclass(frozen=True)
 class Attack:
-    """What became of n requests, in the order in which they were sent."""
+    """What became of n requests, in the order in which they arrived."""
 
     start: NDArray[np.float64]
-    """Seconds (n) since the first was sent."""
+    """Seconds (n) since the first, by plan."""
     status: NDArray[np.int64]
-    """HTTP status (n); 0 where there was no answer within 10 s."""
+    """HTTP status (n); 0 where there was no answer within 10 s of the last request."""
     latency: NDArray[np.float64]
-    """Seconds (n) from when it was sent to the end of its answer."""
+    """Seconds (n) from when it was to be sent, by plan, to the end of its answer."""
+
+    @property
+    def accepted(self) -> NDArray[np.bool_]:
+        """Which (n) were answered with success."""
+        return (self.status >= 200) & (self.status < 400)
+
+    @property
+    def refused(self) -> NDArray[np.bool_]:
+        """Which (n) were answered with an error."""
+        return self.status >= 400
 
 
-def check_vegeta() -> None:
-    """Raise BenchmarkError where `vegeta` is missing."""
-    if not VEGETA.exists():
-        raise BenchmarkError(
-            "vegeta, which makes requests arrive at fixed rates, is missing; `make .venv-bench/bin/vegeta` "
-            "installs it, and needs Go"
-        )
+def allow_connections() -> None:
+    """Let this process and the servers that it starts hold the connections; raises BenchmarkError."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and most < 2 * CONNECTIONS:
+        raise BenchmarkError(f"{most} files may be open; the open loop needs {2 * CONNECTIONS} (ulimit -Hn)")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2 * CONNECTIONS, most))
 
 
-def attack(url: str, bodies: Sequence[bytes], rate: int, seconds: float) -> Attack:
-    """POST the JSON bodies in turn, `rate` a second; raises BenchmarkError."""
-    with tempfile.TemporaryDirectory() as folder:
-        targets, results, rows = (Path(folder) / name for name in ("targets", "results", "rows"))
-        targets.write_text("".join(_target(url, body) for body in bodies), encoding="utf-8")
-        _vegeta(
-            "attack",
-            "-format=json",
-            f"-targets={targets}",
-            f"-rate={rate}/1s",
-            f"-duration={seconds:g}s",
-            f"-timeout={TIMEOUT_SECONDS}s",
-            "-max-body=0",
-            f"-output={results}",
-        )
-        _vegeta("encode", "-to=csv", f"-output={rows}", str(results))
-        table = np.loadtxt(rows, np.int64, delimiter=",", usecols=(0, 1, 2), ndmin=2)
-    table = table[table[:, 0].argsort(kind="stable")]
-    start, status, latency = table.T
-    return Attack((start - start[0]) / 1e9, status, latency / 1e9)
+def attack(url: str, bodies: Sequence[bytes], rate: float, seconds: float) -> Attack:
+    """POST the JSON bodies in turn, `rate` a second.
+
+    4,000 connections are opened before; while all of them are taken, a request waits for one, which counts.
+    """
+    return uvloop.run(_Attacker(url, bodies, rate, seconds).run())
 
 
-def _target(url: str, body: bytes) -> str:
-    target = {
-        "method": "POST",
-        "url": url,
-        "header": {"Content-Type": ["application/json"]},
-        "body": base64.b64encode(body).decode(),
-    }
-    return json.dumps(target) + "\n"
+class _Attacker:
+    def __init__(self, url: str, bodies: Sequence[bytes], rate: float, seconds: float) -> None:
+        parts = urlsplit(url)
+        self._host, self._port = parts.hostname, parts.port
+        head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
+        self._requests = [f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body for body in bodies]
+        self._rate = rate
+        count = round(rate * seconds)
+        self._start = np.arange(count) / rate
+        self._status = [NO_ANSWER] * count
+        self._end = [float("nan")] * count
+        self._left = count
+        self._waiting: deque[int] = deque()
+        self._free: list[_Connection] = []
+        self._opening: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> Attack:
+        for _ in range(0, CONNECTIONS, OPENED_AT_ONCE):
+            await asyncio.gather(*[self._open() for _ in range(OPENED_AT_ONCE)])
+        gc.disable()
+        try:
+            self._begin = time.perf_counter()
+            sent = 0
+            while sent < len(self._start):
+                due = min(int((time.perf_counter() - self._begin) * self._rate) + 1, len(self._start))
+                self._waiting.extend(range(sent, due))
+                sent = due
+                self._send()
+                await asyncio.sleep(TICK_SECONDS)
+            deadline = time.perf_counter() + TIMEOUT_SECONDS
+            while self._left and time.perf_counter() < deadline:
+                await asyncio.sleep(TICK_SECONDS)
+        finally:
+            gc.enable()
+        return Attack(self._start, np.array(self._status), np.array(self._end) - self._start)
+
+    def _send(self) -> None:
+        while self._waiting and self._free:
+            self._free.pop().ask(
+                number := self._waiting.popleft(), self._requests[number % len(self._requests)]
+            )
+
+    async def _open(self) -> None:
+        await asyncio.get_running_loop().create_connection(lambda: _Connection(self), self._host, self._port)
+
+    def is_free(self, connection: "_Connection") -> None:
+        self._free.append(connection)
+        if self._waiting:
+            self._send()
+
+    def is_lost(self, connection: "_Connection", number: int | None) -> None:
+        """Open another in its place."""
+        if number is not None:
+            self._left -= 1
+        elif connection in self._free:
+            self._free.remove(connection)
+        task = asyncio.create_task(self._open())
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    def is_answered(self, number: int, status: int) -> None:
+        self._end[number] = time.perf_counter() - self._begin
+        self._status[number] = status
+        self._left -= 1
 
 
-def _vegeta(*arguments: str) -> None:
-    done = subprocess.run([VEGETA, *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BenchmarkError(f"vegeta {arguments[0]} ended with {done.returncode}: {done.stderr.strip()}")
+class _Connection(asyncio.Protocol):
+    """One request at a time, and no more of HTTP than that takes."""
+
+    def __init__(self, attacker: _Attacker) -> None:
+        self._attacker = attacker
+        self._number: int | None = None
+        self._answer = b""
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+        self._attacker.is_free(self)
+
+    def ask(self, number: int, request: bytes) -> None:
+        self._number = number
+        self._transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        self._answer += data
+        head, separator, body = self._answer.partition(b"\r\n\r\n")
+        if not separator or self._number is None:
+            return
+        lowered = head.lower()
+        length = int(lowered.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        if len(body) < length:
+            return
+        number, self._number, self._answer = self._number, None, b""
+        self._attacker.is_answered(number, int(head[9:12]))
+        if b"connection: close" in lowered:
+            self._transport.close()
+        else:
+            self._attacker.is_free(self)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._attacker.is_lost(self, self._number)

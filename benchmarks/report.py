@@ -177,6 +177,7 @@ def _open_section(plan: Plan, results: Results) -> list[str]:
                         f"{seen[0].rate:,}",
                         _spread_or_none([figures.p50_ms for figures in seen]),
                         _spread_or_none([figures.p99_ms for figures in seen]),
+                        _spread_or_none([figures.refusal_p99_ms for figures in seen]),
                         f"{sum(figures.accepted for figures in seen) / offered:.1%}",
                         f"{sum(figures.refused for figures in seen) / offered:.1%}",
                         f"{sum(figures.unanswered for figures in seen) / offered:.1%}",
@@ -184,17 +185,26 @@ def _open_section(plan: Plan, results: Results) -> list[str]:
                 )
     if not rows:
         return []
-    head = ("server", "arriving/s", "p50 ms", "p99 ms", "accepted", "refused", "unanswered")
+    head = (
+        "server",
+        "arriving/s",
+        "p50 ms",
+        "p99 ms",
+        "refusals' p99 ms",
+        "accepted",
+        "refused",
+        "unanswered",
+    )
     return [
         "## Open loop: requests arrive at a fixed rate",
         _table(head, rows),
-        "The percentiles are of the accepted, counted from when a request arrives.",
+        "The percentiles are of the accepted and of the refused, counted from when a request arrives.",
     ]
 
 
 def _spread_or_none(values: Sequence[float | None]) -> str:
     known = [value for value in values if value is not None]
-    return f"{spread(known):,.1f}" if known else "none accepted"
+    return f"{spread(known):,.1f}" if known else "none"
 
 
 def _failure_section(results: Results) -> list[str]:

@@ -34,7 +34,7 @@ class Rate:
     unit: Literal["requests", "capacities"]
 
     def requests_per_second(self, capacity: float | None) -> int:
-        """The rate as `vegeta` takes it; raises BenchmarkError where the capacity is needed and not known."""
+        """The rate that arrive; raises BenchmarkError where the capacity is needed and not known."""
         if self.unit == "requests":
             return max(1, round(self.amount))
         if capacity is None:
@@ -100,6 +100,7 @@ class OpenFigures:
     p50_ms: float | None
     p99_ms: float | None
     """Of the accepted; None where there are none."""
+    refusal_p99_ms: float | None
 
 
 @dataclass(frozen=True)
@@ -201,17 +202,17 @@ class Measurement:
         for wanted in self._plan.rates:
             rate = wanted.requests_per_second(self._results.capacity)
             seen = attack(one.url, bodies, rate, self._plan.seconds)
-            accepted = (seen.status >= 200) & (seen.status < 400)
-            unanswered = int((seen.status == 0).sum())
+            accepted, refused = int(seen.accepted.sum()), int(seen.refused.sum())
             figures = OpenFigures(
                 server=one.server.name,
                 round=number,
                 rate=rate,
-                accepted=int(accepted.sum()),
-                refused=len(accepted) - int(accepted.sum()) - unanswered,
-                unanswered=unanswered,
-                p50_ms=_percentile_ms(seen.latency[accepted], 50),
-                p99_ms=_percentile_ms(seen.latency[accepted], 99),
+                accepted=accepted,
+                refused=refused,
+                unanswered=len(seen.status) - accepted - refused,
+                p50_ms=_percentile_ms(seen.latency[seen.accepted], 50),
+                p99_ms=_percentile_ms(seen.latency[seen.accepted], 99),
+                refusal_p99_ms=_percentile_ms(seen.latency[seen.refused], 99),
             )
             self._results.open.append(figures)
 

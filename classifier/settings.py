@@ -64,7 +64,7 @@ class BatchingSettings(_Section):
     """How the texts of concurrent callers wait and run together; `classifier.batching` has the laws."""
 
     max_batch_seconds: float = Field(default=0.02, gt=0)
-    max_inline_seconds: float = Field(default=0.002, gt=0)
+    max_inline_seconds: float = Field(default=0.005, gt=0)
     max_waiting_texts: int = Field(default=10_000, ge=MAX_TEXTS)
     max_waiting_characters: int = Field(default=20_000_000, ge=MAX_TEXTS * MAX_TEXT_CHARS)
     max_waiting_seconds: float = Field(default=0.5, gt=0)

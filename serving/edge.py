@@ -14,7 +14,7 @@ from classifier.errors import RequestTooSlow
 from classifier.settings import ApiSettings
 from serving.body import check_headers
 from serving.endpoint import Endpoint
-from serving.metrics import in_progress, observe
+from serving.metrics import requests
 from serving.problems import PROBLEM_JSON, no_such_route, problem_of_status, problem_response
 from serving.routes import HEALTH, JSON, ROUTES
 
@@ -47,7 +47,7 @@ class Edge:
             return
         begin = time.perf_counter()
         answered = _Answered(scope, receive, send)
-        in_progress.inc()
+        requests.in_progress += 1
         try:
             async with asyncio.timeout(self._settings.request_seconds):
                 await self._answer(scope, receive, answered)
@@ -61,9 +61,9 @@ class Edge:
                 raise
             await answered.by(problem_response(error))
         finally:
-            in_progress.dec()
+            requests.in_progress -= 1
             seconds = time.perf_counter() - begin
-            observe(scope["path"], answered.status, seconds)
+            requests.observe(scope["path"], answered.status, seconds)
             if self._access_log:
                 _log.info(
                     "request",

@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from classifier.batching import Batcher
 from classifier.errors import Unavailable
-from serving.metrics import observe
+from serving.metrics import requests
 from serving.problems import problem_response
 from serving.routes import ROUTES
 
@@ -51,7 +51,7 @@ class DoorProtocol(HttpToolsProtocol):
         keep_alive = self.parser.should_keep_alive()
         answer, ends = _answer(type(error), str(error), error.retry_after, keep_alive)  # type: ignore[arg-type]
         self.transport.write(answer)
-        observe(path, error.status, 0.0)
+        requests.observe(path, error.status, 0.0)
         self.cycle = _Refused()  # type: ignore[assignment]
         if ends:
             self.transport.close()
