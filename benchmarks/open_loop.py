@@ -67,7 +67,7 @@ def attack(url: str, bodies: Sequence[bytes], rate: float, seconds: float) -> At
 class _Attacker:
     def __init__(self, url: str, bodies: Sequence[bytes], rate: float, seconds: float) -> None:
         parts = urlsplit(url)
-        self._host, self._port = parts.hostname, parts.port
+        self._host, self._port = parts.hostname or "", parts.port or 80
         head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
         self._requests = [f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body for body in bodies]
         self._rate = rate
