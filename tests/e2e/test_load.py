@@ -2,7 +2,7 @@
 
 import re
 import socket
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,15 @@ GOOD = "A wonderful film that I will see again. "
 BAD = "A terrible film, the worst I have seen. "
 CALLERS = 24
 
+PATIENT = {
+    "CLASSIFIER__BATCHING__MAX_WAITING_SECONDS": "100",
+    "CLASSIFIER__BATCHING__DEADLINE_SECONDS": "100",
+}
+"""No request is late, nor refused for the time that it would have to wait."""
+
+ROOMY = PATIENT | {"CLASSIFIER__BATCHING__MAX_WAITING_CHARACTERS": "100000000"}
+"""Nor for its size."""
+
 
 def long_text(caller: int) -> tuple[str, str]:
     """As long a text as there may be, and its label."""
@@ -25,6 +34,17 @@ def long_text(caller: int) -> tuple[str, str]:
 def ask_for_a_long_batch(url: str, caller: int) -> httpx.Response:
     text, _ = long_text(caller)
     return httpx.post(f"{url}/predict/batch", json={"texts": [text] * MAX_TEXTS}, timeout=120)
+
+
+def ask_until_held(
+    server: Any, pool: ThreadPoolExecutor, wait_until: Any, count: int, at_least: int
+) -> list[Future[httpx.Response]]:
+    """Ask for so many long batches, and go on once the server holds a number of them."""
+    asked = [pool.submit(ask_for_a_long_batch, server.url, caller) for caller in range(count)]
+    wait_until(
+        lambda: metric(server.url, "classifier_requests_in_progress") > at_least, "the server holds requests"
+    )
+    return asked
 
 
 def labels(response: httpx.Response) -> set[str]:
@@ -67,11 +87,7 @@ def test_an_overloaded_server_refuses_some_at_once_and_answers_the_others_rightl
 def test_callers_that_hang_up_are_noticed_and_harm_no_one(
     serve: Any, wait_until: Any, tmp_path: Path
 ) -> None:
-    settings = {
-        "CLASSIFIER__BATCHING__MAX_WAITING_SECONDS": "100",
-        "CLASSIFIER__BATCHING__DEADLINE_SECONDS": "100",
-    }
-    with serve(tmp_path, **settings) as server:
+    with serve(tmp_path, **PATIENT) as server:
         text, _ = long_text(0)
         body = orjson.dumps({"texts": [text] * MAX_TEXTS})
         head = f"POST /predict/batch HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n"
@@ -93,17 +109,8 @@ def test_callers_that_hang_up_are_noticed_and_harm_no_one(
 def test_after_sigterm_new_requests_are_told_to_go_elsewhere_while_the_old_ones_are_finished(
     serve: Any, wait_until: Any, tmp_path: Path
 ) -> None:
-    settings = {
-        "CLASSIFIER__BATCHING__MAX_WAITING_CHARACTERS": "100000000",
-        "CLASSIFIER__BATCHING__MAX_WAITING_SECONDS": "100",
-        "CLASSIFIER__BATCHING__DEADLINE_SECONDS": "100",
-    }
-    with serve(tmp_path, **settings) as server, ThreadPoolExecutor(CALLERS) as pool:
-        held = [pool.submit(ask_for_a_long_batch, server.url, caller) for caller in range(CALLERS)]
-        wait_until(
-            lambda: metric(server.url, "classifier_requests_in_progress") > CALLERS / 2,
-            "the server holds requests",
-        )
+    with serve(tmp_path, **ROOMY) as server, ThreadPoolExecutor(CALLERS) as pool:
+        held = ask_until_held(server, pool, wait_until, CALLERS, at_least=CALLERS // 2)
         server.process.terminate()
         wait_until(lambda: not server.is_ready(), "it says that no more should come")
         refused = httpx.post(f"{server.url}/predict", json={"text": GOOD}, timeout=60)
@@ -119,18 +126,9 @@ def test_after_sigterm_new_requests_are_told_to_go_elsewhere_while_the_old_ones_
 def test_what_cannot_be_finished_after_sigterm_is_refused_and_in_the_log(
     serve: Any, wait_until: Any, tmp_path: Path
 ) -> None:
-    settings = {
-        "CLASSIFIER__BATCHING__MAX_WAITING_CHARACTERS": "100000000",
-        "CLASSIFIER__BATCHING__MAX_WAITING_SECONDS": "100",
-        "CLASSIFIER__BATCHING__DEADLINE_SECONDS": "100",
-        "CLASSIFIER__BATCHING__DRAIN_SECONDS": "0",
-    }
+    settings = ROOMY | {"CLASSIFIER__BATCHING__DRAIN_SECONDS": "0"}
     with serve(tmp_path, **settings) as server, ThreadPoolExecutor(CALLERS) as pool:
-        held = [pool.submit(ask_for_a_long_batch, server.url, caller) for caller in range(CALLERS)]
-        wait_until(
-            lambda: metric(server.url, "classifier_requests_in_progress") > CALLERS / 2,
-            "the server holds requests",
-        )
+        held = ask_until_held(server, pool, wait_until, CALLERS, at_least=CALLERS // 2)
         server.process.terminate()
         refused = [future.result() for future in held if future.result().status_code != 200]
         assert refused
@@ -154,18 +152,9 @@ def test_a_body_that_does_not_come_is_waited_for_no_longer_than_the_setting_says
 
 
 def test_sigterm_loses_no_request_that_the_server_holds(serve: Any, wait_until: Any, tmp_path: Path) -> None:
-    settings = {
-        "CLASSIFIER__BATCHING__MAX_WAITING_CHARACTERS": "100000000",
-        "CLASSIFIER__BATCHING__MAX_WAITING_SECONDS": "100",
-        "CLASSIFIER__BATCHING__DEADLINE_SECONDS": "100",
-    }
-    with serve(tmp_path, **settings) as server:
+    with serve(tmp_path, **ROOMY) as server:
         with ThreadPoolExecutor(CALLERS) as pool:
-            asked = [pool.submit(ask_for_a_long_batch, server.url, caller) for caller in range(10 * CALLERS)]
-            wait_until(
-                lambda: metric(server.url, "classifier_requests_in_progress") > 4,
-                "the server holds requests",
-            )
+            asked = ask_until_held(server, pool, wait_until, 10 * CALLERS, at_least=4)
             answered = sum(future.done() for future in asked)
             begun = metric(server.url, "classifier_requests_in_progress") - 1 + answered
             server.process.terminate()

@@ -16,7 +16,7 @@ import httpx
 import numpy as np
 import orjson
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from networks import mean_network
 from poison import WORD, Fault
 from test_start import save
 from tiny import tiny_artifact, with_golden
@@ -212,34 +212,16 @@ async def ask_all(port: int, pending: Iterator[Question]) -> list[tuple[Question
     return asked
 
 
-def network(words: int) -> bytes:
-    """Logits of two classes: the mean of the embeddings, drawn by lot, of a text's tokens."""
-    embeddings = np.random.default_rng(0).normal(size=(2 + words, 2)).astype(np.float32)
-    nodes = [
-        helper.make_node("Gather", ["embeddings", "ids"], ["embedded"]),
-        helper.make_node("ReduceMean", ["embedded"], ["logits"], axes=[1], keepdims=0),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "drawn",
-        [helper.make_tensor_value_info("ids", TensorProto.INT64, ["n", "length"])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 2])],
-        [numpy_helper.from_array(embeddings, "embeddings")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    content: bytes = model.SerializeToString()
-    return content
-
-
 def write_network(folder: Path, texts: Sequence[str]) -> Path:
-    """Write the artifact of a network that knows the words of the texts; returns the folder."""
+    """Write a network, drawn by lot, that knows the words of the texts; returns the artifact's folder."""
     words = {word for text in [WORD, *texts] for word in re.findall(r"\w+", text.lower())}
     settings = OnnxSettings(first_id=2, unknown_id=1, pad_to=16, output="logits")
+    embeddings = np.random.default_rng(0).normal(size=(2 + len(words), 2)).astype(np.float32)
     artifact = replace(
         tiny_artifact(name="imdb-sentiment", text=TextSettings(max_tokens=16), model=settings),
         vocabulary=tuple(sorted(words)),
         arrays={},
-        network=network(len(words)),
+        network=mean_network(embeddings),
     )
     write_artifact(with_golden(artifact), folder)
     return folder

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from networks import mean_network
 from tiny import FOUR_LABELS, tiny_artifact, with_golden, write_tiny
 
 from classifier.artifact import write_artifact
@@ -140,29 +140,14 @@ def test_a_model_of_four_classes_is_served(serve: Any, project: Path, tmp_path: 
     assert stored(home, "imdb-sentiment") == []
 
 
-def _network() -> bytes:
-    """Logits of two classes: the mean of the embeddings of a text's tokens."""
-    embeddings = np.array([[0, 0], [0, 0], [0, 9], [9, 0]], np.float32)  # padding, unknown, good, bad
-    nodes = [
-        helper.make_node("Gather", ["embeddings", "ids"], ["embedded"]),
-        helper.make_node("ReduceMean", ["embedded"], ["logits"], axes=[1], keepdims=0),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "tiny",
-        [helper.make_tensor_value_info("ids", TensorProto.INT64, ["n", "length"])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 2])],
-        [numpy_helper.from_array(embeddings, "embeddings")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    content: bytes = model.SerializeToString()
-    return content
+EMBEDDINGS = np.array([[0, 0], [0, 0], [0, 9], [9, 0]], np.float32)
+"""Of padding, unknown words, good and bad."""
 
 
 def test_an_onnx_model_is_served(serve: Any, project: Path, tmp_path: Path) -> None:
     settings = OnnxSettings(first_id=2, unknown_id=1, pad_to=8, output="logits")
     artifact = replace(
-        tiny_artifact(model=settings), vocabulary=("good", "bad"), arrays={}, network=_network()
+        tiny_artifact(model=settings), vocabulary=("good", "bad"), arrays={}, network=mean_network(EMBEDDINGS)
     )
     write_artifact(with_golden(artifact), tmp_path / "artifact")
     home = tmp_path / "home"
