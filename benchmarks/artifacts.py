@@ -47,5 +47,4 @@ def prepare(kind: Kind, workplace: Path) -> ServedArtifact:
 
 def _training_part() -> Dataset:
     path = IMDB / "train.parquet"
-    data = read_dataset(path if path.exists() else SLICES / "imdb_train.csv")
-    return Dataset(data.name, data.sha256, data.texts[:TRAINING_ROWS], data.labels[:TRAINING_ROWS])
+    return read_dataset(path if path.exists() else SLICES / "imdb_train.csv").first(TRAINING_ROWS)

@@ -57,11 +57,14 @@ def allow_connections() -> None:
 
 
 def attack(url: str, bodies: Sequence[bytes], rate: float, seconds: float) -> Attack:
-    """POST the JSON bodies in turn, `rate` a second.
+    """POST the JSON bodies in turn, `rate` a second; raises BenchmarkError where nothing listens.
 
     4,000 connections are opened before; while all of them are taken, a request waits for one, which counts.
     """
-    return uvloop.run(_Attacker(url, bodies, rate, seconds).run())
+    try:
+        return uvloop.run(_Attacker(url, bodies, rate, seconds).run())
+    except OSError as error:
+        raise BenchmarkError(f"{url} takes no {CONNECTIONS} connections: {error}") from error
 
 
 class _Attacker:

@@ -5,7 +5,7 @@ import os
 import platform
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import psutil
@@ -13,25 +13,9 @@ import psutil
 from benchmarks.closed_loop import ClosedLoad
 from benchmarks.rounds import Plan, Results
 from benchmarks.servers import OURS
+from benchmarks.spread import spread
 
 MEGABYTE = 1e6
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A figure over the rounds."""
-
-    median: float
-    least: float
-    greatest: float
-
-    def __format__(self, spec: str) -> str:
-        return f"{self.median:{spec}} ({self.least:{spec}}–{self.greatest:{spec}})"
-
-
-def spread(values: Sequence[float]) -> Spread:
-    """The median, the least and the greatest of one value or more."""
-    return Spread(statistics.median(values), min(values), max(values))
 
 
 def machine_facts() -> dict[str, str]:

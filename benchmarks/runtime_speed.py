@@ -41,6 +41,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Normalizer
 
 import model_store
+from benchmarks.bodies import IMDB
+from benchmarks.spread import Spread, spread
 from classifier.artifact import Artifact, read_artifact, write_artifact
 from classifier.pipeline import Classifier, load_classifier, probabilities
 from classifier.runtime import OnnxSettings
@@ -50,8 +52,6 @@ from training_import.dataset import Dataset, read_dataset
 from training_import.import_model import import_model
 from training_import.train import train
 
-ROOT = Path(__file__).parents[1]
-IMDB = ROOT.parent / "shared" / "data" / "imdb"
 BATCH = 32
 WARM_UP = 20
 
@@ -61,18 +61,14 @@ Score = Callable[[int, int], object]
 
 @dataclass(frozen=True)
 class Result:
-    """One line of the table; times in microseconds a text, each (median, least, greatest) of the rounds."""
+    """One line of the table; times in microseconds a text."""
 
     pair: str
     batch: int
-    ours: tuple[float, float, float]
-    peer: tuple[float, float, float]
-    ratio: tuple[float, float, float]
+    ours: Spread
+    peer: Spread
+    ratio: Spread
     """Of the peer's time to ours: above 1 we are faster."""
-
-
-def _spread(values: Sequence[float]) -> tuple[float, float, float]:
-    return statistics.median(values), min(values), max(values)
 
 
 def _round(ours: Score, peer: Score, count: int, batch: int, peer_first: bool) -> tuple[float, float]:
@@ -96,9 +92,9 @@ def _compare(pair: str, ours: Score, peer: Score, count: int, batch: int, rounds
     return Result(
         pair,
         batch,
-        _spread([ours for ours, _ in times]),
-        _spread([peer for _, peer in times]),
-        _spread([peer / ours for ours, peer in times]),
+        spread([ours for ours, _ in times]),
+        spread([peer for _, peer in times]),
+        spread([peer / ours for ours, peer in times]),
     )
 
 
@@ -190,13 +186,12 @@ def _compare_network(artifact: Artifact, texts: Sequence[str], rounds: int) -> l
 
 
 def _show(results: Sequence[Result]) -> None:
-    table = Table(title="Microseconds a text: median over rounds (least to greatest)", title_justify="left")
+    table = Table(title="Microseconds a text: median over rounds (least–greatest)", title_justify="left")
     for column in ("pair", "texts at once", "ours", "peer", "peer / ours"):
         table.add_column(column, justify="left" if column == "pair" else "right")
     for result in results:
-        times = [f"{mid:,.0f} ({low:,.0f} to {high:,.0f})" for mid, low, high in (result.ours, result.peer)]
-        mid, low, high = result.ratio
-        table.add_row(result.pair, str(result.batch), *times, f"{mid:.2f} ({low:.2f} to {high:.2f})")
+        times = f"{result.ours:,.0f}", f"{result.peer:,.0f}", f"{result.ratio:.2f}"
+        table.add_row(result.pair, str(result.batch), *times)
     Console(width=110).print(table)
 
 
@@ -219,7 +214,7 @@ def main(
     results = _compare_linear(_fit(learn), timed, rounds)
     if model is None:
         console.print(f"training a network on {network_rows:,} texts")
-        part = Dataset(learn.name, learn.sha256, learn.texts[:network_rows], learn.labels[:network_rows])
+        part = learn.first(network_rows)
         network, _ = train(part, "cnn", "benchmark", PreprocessingSettings(), seed=0)
     else:
         network = read_artifact(model_store.folder_of(model))

@@ -6,7 +6,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from classifier.errors import ClassifierError
@@ -39,6 +39,10 @@ class Dataset:
     def classes(self) -> tuple[str, ...]:
         """The labels in alphabetical order, which puts "negative" before "positive"."""
         return tuple(sorted(set(self.labels)))
+
+    def first(self, count: int) -> "Dataset":
+        """Its first rows; the name and the digest stay the whole file's."""
+        return replace(self, texts=self.texts[:count], labels=self.labels[:count])
 
     def check_learnable(self) -> None:
         """Raise DatasetError unless there are two classes or more, each with enough texts."""
