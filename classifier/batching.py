@@ -130,7 +130,7 @@ class Batcher(Generic[Result]):
         self._limit = settings.max_batch_seconds if releases_gil else settings.max_inline_seconds
         self._cost = CostModel()
         self._pace = Pace()
-        self._queued_since = math.inf
+        self._queued_since = math.inf  # When the last batch was done, if it left others waiting.
         self._calls: deque[_Call[Result]] = deque()
         self._texts = 0
         self._characters = 0
@@ -187,6 +187,7 @@ class Batcher(Generic[Result]):
         while (self._texts or self._running is not None) and self._clock() < deadline:
             await asyncio.sleep(SWEEP_SECONDS)
         left = self._texts
+        # Somebody who was let in may submit only now, once its body is read; that is run, if all else was.
         self._is_closed = left > 0
         for call in self._calls:
             self._fail_waiting(call, Draining("the service stopped before this text's turn came"))

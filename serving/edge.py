@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Mapping
 
-import structlog
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,11 +13,11 @@ from classifier.errors import RequestTooSlow
 from classifier.settings import ApiSettings
 from serving.body import check_headers
 from serving.endpoint import Endpoint
+from serving.logs import log_request
 from serving.metrics import requests
 from serving.problems import PROBLEM_JSON, no_such_route, problem_of_status, problem_response
 from serving.routes import HEALTH, JSON, ROUTES
 
-_log = structlog.get_logger("classifier.access")
 _WITH_BODY = frozenset((route.method, route.path) for route in ROUTES if route.request is not None)
 
 
@@ -53,7 +52,7 @@ class Edge:
                 await self._answer(scope, receive, answered)
         except TimeoutError:
             if answered.status:
-                raise  # The caller does not take its answer; raising ends the connection.
+                raise  # The caller does not take its answer: uvicorn closes once what is written is taken.
             seconds = self._settings.request_seconds
             await answered.by(problem_response(RequestTooSlow(f"the request took more than {seconds:g} s")))
         except Exception as error:
@@ -65,13 +64,7 @@ class Edge:
             seconds = time.perf_counter() - begin
             requests.observe(scope["path"], answered.status, seconds)
             if self._access_log:
-                _log.info(
-                    "request",
-                    method=scope["method"],
-                    path=scope["path"],
-                    status=answered.status,
-                    milliseconds=round(1000 * seconds, 3),
-                )
+                log_request(scope["method"], scope["path"], answered.status, seconds)
 
     async def _answer(self, scope: Scope, receive: Receive, answered: "_Answered") -> None:
         method, path = scope["method"], scope["path"]

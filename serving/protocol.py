@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from classifier.batching import Batcher
 from classifier.errors import Unavailable
+from serving.logs import log_request
 from serving.metrics import requests
 from serving.problems import problem_response
 from serving.routes import ROUTES
@@ -20,11 +21,12 @@ from serving.routes import ROUTES
 _GUARDED = {route.path.encode(): route.path for route in ROUTES if route.request is not None}
 
 
-def install() -> None:
+def install(access_log: bool) -> None:
     """Make it the protocol of the server that this process is going to run.
 
     BentoML leaves the choice to uvicorn, which looks `auto` up in this table.
     """
+    DoorProtocol.logs_refusals = access_log
     uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:{DoorProtocol.__name__}"
 
 
@@ -33,6 +35,8 @@ class DoorProtocol(HttpToolsProtocol):
 
     door: ClassVar[Batcher[Any] | None] = None
     """Whose `check_open` raises Unavailable while no request is let in; the service puts its batcher here."""
+
+    logs_refusals: ClassVar[bool] = False
 
     def on_headers_complete(self) -> None:
         """Refuse a request to the model while the door is closed; but never before an answer that is due."""
@@ -52,6 +56,8 @@ class DoorProtocol(HttpToolsProtocol):
         answer, ends = _answer(type(error), str(error), error.retry_after, keep_alive)  # type: ignore[arg-type]
         self.transport.write(answer)
         requests.observe(path, error.status, 0.0)
+        if self.logs_refusals:
+            log_request("POST", path, error.status, 0.0)
         self.cycle = _Refused()  # type: ignore[assignment]
         if ends:
             self.transport.close()

@@ -12,6 +12,7 @@ import uvicorn
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
+from structlog.testing import capture_logs
 
 from classifier.batching import Batcher
 from classifier.settings import BatchingSettings
@@ -146,6 +147,23 @@ def test_what_is_no_request_to_the_model_passes_the_closed_door(
     door(FULL)
     connection.send(head(path, 0, method=method))
     assert connection.answer()[0] == 200
+
+
+def test_a_refusal_is_a_line_of_the_access_log_where_that_is_on(
+    connection: Connection, door: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door(FULL)
+    monkeypatch.setattr(DoorProtocol, "logs_refusals", True)
+    with capture_logs() as log:
+        connection.send(head("/predict", 0))
+        assert connection.answer()[0] == 503
+    (line,) = log
+    assert (line["event"], line["method"], line["path"], line["status"]) == (
+        "request",
+        "POST",
+        "/predict",
+        503,
+    )
 
 
 def test_a_query_does_not_get_one_past_the_door(connection: Connection, door: Any) -> None:
