@@ -37,7 +37,7 @@ try:
 except ClassifierError as error:
     raise SystemExit(f"error: {error}") from None
 configure_logging(settings.logging)
-protocol.install(settings.logging.access)
+protocol.install(settings)
 pages = Pages("text-classifier", __version__)
 limit = settings.api.max_body_bytes
 confidence_threshold = settings.inference.confidence_threshold

@@ -12,7 +12,7 @@ Laws, which the tests hold it to:
 6. A text that waited to its deadline is not run.
 7. Callers take turns: of one caller's many texts a few are run, then the other callers' come first.
 8. A caller that goes away takes its waiting texts along.
-9. Draining refuses what comes to the door, `check_open`, and finishes what was let in, while its time lasts.
+9. Draining refuses what comes to the door, `refusal`, and finishes what was let in, while its time lasts.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from classifier.errors import DeadlinePassed, Draining, QueueFull, WrongResultCount
+from classifier.errors import DeadlinePassed, Draining, QueueFull, Unavailable, WrongResultCount
 from classifier.settings import BatchingSettings
 
 Result = TypeVar("Result")
@@ -34,6 +34,12 @@ TURN = 8
 
 SWEEP_SECONDS = 0.02
 """How often the deadlines of all that waits are looked at."""
+
+DOOR = 0.9
+"""Of the time that what waits may take: past this, no request is let in."""
+
+CALLS_REMEMBERED = 64
+"""For the size that a caller's texts are expected to have."""
 
 TEXT_CHARACTERS = 100
 """What a text costs besides its own characters, in characters."""
@@ -134,6 +140,8 @@ class Batcher(Generic[Result]):
         self._calls: deque[_Call[Result]] = deque()
         self._texts = 0
         self._characters = 0
+        self._let_in = 0
+        self._call_size = float(TEXT_CHARACTERS)
         self._is_scheduled = False
         self._running: asyncio.Future[list[Result | Exception]] | None = None
         self._is_draining = self._is_closed = False
@@ -145,11 +153,30 @@ class Batcher(Generic[Result]):
         """How many texts wait."""
         return self._texts
 
+    def refusal(self) -> Unavailable | None:
+        """Why a request should not even be read; None if it should, and `let_in` is to be told then.
+
+        This door closes a little before the queue does, so that hardly anybody is let in and refused after all.
+        """
+        if self._is_draining:
+            return Draining("the service is shutting down; ask another replica")
+        coming = round(self._let_in * self._call_size)
+        return self._queue_full(1, 1, coming, DOOR * self._settings.max_waiting_seconds)
+
+    def let_in(self) -> None:
+        """Note a request whose texts come in this turn of the event loop, most likely."""
+        if not self._let_in:
+            asyncio.get_running_loop().call_soon(self._forget_let_in)
+        self._let_in += 1
+
+    def _forget_let_in(self) -> None:
+        self._let_in = 0
+
     def check_open(self) -> None:
-        """Raise QueueFull or Draining if not even one short text would be taken; before reading a request."""
+        """Raise QueueFull or Draining if not even one short text would be taken."""
         if self._is_draining:
             raise Draining("the service is shutting down; ask another replica")
-        self._admit(1, 1)
+        _raise(self._refusal(1, 1))
 
     async def submit(self, texts: Sequence[str], timeout: float | None = None) -> list[Result | Exception]:
         """Run n texts, which wait `timeout` seconds at the most; never more than `deadline_seconds`.
@@ -160,7 +187,7 @@ class Batcher(Generic[Result]):
         if not texts:
             return []
         characters = sum(map(len, texts))
-        self._admit(len(texts), characters)
+        _raise(self._refusal(len(texts), characters))
         loop = asyncio.get_running_loop()
         seconds = min(timeout or math.inf, self._settings.deadline_seconds)
         call: _Call[Result] = _Call(
@@ -169,6 +196,7 @@ class Batcher(Generic[Result]):
         self._calls.append(call)
         self._texts += len(texts)
         self._characters += characters
+        self._call_size += (self._size(len(texts), characters) - self._call_size) / CALLS_REMEMBERED
         self._schedule(loop)
         try:
             await call.done
@@ -194,25 +222,25 @@ class Batcher(Generic[Result]):
         self._calls.clear()
         return left
 
-    def _admit(self, texts: int, characters: int) -> None:
+    def _refusal(self, texts: int, characters: int) -> Unavailable | None:
         if self._is_closed:
-            raise Draining("the service stopped before this text's turn came")
+            return Draining("the service stopped before this text's turn came")
+        return self._queue_full(texts, characters, 0, self._settings.max_waiting_seconds)
+
+    def _queue_full(self, texts: int, characters: int, coming: int, most_seconds: float) -> QueueFull | None:
         settings = self._settings
-        seconds = self._pace.seconds(self._size(self._texts, self._characters))
-        for name, waiting, more, most in (
-            ("texts", self._texts, texts, settings.max_waiting_texts),
-            ("characters", self._characters, characters, settings.max_waiting_characters),
-        ):
-            if waiting + more > most:
-                raise QueueFull(
-                    f"{waiting} {name} wait, and {more} more would pass the limit of {most}",
-                    retry_after=max(1, math.ceil(seconds)),
-                )
-        if seconds > settings.max_waiting_seconds:
-            raise QueueFull(
-                f"what waits takes {seconds:.2f} s; the limit is {settings.max_waiting_seconds:g} s",
-                retry_after=max(1, math.ceil(seconds)),
-            )
+        seconds = self._pace.seconds(self._size(self._texts, self._characters) + coming)
+        if self._texts + texts > settings.max_waiting_texts:
+            why = f"{self._texts} texts wait, and {texts} more would pass the limit of"
+            why = f"{why} {settings.max_waiting_texts}"
+        elif self._characters + characters > settings.max_waiting_characters:
+            why = f"{self._characters} characters wait, and {characters} more would pass the limit of"
+            why = f"{why} {settings.max_waiting_characters}"
+        elif seconds > most_seconds:
+            why = f"what waits takes {seconds:.2f} s; the limit is {settings.max_waiting_seconds:g} s"
+        else:
+            return None
+        return QueueFull(why, retry_after=max(1, math.ceil(seconds)))
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._calls and not self._is_scheduled and self._running is None:
@@ -345,3 +373,12 @@ class Batcher(Generic[Result]):
         waiting = call.texts[call.taken :]
         self._note_taken(len(waiting), sum(map(len, waiting)))
         call.taken = len(call.texts)
+
+
+def _raise(error: Exception | None) -> None:
+    """Raise an error, if there is one, from a frame that does not hold it: such a cycle costs a collection."""
+    try:
+        if error is not None:
+            raise error
+    finally:
+        del error

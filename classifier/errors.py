@@ -88,6 +88,13 @@ class InvalidRequest(RequestError):
         self.errors = errors
 
 
+class HeadersTooLarge(RequestError):
+    """The request's headers, or its trailers, are over what is read of them."""
+
+    status = 431
+    title = "Headers too large"
+
+
 class CallerGone(RequestError):
     """The caller hung up; nobody reads the answer, but the metrics count it."""
 

@@ -45,20 +45,22 @@ class Edge:
             await self._app(scope, receive, send)
             return
         begin = time.perf_counter()
-        answered = _Answered(scope, receive, send)
+        limit = asyncio.timeout(self._settings.request_seconds)
+        answered = _Answered(scope, receive, send, limit)
         requests.in_progress += 1
         try:
-            async with asyncio.timeout(self._settings.request_seconds):
-                await self._answer(scope, receive, answered)
+            async with limit:
+                try:
+                    await self._answer(scope, receive, answered)
+                except Exception as error:
+                    if answered.status:
+                        raise
+                    await answered.by(problem_response(error))
         except TimeoutError:
             if answered.status:
-                raise  # The caller does not take its answer: uvicorn closes once what is written is taken.
+                raise
             seconds = self._settings.request_seconds
             await answered.by(problem_response(RequestTooSlow(f"the request took more than {seconds:g} s")))
-        except Exception as error:
-            if answered.status:
-                raise
-            await answered.by(problem_response(error))
         finally:
             requests.in_progress -= 1
             seconds = time.perf_counter() - begin
@@ -78,29 +80,38 @@ class Edge:
 
 
 class _Answered:
-    """A request's answer: sent as it is, or watched and put in our words; `status` is 0 until it begins."""
+    """A request's answer: sent as it is, or watched and put in our words; `status` is 0 until it begins.
 
-    __slots__ = ("_is_replaced", "_receive", "_scope", "_send", "status")
+    With that its `limit` of time ends: how long a caller may take to read is for the connection to say.
+    """
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    __slots__ = ("_is_replaced", "_limit", "_receive", "_scope", "_send", "status")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limit: asyncio.Timeout) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
+        self._limit = limit
         self._is_replaced = False
         self.status = 0
 
     async def by(self, response: Response) -> None:
-        self.status = response.status_code
+        self._begin(response.status_code)
         await response(self._scope, self._receive, self._send)
 
     async def watch(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self._begin(message["status"])
             if self.status >= 400 and not _is_described(message, self._scope["path"]):
                 self._is_replaced = True
                 await self.by(_problem(self.status, self._scope))
         if not self._is_replaced:
             await self._send(message)
+
+    def _begin(self, status: int) -> None:
+        self.status = status
+        if not self._limit.expired():
+            self._limit.reschedule(None)
 
 
 def _problem(status: int, scope: Scope) -> Response:

@@ -1,68 +1,184 @@
-"""uvicorn's HTTP protocol with a door: while it is closed, a request is refused once its headers are there.
+"""uvicorn's HTTP protocol with a door and bounds.
 
-A refusal through ASGI costs a scope, a task and a response: half of what an answer of a light model costs.
-Under twice the load that it can bear, a service would then be busy with nothing but refusing.
+While the door is closed, a request is refused once its headers are there: a refusal through ASGI costs a
+scope, a task and a response, half of what an answer of a light model costs. Under twice the load that it can
+bear, a service would then be busy with nothing but refusing. A request that is plain and came in one piece is
+refused even without the parser's callbacks.
+
+The bounds are those that uvicorn lacks: on the bytes of headers and trailers, and on the time that a caller
+may leave a request unsent or an answer unread.
 """
 
 import asyncio
 import functools
+import math
+import re
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import uvicorn.config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from classifier.batching import Batcher
-from classifier.errors import Unavailable
+from classifier.errors import HeadersTooLarge, RequestError, Unavailable
+from classifier.settings import Settings
 from serving.logs import log_request
 from serving.metrics import requests
 from serving.problems import problem_response
 from serving.routes import ROUTES
 
+MAX_HEAD_BYTES = 65_536
+"""Of a request that are not its body: more without a word in between are not read."""
+
 _GUARDED = {route.path.encode(): route.path for route in ROUTES if route.request is not None}
 
 
-def install(access_log: bool) -> None:
+def install(settings: Settings) -> None:
     """Make it the protocol of the server that this process is going to run.
 
     BentoML leaves the choice to uvicorn, which looks `auto` up in this table.
     """
-    DoorProtocol.logs_refusals = access_log
+    DoorProtocol.logs_refusals = settings.logging.access
+    DoorProtocol.patience_seconds = settings.api.request_seconds
     uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:{DoorProtocol.__name__}"
+
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_LINE = (
+    rb"(?:(?!(?i:content-length|transfer-encoding|connection|expect|upgrade))"
+    rb"%(token)b:[^\x00-\x08\x0a-\x1f\x7f]*+\r\n|(?i:connection: ?keep-alive)\r\n)"
+) % {b"token": _TOKEN}
+_PLAIN = re.compile(
+    rb"POST (%(paths)b) HTTP/1\.1\r\n%(line)b*+(?i:content-length): ?([0-9]{1,9})\r\n%(line)b*+\r\n"
+    % {b"paths": b"|".join(map(re.escape, _GUARDED)), b"line": _LINE}
+)
+"""The head of a request about whose end and connection no two parsers can disagree: its path and length."""
 
 
 class DoorProtocol(HttpToolsProtocol):
     """One connection."""
 
     door: ClassVar[Batcher[Any] | None] = None
-    """Whose `check_open` raises Unavailable while no request is let in; the service puts its batcher here."""
+    """Whose `refusal` says why no request is let in; the service puts its batcher here."""
 
     logs_refusals: ClassVar[bool] = False
 
+    patience_seconds: ClassVar[float] = 30.0
+    """How long nothing may happen while it is the caller's turn; what has stalled is ended by twice that."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to look, now and then, whether the connection has stalled."""
+        super().connection_made(transport)
+        self._is_between_requests = True
+        self._bytes_of_head = 0
+        self._refused_at = -math.inf
+        self._stalled_at: object = self._progress()
+        self._look = self.loop.call_later(self.patience_seconds, self._end_if_stalled)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Look no more."""
+        self._look.cancel()
+        super().connection_lost(exc)
+
+    def _end_if_stalled(self) -> None:
+        """End the connection if it was the caller's turn at the last look, too, and no request came since."""
+        # Between requests uvicorn has a timer of its own.
+        owes_request = self._is_its_turn() and self.timeout_keep_alive_task is None
+        if not owes_request and not self.transport.get_write_buffer_size():
+            self._stalled_at = None
+        elif self._stalled_at == self._progress():
+            self.transport.abort()  # `close` would wait until all is read.
+            return
+        else:
+            self._stalled_at = self._progress()
+        self._look = self.loop.call_later(self.patience_seconds, self._end_if_stalled)
+
+    def _progress(self) -> object:
+        """What changes with each request."""
+        return self.cycle, self._refused_at
+
+    def timeout_keep_alive_handler(self) -> None:
+        """End the connection, unless a refusal came since this was asked for."""
+        left = self._refused_at + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def data_received(self, data: bytes) -> None:
+        """Refuse a plain request in one piece at once, and read on only while headers and trailers end."""
+        if self._is_between_requests and self._is_its_turn() and self.door is not None:
+            error = self.door.refusal()
+            if error is not None:
+                plain = _PLAIN.match(data)
+                if plain is not None and plain.end() + int(plain[2]) == len(data):
+                    self._refuse(_GUARDED[plain[1]], error, keep_alive=True)
+                    return
+        self._bytes_of_head += len(data)
+        super().data_received(data)
+        if self._bytes_of_head > MAX_HEAD_BYTES and not self.transport.is_closing():
+            if self._is_its_turn():
+                why = f"the headers have more than {MAX_HEAD_BYTES} bytes"
+                answer, _ = _answer(HeadersTooLarge, False, why)
+                self.transport.write(answer)
+                self.transport.close()
+            else:
+                self.transport.abort()
+
+    def on_message_begin(self) -> None:
+        """Note that the parser is in a request."""
+        self._is_between_requests = False
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
         """Refuse a request to the model while the door is closed; but never before an answer that is due."""
-        is_its_turn = self.cycle is None or self.cycle.response_complete
-        if self.door is not None and is_its_turn and self.parser.get_method() == b"POST":
+        self._bytes_of_head = 0
+        if self._is_its_turn() and self.parser.get_method() == b"POST":
             path = _GUARDED.get(self.url.partition(b"?")[0])
-            if path is not None:
-                try:
-                    self.door.check_open()
-                except Unavailable as error:
-                    self._refuse(path, error)
+            if path is not None and self.door is not None:
+                error = self.door.refusal()
+                if error is not None:
+                    self._refuse(path, error, self.parser.should_keep_alive())
+                    self.cycle = _Refused()  # type: ignore[assignment]
                     return
+                self.door.let_in()
         super().on_headers_complete()
 
-    def _refuse(self, path: str, error: Unavailable) -> None:
-        keep_alive = self.parser.should_keep_alive()
-        answer, ends = _answer(type(error), str(error), error.retry_after, keep_alive)  # type: ignore[arg-type]
+    def on_body(self, body: bytes) -> None:
+        """Note that no headers are read now."""
+        self._bytes_of_head = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Note that the parser is between requests."""
+        self._bytes_of_head = 0
+        self._is_between_requests = True
+        super().on_message_complete()
+
+    def _is_its_turn(self) -> bool:
+        """Whether no answer to an earlier request is due."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def _refuse(self, path: str, error: Unavailable, keep_alive: bool) -> None:
+        answer, ends = _answer(type(error), keep_alive, str(error), error.retry_after)  # type: ignore[arg-type]
         self.transport.write(answer)
         requests.observe(path, error.status, 0.0)
         if self.logs_refusals:
             log_request("POST", path, error.status, 0.0)
-        self.cycle = _Refused()  # type: ignore[assignment]
         if ends:
             self.transport.close()
-        else:
+            return
+        self._refused_at = self.loop.time()
+        if self.timeout_keep_alive_task is None:
             self.on_response_complete()
+        if self.flow.write_paused:
+            self.flow.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Read on as well, where that waited for refusals to be taken."""
+        super().resume_writing()
+        if self._is_its_turn():
+            self.flow.resume_reading()
 
 
 class _Refused:
@@ -73,9 +189,9 @@ class _Refused:
 
 
 @functools.lru_cache(256)
-def _answer(kind: type[Unavailable], detail: str, retry_after: int, keep_alive: bool) -> tuple[bytes, bool]:
+def _answer(kind: Callable[..., RequestError], keep_alive: bool, *why: str | int) -> tuple[bytes, bool]:
     """The bytes of an answer, and whether the connection ends with it."""
-    response = problem_response(kind(detail, retry_after))
+    response = problem_response(kind(*why))
     ends = not keep_alive or response.headers.get("connection") == "close"
     if ends:
         response.headers["connection"] = "close"

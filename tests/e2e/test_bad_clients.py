@@ -5,6 +5,7 @@ import resource
 import select
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Thread
@@ -320,3 +321,72 @@ def test_others_are_answered_rightly_after_a_header_block_of_megabytes(
     with connect(server) as connection:
         send_until_cut_off(connection, first, again, 8 * MEBIBYTE)
         assert others_are_answered(server)
+
+
+@pytest.mark.parametrize(("first", "again"), ENDLESS.values(), ids=ENDLESS)
+def test_a_header_block_without_end_is_cut_off(server: Any, first: bytes, again: bytes) -> None:
+    most = 8 * MEBIBYTE
+    with connect(server) as connection:
+        connection.sendall(first)
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while sent < most:
+                connection.sendall(again)
+                sent += len(again)
+                if select.select([connection], [], [], 0)[0]:
+                    answer = connection.recv(4096)
+                    assert answer.startswith(b"HTTP/1.1 431 ") or not answer
+                    break
+    assert sent < most
+
+
+# Clients that keep the service waiting; here it does not wait as long as they like
+
+
+@pytest.fixture(scope="module")
+def impatient_server(
+    serve: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+    descriptors: int,  # noqa: ARG001
+) -> Iterator[Any]:
+    with serve(tmp_path_factory.mktemp("store"), CLASSIFIER__API__REQUEST_SECONDS="1") as server:
+        yield server
+
+
+UNSENT = {"nothing": b"", "half a request line": b"POST /pred", "half the headers": HEAD}
+
+
+@pytest.mark.parametrize("before", [0, 1], ids=["first request", "second request"])
+@pytest.mark.parametrize("part", UNSENT.values(), ids=UNSENT)
+def test_a_request_that_does_not_come_is_waited_for_no_longer_than_the_setting_says(
+    impatient_server: Any, part: bytes, before: int
+) -> None:
+    with connect(impatient_server) as connection:
+        stream = connection.makefile("rb")
+        for _ in range(before):
+            connection.sendall(request("/predict", {"text": TEXTS[0]}))
+            assert read_answer(stream)[0] == 200
+        connection.sendall(part)
+        assert stream.read() == b""
+
+
+def test_a_client_that_asks_again_and_again_is_not_taken_for_one_that_stalls(impatient_server: Any) -> None:
+    with connect(impatient_server) as connection:
+        stream = connection.makefile("rb")
+        for _ in range(6):
+            for part in (HEAD, b"content-length: 16\r\n\r\n", b'{"text": "Good"}'):
+                connection.sendall(part)
+                time.sleep(0.25)
+            assert read_answer(stream)[0] == 200
+
+
+def test_a_client_that_never_reads_is_let_go_and_is_no_fault_of_the_service(
+    impatient_server: Any, wait_until: Any
+) -> None:
+    reader = SlowReader(impatient_server, LONG_REQUESTS)
+    with reader.connection:
+        wait_until(lambda: not reader.send(), "no more is taken")
+        reader.connection.settimeout(PATIENCE_SECONDS)
+        with pytest.raises(ConnectionError):
+            reader.connection.sendall(b"".join(LONG_REQUESTS))
+    assert "Traceback" not in impatient_server.log

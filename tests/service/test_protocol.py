@@ -203,3 +203,13 @@ def test_a_service_that_drains_ends_the_connection_with_its_refusal(
     assert (status, headers["connection"]) == (503, "close")
     assert orjson.loads(body)["title"] == "Shutting down"
     assert connection.is_ended()
+
+
+def test_a_client_that_reads_no_refusal_is_not_read_from_either_and_let_go_at_last(
+    port: int, door: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door(FULL)
+    monkeypatch.setattr(DoorProtocol, "patience_seconds", 1.0)
+    connection = Connection(port)
+    with connection.socket, connection.stream, pytest.raises(ConnectionError):
+        connection.send(head("/predict", 0) * 1_000_000)
