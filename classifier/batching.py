@@ -156,7 +156,7 @@ class Batcher(Generic[Result]):
     def refusal(self) -> Unavailable | None:
         """Why a request should not even be read; None if it should, and `let_in` is to be told then.
 
-        This door closes a little before the queue does, so that hardly anybody is let in and refused after all.
+        This door closes a little before the queue does, so that few are let in and refused after all.
         """
         if self._is_draining:
             return Draining("the service is shutting down; ask another replica")
@@ -376,7 +376,7 @@ class Batcher(Generic[Result]):
 
 
 def _raise(error: Exception | None) -> None:
-    """Raise an error, if there is one, from a frame that does not hold it: such a cycle costs a collection."""
+    """Raise an error, if there is one, from a frame that does not hold it: that cycle would be garbage."""
     try:
         if error is not None:
             raise error

@@ -51,6 +51,7 @@ class ApiSettings(_Section):
     port: int = Field(default=8000, ge=1, le=65535)
     max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
     request_seconds: float = Field(default=30.0, gt=0)
+    keep_alive_seconds: float = Field(default=75.0, gt=0)
 
 
 class InferenceSettings(_Section):

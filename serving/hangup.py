@@ -1,44 +1,55 @@
 """A caller that goes away ends its request, so that its waiting texts leave the queue."""
 
 import asyncio
+from collections.abc import Callable
+from typing import Protocol
 
 from starlette.requests import Request
 
 from classifier.errors import CallerGone
 
-PATIENCE_SECONDS = 0.1
-"""A request that is answered sooner is not watched, which would cost every request a task."""
+CONNECTION = "classifier.connection"
+"""The name under which the protocol puts the connection into a scope's extensions."""
+
+
+class Connection(Protocol):
+    """What a caller came by.
+
+    A task for each request that waits on `receive` would take more than a light model does.
+    """
+
+    is_lost: bool
+
+    when_lost: Callable[[], None] | None
 
 
 class EndedByHangup:
     """A block that is cancelled when the request's caller goes away; it then raises CallerGone.
 
-    The request's body must have been read to its end.
+    Only where the server's protocol says so: elsewhere the block is run to its end.
     """
 
     def __init__(self, request: Request) -> None:
-        self._request = request
-        self._watcher: asyncio.Task[None] | None = None
+        self._connection: Connection | None = request.scope.get("extensions", {}).get(CONNECTION)
         self._is_gone = False
 
     def __enter__(self) -> None:
+        if self._connection is None:
+            return
+        if self._connection.is_lost:
+            raise CallerGone("the caller went away before its answer")
         self._task = asyncio.current_task()
-        self._handle = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._start)
+        self._connection.when_lost = self._end
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        self._handle.cancel()
-        if self._watcher is not None:
-            self._watcher.cancel()
+        if self._connection is None:
+            return
+        self._connection.when_lost = None
         if self._is_gone and isinstance(error, asyncio.CancelledError) and self._task is not None:
             self._task.uncancel()
             raise CallerGone("the caller went away before its answer") from None
 
-    def _start(self) -> None:
-        self._watcher = asyncio.create_task(self._watch())
-
-    async def _watch(self) -> None:
-        while (await self._request.receive())["type"] != "http.disconnect":
-            pass
+    def _end(self) -> None:
         self._is_gone = True
         if self._task is not None:
             self._task.cancel()

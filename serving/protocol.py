@@ -22,6 +22,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from classifier.batching import Batcher
 from classifier.errors import HeadersTooLarge, RequestError, Unavailable
 from classifier.settings import Settings
+from serving.hangup import CONNECTION
 from serving.logs import log_request
 from serving.metrics import requests
 from serving.problems import problem_response
@@ -40,6 +41,7 @@ def install(settings: Settings) -> None:
     """
     DoorProtocol.logs_refusals = settings.logging.access
     DoorProtocol.patience_seconds = settings.api.request_seconds
+    DoorProtocol.keep_alive_seconds = settings.api.keep_alive_seconds
     uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:{DoorProtocol.__name__}"
 
 
@@ -56,7 +58,7 @@ _PLAIN = re.compile(
 
 
 class DoorProtocol(HttpToolsProtocol):
-    """One connection."""
+    """One connection: a `serving.hangup.Connection`."""
 
     door: ClassVar[Batcher[Any] | None] = None
     """Whose `refusal` says why no request is let in; the service puts its batcher here."""
@@ -66,9 +68,15 @@ class DoorProtocol(HttpToolsProtocol):
     patience_seconds: ClassVar[float] = 30.0
     """How long nothing may happen while it is the caller's turn; what has stalled is ended by twice that."""
 
+    keep_alive_seconds: ClassVar[float] = 75.0
+    """How long a connection without a request is kept."""
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to look, now and then, whether the connection has stalled."""
         super().connection_made(transport)
+        self.timeout_keep_alive = self.keep_alive_seconds  # type: ignore[assignment]
+        self.is_lost = False
+        self.when_lost: Callable[[], None] | None = None
         self._is_between_requests = True
         self._bytes_of_head = 0
         self._refused_at = -math.inf
@@ -76,9 +84,13 @@ class DoorProtocol(HttpToolsProtocol):
         self._look = self.loop.call_later(self.patience_seconds, self._end_if_stalled)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Look no more."""
+        """Tell the request that is being answered, and let go of it: the two refer to each other."""
         self._look.cancel()
         super().connection_lost(exc)
+        self.is_lost = True
+        if self.when_lost is not None:
+            self.when_lost()
+        self.cycle = self.scope = None  # type: ignore[assignment]
 
     def _end_if_stalled(self) -> None:
         """End the connection if it was the caller's turn at the last look, too, and no request came since."""
@@ -87,23 +99,31 @@ class DoorProtocol(HttpToolsProtocol):
         if not owes_request and not self.transport.get_write_buffer_size():
             self._stalled_at = None
         elif self._stalled_at == self._progress():
-            self.transport.abort()  # `close` would wait until all is read.
+            self._abort()
             return
         else:
             self._stalled_at = self._progress()
         self._look = self.loop.call_later(self.patience_seconds, self._end_if_stalled)
+
+    def _abort(self) -> None:
+        """End the connection at once: `close` would wait until all that is written is read."""
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # The loop tells the rest of us in its next turn only.
+        self.transport.abort()
 
     def _progress(self) -> object:
         """What changes with each request."""
         return self.cycle, self._refused_at
 
     def timeout_keep_alive_handler(self) -> None:
-        """End the connection, unless a refusal came since this was asked for."""
+        """End the connection, unless a refusal came meanwhile or a request can be read."""
         left = self._refused_at + self.timeout_keep_alive - self.loop.time()
         if left > 0:
-            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+            then, seconds = self.timeout_keep_alive_handler, left
         else:
-            super().timeout_keep_alive_handler()
+            # The loop sees to timers before it reads.
+            then, seconds = super().timeout_keep_alive_handler, 0.001
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, then)
 
     def data_received(self, data: bytes) -> None:
         """Refuse a plain request in one piece at once, and read on only while headers and trailers end."""
@@ -123,7 +143,7 @@ class DoorProtocol(HttpToolsProtocol):
                 self.transport.write(answer)
                 self.transport.close()
             else:
-                self.transport.abort()
+                self._abort()
 
     def on_message_begin(self) -> None:
         """Note that the parser is in a request."""
@@ -142,6 +162,7 @@ class DoorProtocol(HttpToolsProtocol):
                     self.cycle = _Refused()  # type: ignore[assignment]
                     return
                 self.door.let_in()
+        self.scope["extensions"] = {CONNECTION: self}  # type: ignore[dict-item]
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:

@@ -3,12 +3,17 @@
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import httptools
+import httpx
 import orjson
 import pytest
 import uvicorn
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
@@ -16,12 +21,12 @@ from structlog.testing import capture_logs
 
 from classifier.batching import Batcher
 from classifier.settings import BatchingSettings
-from serving.protocol import DoorProtocol
+from serving.protocol import _PLAIN, DoorProtocol
 
 
 def batcher(**changed: float) -> Batcher[str]:
-    settings = BatchingSettings.model_construct(**BatchingSettings().model_dump() | changed)
-    return Batcher(list, settings, releases_gil=False)
+    changed_settings = BatchingSettings.model_construct(**BatchingSettings().model_dump() | changed)
+    return Batcher(list, changed_settings, releases_gil=False)
 
 
 OPEN = batcher()
@@ -203,6 +208,108 @@ def test_a_service_that_drains_ends_the_connection_with_its_refusal(
     assert (status, headers["connection"]) == (503, "close")
     assert orjson.loads(body)["title"] == "Shutting down"
     assert connection.is_ended()
+
+
+def test_a_refusal_keeps_the_connection_for_as_long_as_an_answer_does(
+    port: int, door: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door(FULL)
+    monkeypatch.setattr(DoorProtocol, "keep_alive_seconds", 1.0)
+    connection = Connection(port)
+    with connection.socket, connection.stream:
+        for _ in range(6):
+            connection.send(head("/predict", 3), b"abc")
+            assert connection.answer()[0] == 503
+            time.sleep(0.4)
+        assert connection.is_ended()
+
+
+class Seen:
+    """What httptools makes of one request."""
+
+    def __init__(self, content: bytes) -> None:
+        self.is_complete = self.has_begun_another = False
+        self.url = self.body = b""
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.feed_data(content)
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_body(self, body: bytes) -> None:
+        self.body += body
+
+    def on_message_begin(self) -> None:
+        self.has_begun_another = self.is_complete
+
+    def on_message_complete(self) -> None:
+        self.is_complete = True
+
+
+NAMES = st.sampled_from(
+    [
+        "Content-Length",
+        "content-length",
+        "Transfer-Encoding",
+        "Connection",
+        "Expect",
+        "Upgrade",
+        "X-A",
+        "Host",
+    ]
+)
+VALUES = st.sampled_from(
+    [
+        "0",
+        "3",
+        "03",
+        "+3",
+        "3, 3",
+        "3 ",
+        " 3",
+        "",
+        "chunked",
+        "close",
+        "keep-alive",
+        "Keep-Alive",
+        "websocket",
+    ]
+) | st.text(max_size=5)
+SEPARATORS = st.sampled_from([": ", ":", " : ", ":\t", ""])
+LINE_ENDS = st.sampled_from(["\r\n", "\r\n", "\r\n", "\n", "\r", "\r\n "])
+LINES = st.lists(st.builds("".join, st.tuples(NAMES, SEPARATORS, VALUES, LINE_ENDS)), max_size=4)
+FIRST_LINES = st.sampled_from(
+    [
+        "POST /predict HTTP/1.1\r\n",
+        "POST /predict HTTP/1.0\r\n",
+        "POST /predict HTTP/1.1\n",
+        "GET / HTTP/1.1\r\n",
+    ]
+)
+
+
+@settings(max_examples=1000)
+@given(FIRST_LINES, LINES, st.booleans(), LINES)
+@example("POST /predict HTTP/1.1\r\n", ["Host: x\r\n"], True, ["Connection: keep-alive\r\n"])
+def test_what_is_refused_unparsed_the_parser_would_have_found_to_end_there_too(
+    first: str, before: list[str], has_length: bool, after: list[str]
+) -> None:
+    length = ["Content-Length: 3\r\n"] if has_length else []
+    content = "".join([first, *before, *length, *after, "\r\n"]).encode("utf-8") + b"abc"
+    plain = _PLAIN.match(content)
+    if plain is not None and plain.end() + int(plain[2]) == len(content):
+        seen = Seen(content)
+        assert (seen.url, seen.body) == (plain[1], content[plain.end() :])
+        assert seen.is_complete
+        assert not seen.has_begun_another
+        assert seen.parser.should_keep_alive()
+
+
+def test_what_clients_commonly_send_is_refused_unparsed() -> None:
+    for client in (httpx.Client, httpx.AsyncClient):
+        sent = client().build_request("POST", "http://x/predict", json={"text": "a"})
+        lines = b"".join(b"%s: %s\r\n" % header for header in sent.headers.raw)
+        assert _PLAIN.fullmatch(b"POST /predict HTTP/1.1\r\n%s\r\n" % lines)
 
 
 def test_a_client_that_reads_no_refusal_is_not_read_from_either_and_let_go_at_last(

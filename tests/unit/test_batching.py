@@ -1,6 +1,8 @@
 """The laws of micro-batching, on an event loop whose time is simulated."""
 
 import asyncio
+import contextlib
+import gc
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -491,6 +493,41 @@ def test_a_full_queue_is_closed_before_a_request_is_read_and_opens_when_it_has_e
 
     with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
         runner.run(main(runner.get_loop()))
+
+
+def test_those_let_in_count_as_waiting_until_their_texts_have_come() -> None:
+    async def main(loop: SimulatedLoop) -> None:
+        settings = some_settings(max_waiting_seconds=0.1)
+        batcher = Batcher(Model(loop, 0, 1e-5), settings, False, loop.moment)
+        await batcher.submit([a_text(0, 0, 900)])
+        assert batcher.refusal() is None
+        let_in = 0
+        while batcher.refusal() is None:
+            batcher.let_in()
+            let_in += 1
+        batcher.check_open()
+        assert 1 < let_in < 1000
+        await asyncio.sleep(0)
+        assert batcher.refusal() is None
+
+    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        runner.run(main(runner.get_loop()))
+
+
+def test_a_refusal_leaves_no_garbage() -> None:
+    """Each would be ten objects, a million times under overload."""
+
+    async def main() -> None:
+        batcher = Batcher(lambda texts: texts, some_settings(max_waiting_texts=0), releases_gil=False)
+        gc.collect()
+        for _ in range(100):
+            with contextlib.suppress(QueueFull):
+                batcher.check_open()
+            with contextlib.suppress(QueueFull):
+                await batcher.submit(["a"])
+        assert gc.collect() < 100
+
+    asyncio.run(main())
 
 
 def a_stream(rate: float, seconds: float) -> tuple[Caller, ...]:
