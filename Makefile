@@ -13,7 +13,7 @@ SOURCES := benchmarks classifier model_store serving service.py training_import 
 
 export BENTOML_DO_NOT_TRACK ?= True
 
-.PHONY: help serve test test-unit lint format train-deps train bench bench-quick lock clean
+.PHONY: help serve test test-unit lint format train-deps train bench bench-quick bench-limits lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,10 @@ bench: $(VENV)/.train  ## Load the service and its peers; reports/bench tells ho
 
 bench-quick: $(VENV)/.train .venv-bench/fastapi/.installed  ## The service beside FastAPI alone, in two minutes
 	$(BIN)/python -m benchmarks --artifact linear --servers service,fastapi --connections 1,64 --rates ''
+
+bench-limits: $(VENV)/.train  ## The service alone under overload, in batches and after a million requests
+	$(BIN)/python -m benchmarks.limits --artifact linear
+	$(BIN)/python -m benchmarks.limits --artifact cnn
 
 lock: $(VENV)/.uv  ## Resolve requirements/*.in and benchmarks/peers/*.in again
 	cd requirements && for layer in serve train dev; do $(LOCK) $$layer.in -o $$layer.txt || exit 1; done

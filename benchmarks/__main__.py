@@ -11,7 +11,7 @@ from typing import Annotated, TypeVar
 import typer
 from rich.console import Console
 
-from benchmarks.artifacts import Kind, prepare
+from benchmarks.artifacts import KINDS, prepare
 from benchmarks.bodies import request_texts
 from benchmarks.closed_loop import check_wrk
 from benchmarks.errors import BenchmarkError
@@ -20,7 +20,6 @@ from benchmarks.report import machine_facts, write_report
 from benchmarks.rounds import Measurement, Plan, Rate
 from benchmarks.servers import SERVERS
 
-KINDS: Mapping[str, Kind] = {"linear": "linear", "cnn": "cnn"}
 SERVERS_BY_NAME = {server.name: server for server in SERVERS}
 
 Named = TypeVar("Named")

@@ -1,6 +1,7 @@
 """The artifact that all servers get."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ from training_import.dataset import Dataset, read_dataset
 from training_import.train import train
 
 Kind = Literal["linear", "cnn"]
+KINDS: Mapping[str, Kind] = {"linear": "linear", "cnn": "cnn"}
 
 BUNDLED = ROOT / "models" / "imdb-sentiment"
 TRAINING_ROWS = 2000

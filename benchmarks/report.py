@@ -48,7 +48,7 @@ def _markdown(kind: str, facts: Mapping[str, str], plan: Plan, results: Results)
         f"each, every server is started, warmed, loaded for {plan.seconds:g} s at a time, and stopped. "
         "**Load generator and server share the machine's cores**, and so does whatever else runs there: read "
         "the figures as ratios between servers, not as what a server can do.",
-        _table(("", ""), facts.items()),
+        table(("", ""), facts.items()),
         "## Closed loop: requests a second and latency",
         _closed_table(plan, results),
         "Only accepted requests count; the percentiles are of all answers.",
@@ -64,7 +64,8 @@ def _markdown(kind: str, facts: Mapping[str, str], plan: Plan, results: Results)
     return "\n\n".join(parts) + "\n"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -112,7 +113,7 @@ def _closed_table(plan: Plan, results: Results) -> str:
         "refused",
         "failed",
     )
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _ratio_section(plan: Plan, results: Results) -> list[str]:
@@ -133,7 +134,7 @@ def _ratio_section(plan: Plan, results: Results) -> list[str]:
     if not rows:
         return []
     head = ("requests/s", *(f"{connections} connections" for connections in plan.connections))
-    return ["## Ours to each peer, in the same round", _table(head, rows), "Above 1, ours answers more."]
+    return ["## Ours to each peer, in the same round", table(head, rows), "Above 1, ours answers more."]
 
 
 def _start_table(plan: Plan, results: Results) -> str:
@@ -144,7 +145,7 @@ def _start_table(plan: Plan, results: Results) -> str:
             ready = spread([figures.ready_seconds for figures in starts])
             memory = spread([figures.resident_bytes / MEGABYTE for figures in starts])
             rows.append((server.name, server.version, f"{ready:.1f}", f"{memory:,.0f}"))
-    return _table(("server", "version", "ready s", "memory MB"), rows)
+    return table(("server", "version", "ready s", "memory MB"), rows)
 
 
 def _open_section(plan: Plan, results: Results) -> list[str]:
@@ -181,7 +182,7 @@ def _open_section(plan: Plan, results: Results) -> list[str]:
     )
     return [
         "## Open loop: requests arrive at a fixed rate",
-        _table(head, rows),
+        table(head, rows),
         "The percentiles are of the accepted and of the refused, counted from when a request arrives.",
     ]
 
@@ -202,7 +203,7 @@ def _failure_section(results: Results) -> list[str]:
     rows = [
         (server, "; ".join(where), reason.replace("|", "\\|")) for (server, reason), where in places.items()
     ]
-    return ["## Not measured", _table(("server", "where", "reason"), rows)]
+    return ["## Not measured", table(("server", "where", "reason"), rows)]
 
 
 def _plot(path: Path, kind: str, plan: Plan, results: Results) -> None:

@@ -210,9 +210,9 @@ class Measurement:
                 accepted=accepted,
                 refused=refused,
                 unanswered=len(seen.status) - accepted - refused,
-                p50_ms=_percentile_ms(seen.latency[seen.accepted], 50),
-                p99_ms=_percentile_ms(seen.latency[seen.accepted], 99),
-                refusal_p99_ms=_percentile_ms(seen.latency[seen.refused], 99),
+                p50_ms=percentile_ms(seen.latency[seen.accepted], 50),
+                p99_ms=percentile_ms(seen.latency[seen.accepted], 99),
+                refusal_p99_ms=percentile_ms(seen.latency[seen.refused], 99),
             )
             self._results.open.append(figures)
 
@@ -238,5 +238,6 @@ def interleaved(servers: Sequence[Server], rounds: int) -> Iterator[tuple[int, S
             yield number, server
 
 
-def _percentile_ms(latency: NDArray[np.float64], percent: float) -> float | None:
+def percentile_ms(latency: NDArray[np.float64], percent: float) -> float | None:
+    """Of latencies in seconds; None where there are none."""
     return float(np.percentile(latency, percent)) * 1e3 if len(latency) else None

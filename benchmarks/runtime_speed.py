@@ -17,8 +17,6 @@ Run it on a machine with nothing else to do. To fit on all of IMDB takes about t
 """
 
 import json
-import os
-import platform
 import statistics
 import tempfile
 import time
@@ -42,6 +40,7 @@ from sklearn.preprocessing import Normalizer
 
 import model_store
 from benchmarks.bodies import IMDB
+from benchmarks.report import machine_facts
 from benchmarks.spread import Spread, spread
 from classifier.artifact import Artifact, read_artifact, write_artifact
 from classifier.pipeline import Classifier, load_classifier, probabilities
@@ -222,11 +221,8 @@ def main(
     _show(results)
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
-        about = {
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "load": os.getloadavg()[0],
-            "python": platform.python_version(),
+        about: dict[str, object] = {
+            **machine_facts(),
             "numpy": np.__version__,
             "scikit-learn": sklearn.__version__,
             "onnxruntime": onnxruntime.__version__,

@@ -77,6 +77,7 @@ class DoorProtocol(HttpToolsProtocol):
         self.timeout_keep_alive = self.keep_alive_seconds  # type: ignore[assignment]
         self.is_lost = False
         self.when_lost: Callable[[], None] | None = None
+        self._runs: Any = None
         self._is_between_requests = True
         self._bytes_of_head = 0
         self._refused_at = -math.inf
@@ -87,10 +88,11 @@ class DoorProtocol(HttpToolsProtocol):
         """Tell the request that is being answered, and let go of it: the two refer to each other."""
         self._look.cancel()
         super().connection_lost(exc)
+        self._tell_the_one_that_runs()
         self.is_lost = True
         if self.when_lost is not None:
             self.when_lost()
-        self.cycle = self.scope = None  # type: ignore[assignment]
+        self.cycle = self.scope = self._runs = None  # type: ignore[assignment]
 
     def _end_if_stalled(self) -> None:
         """End the connection if it was the caller's turn at the last look, too, and no request came since."""
@@ -107,9 +109,18 @@ class DoorProtocol(HttpToolsProtocol):
 
     def _abort(self) -> None:
         """End the connection at once: `close` would wait until all that is written is read."""
-        if self.cycle is not None:
-            self.cycle.disconnected = True  # The loop tells the rest of us in its next turn only.
+        self._tell_the_one_that_runs()  # The loop says that the connection is lost in its next turn only.
         self.transport.abort()
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._runs = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _tell_the_one_that_runs(self) -> None:
+        """Of pipelined requests uvicorn tells the last one only."""
+        if self._runs is not None:
+            self._runs.disconnected = True
+            self._runs.message_event.set()
 
     def _progress(self) -> object:
         """What changes with each request."""

@@ -1,0 +1,243 @@
+"""`python -m benchmarks.limits`: the service alone, at and beyond what it can bear.
+
+Overload: requests arrive at a multiple of the capacity, which is measured right before at 64 connections.
+Batches: `/predict/batch` with 100 texts against the same pipeline in this process, by turns.
+Endurance: many requests in a row, and what memory the service's processes take then.
+
+Run it on a machine with nothing else to do: the load generator takes one of the cores, and a machine that
+gets slower after the capacity was measured shows as refusals.
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+
+from benchmarks.artifacts import KINDS, ServedArtifact, prepare
+from benchmarks.bodies import request_texts
+from benchmarks.closed_loop import check_wrk, load
+from benchmarks.errors import BenchmarkError
+from benchmarks.open_loop import allow_connections, attack
+from benchmarks.report import MEGABYTE, machine_facts, table
+from benchmarks.rounds import CAPACITY_CONNECTIONS, WARM_UP_CONNECTIONS, WARM_UP_SECONDS, percentile_ms
+from benchmarks.servers import SERVERS, RunningServer, running
+from benchmarks.spread import Spread, spread
+
+CAPACITY_SECONDS = 5.0
+ENDURANCE_SECONDS = 5.0
+"""Of one load: what goes beyond the requests that are asked for."""
+
+BATCH = 100
+BATCH_ROUNDS = 3
+BATCH_CONNECTIONS = 4
+SERVICE = SERVERS[0]
+
+
+@dataclass(frozen=True)
+class Overload:
+    """What became of requests that arrived at `factor` times the capacity."""
+
+    factor: float
+    capacity: float
+    """Requests a second in the five seconds before."""
+    accepted: float
+    """A second, as a part of the capacity."""
+    accepted_p50_ms: float | None
+    accepted_p99_ms: float | None
+    refused_p50_ms: float | None
+    refused_p99_ms: float | None
+    refused: int
+    late: int
+    """Answers 504."""
+    unanswered: int
+    afterwards: float
+    """Requests a second in the second after, as a part of the capacity."""
+    resident_megabytes: float
+    """Of all the service's processes, right after."""
+
+
+@dataclass(frozen=True)
+class Batches:
+    """`/predict/batch` against the pipeline."""
+
+    texts_per_second: Spread
+    ratio: Spread
+    """To the pipeline in process."""
+
+
+@dataclass(frozen=True)
+class Endurance:
+    """Resident memory, in megabytes, of all the service's processes."""
+
+    requests: int
+    first: float
+    half: float
+    last: float
+
+
+class Limits:
+    """Measures the service with one artifact."""
+
+    def __init__(self, artifact: ServedArtifact, texts: Sequence[str], workplace: Path) -> None:
+        """`workplace` takes request bodies and the service's log."""
+        self._artifact = artifact
+        self._texts = texts
+        self._workplace = workplace
+        self._bodies = [SERVICE.encoded(text) for text in texts]
+        self._file = self._written("texts", self._bodies)
+
+    def overload(self, factors: Sequence[float], seconds: float) -> list[Overload]:
+        """Each of the factors for that long, with one start of the service."""
+        with self._service() as one:
+            return [self._overload(one, factor, seconds) for factor in factors]
+
+    def _overload(self, one: RunningServer, factor: float, seconds: float) -> Overload:
+        load(one.url, self._file, WARM_UP_CONNECTIONS, WARM_UP_SECONDS)
+        capacity = self._load(one, CAPACITY_SECONDS)
+        seen = attack(one.url, self._bodies, factor * capacity, seconds)
+        memory = one.resident_bytes()
+        afterwards = self._load(one, 1)
+        accepted, late = seen.latency[seen.accepted], int((seen.status == 504).sum())
+        refused = seen.latency[seen.status == 503]
+        return Overload(
+            factor=factor,
+            capacity=capacity,
+            accepted=len(accepted) / seconds / capacity,
+            accepted_p50_ms=percentile_ms(accepted, 50),
+            accepted_p99_ms=percentile_ms(accepted, 99),
+            refused_p50_ms=percentile_ms(refused, 50),
+            refused_p99_ms=percentile_ms(refused, 99),
+            refused=len(refused),
+            late=late,
+            unanswered=len(seen.status) - len(accepted) - len(refused) - late,
+            afterwards=afterwards / capacity,
+            resident_megabytes=memory / MEGABYTE,
+        )
+
+    def batches(self, seconds: float) -> Batches:
+        """Batches of 100 texts, which are the requests' in turn."""
+        batches = [self._texts[start : start + BATCH] for start in range(0, len(self._texts) - BATCH, BATCH)]
+        file = self._written("batches", [orjson.dumps({"texts": batch}) for batch in batches])
+        rates, ratios = [], []
+        with self._service() as one:
+            url = f"{one.url}/batch"
+            load(url, file, BATCH_CONNECTIONS, WARM_UP_SECONDS)
+            for _ in range(BATCH_ROUNDS):
+                rates.append(BATCH * load(url, file, BATCH_CONNECTIONS, seconds).requests_per_second)
+                ratios.append(rates[-1] / self._pipeline_rate(batches, seconds))
+        return Batches(spread(rates), spread(ratios))
+
+    def _pipeline_rate(self, batches: Sequence[Sequence[str]], seconds: float) -> float:
+        """Texts a second."""
+        begin, done = time.perf_counter(), 0
+        while time.perf_counter() - begin < seconds:
+            self._artifact.classifier.predict(batches[done % len(batches)])
+            done += 1
+        return BATCH * done / (time.perf_counter() - begin)
+
+    def endurance(self, requests: int) -> Endurance:
+        """So many requests at 64 connections, in two halves, after a warm-up."""
+        with self._service() as one:
+            megabytes = [one.resident_bytes() / MEGABYTE]
+            answered = 0
+            for half in (requests // 2, requests):
+                while answered < half:
+                    answered += load(one.url, self._file, CAPACITY_CONNECTIONS, ENDURANCE_SECONDS).answers
+                megabytes.append(one.resident_bytes() / MEGABYTE)
+        return Endurance(answered, *megabytes)
+
+    def _service(self) -> AbstractContextManager[RunningServer]:
+        return running(SERVICE, self._artifact, self._workplace / "service.log")
+
+    def _load(self, one: RunningServer, seconds: float) -> float:
+        return load(one.url, self._file, CAPACITY_CONNECTIONS, seconds).requests_per_second
+
+    def _written(self, name: str, bodies: Sequence[bytes]) -> Path:
+        path = self._workplace / f"{name}.jsonl"
+        path.write_bytes(b"".join(body + b"\n" for body in bodies))
+        return path
+
+
+def _overload_table(rows: Sequence[Overload]) -> str:
+    head = ("times the capacity", "capacity /s", "accepted", "p50, p99 ms", "refused", "p50, p99 ms")
+    return table(
+        (*head, "late", "unanswered", "the second after", "memory MB"),
+        [
+            (
+                f"{row.factor:g}",
+                f"{row.capacity:,.0f}",
+                f"{row.accepted:.0%} of capacity",
+                f"{row.accepted_p50_ms or 0:.0f}, {row.accepted_p99_ms or 0:.0f}",
+                f"{row.refused:,}",
+                f"{row.refused_p50_ms or 0:.1f}, {row.refused_p99_ms or 0:.1f}",
+                f"{row.late:,}",
+                f"{row.unanswered:,}",
+                f"{row.afterwards:.0%} of capacity",
+                f"{row.resident_megabytes:.0f}",
+            )
+            for row in rows
+        ],
+    )
+
+
+def main(
+    artifact: Annotated[str, typer.Option(help="linear or cnn.")] = "linear",
+    factors: Annotated[str, typer.Option(help="Multiples of the capacity, with commas between.")] = "2,5",
+    seconds: Annotated[float, typer.Option(min=1, help="Of each overload.")] = 60,
+    requests: Annotated[int, typer.Option(min=2, help="Of the endurance.")] = 1_000_000,
+    output: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("reports/limits"),
+) -> None:
+    """Measure the service at its limits."""
+    try:
+        if artifact not in KINDS:
+            raise BenchmarkError(f"there is no artifact {artifact!r}; there are {', '.join(KINDS)}")
+        multiples = [float(factor) for factor in factors.split(",")]
+        check_wrk()
+        allow_connections()
+        console = Console(stderr=True)
+        _, texts = request_texts()
+        facts = machine_facts()
+        with tempfile.TemporaryDirectory() as folder:
+            console.print(f"preparing the {artifact} artifact")
+            limits = Limits(prepare(KINDS[artifact], Path(folder)), texts, Path(folder))
+            console.print("batches of 100")
+            batches = limits.batches(CAPACITY_SECONDS)
+            console.print(f"overload, {factors} times the capacity, {seconds:g} s each")
+            overload = limits.overload(multiples, seconds)
+            console.print(f"{requests:,} requests")
+            endurance = limits.endurance(requests)
+    except (BenchmarkError, ValueError) as error:
+        raise SystemExit(f"error: {error}") from None
+    parts = [
+        f"# The service at its limits, with the {artifact} artifact",
+        table(("", ""), facts.items()),
+        _overload_table(overload),
+        f"Batches of {BATCH}: {batches.texts_per_second:,.0f} texts a second, {batches.ratio:.2f} times "
+        "the pipeline in process.",
+        f"{endurance.requests:,} requests: {endurance.first:.0f} MB before, {endurance.half:.0f} MB after "
+        f"half of them, {endurance.last:.0f} MB at the end.",
+    ]
+    text = "\n\n".join(parts) + "\n"
+    output.mkdir(parents=True, exist_ok=True)
+    (output / f"{artifact}.md").write_text(text, encoding="utf-8")
+    content = {
+        "facts": facts,
+        "artifact": artifact,
+        "overload": [asdict(row) for row in overload],
+        "batches": {name: spread._asdict() for name, spread in vars(batches).items()},
+        "endurance": asdict(endurance),
+    }
+    (output / f"{artifact}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    typer.echo(text)
+
+
+if __name__ == "__main__":
+    typer.run(main)
