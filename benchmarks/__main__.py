@@ -87,12 +87,12 @@ def main(
     facts = machine_facts() | {"texts": f"{len(texts):,} of {source}, {size:,.0f} bytes on average"}
     logs = output / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    for kind in kinds:
-        with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in kinds:
             console.print(f"preparing the {kind} artifact")
             served = prepare(kind, Path(folder))
             results = Measurement(plan, served, texts, Path(folder), logs, console.print).run()
-        typer.echo(write_report(output, kind, facts, plan, results))
+            typer.echo(write_report(output, kind, facts, plan, results))
     console.print(f"written to {output}")
 
 
