@@ -5,15 +5,18 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 DATA ?= ../shared/data/imdb/train.parquet
 TEST ?= ../shared/data/imdb/test.parquet
+ENGINE ?= podman
+ENV ?= local
 PEERS := fastapi litserve mlserver ray earlier
 PEER_STAMPS := $(PEERS:%=.venv-bench/%/.installed)
 LOCK := $(CURDIR)/$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
-SOURCES := benchmarks classifier model_store serving service.py training_import tests
+SOURCES := benchmarks classifier image k8s model_store serving service.py training_import tests
 
 export BENTOML_DO_NOT_TRACK ?= True
 
-.PHONY: help serve test test-unit lint format train-deps train bench bench-quick bench-limits lock clean
+.PHONY: help serve test test-unit lint format train-deps train bench bench-quick bench-limits bento image audit manifests deploy \
+	rollout-status rollback cluster-test lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,12 +54,40 @@ bench: $(VENV)/.train  ## Load the service and its peers; reports/bench tells ho
 bench-quick: $(VENV)/.train .venv-bench/fastapi/.installed  ## The service beside FastAPI alone, in two minutes
 	$(BIN)/python -m benchmarks --artifact linear --servers service,fastapi --connections 1,64 --rates ''
 
+bento: $(VENV)/.dev  ## Build the Bento of this commit with the model that the settings name
+	$(BIN)/python -m image bento
+
+image: $(VENV)/.dev  ## Make its container image; ENGINE=docker instead of podman, GPU=1 for networks on a GPU
+	$(BIN)/python -m image build --engine $(ENGINE) $(if $(GPU),--gpu)
+
+audit: $(VENV)/.dev  ## Look the locked packages up among known vulnerabilities
+	$(BIN)/python -m image audit
+
+manifests: $(VENV)/.dev  ## Render k8s/rendered again
+	for env in production staging local; do $(BIN)/python -m k8s render --env $$env || exit 1; done
+
+deploy: $(VENV)/.dev  ## Apply k8s/rendered/$(ENV) to the cluster of KUBECONFIG, and wait until it is rolled out
+	$(BIN)/python -m k8s render --env $(ENV) --check
+	kubectl apply --kustomize k8s/rendered/$(ENV)
+	$(MAKE) --no-print-directory rollout-status
+
+rollout-status:  ## Wait for a rollout in ENV, or until it fails
+	kubectl rollout status deployment/text-classifier --namespace text-classifier-$(ENV) --timeout 5m
+
+rollback:  ## Take ENV back to the version before
+	kubectl rollout undo deployment/text-classifier --namespace text-classifier-$(ENV)
+	$(MAKE) --no-print-directory rollout-status
+
+cluster-test: $(VENV)/.dev  ## Build, load and test on the cluster of KUBECONFIG; LOAD_IMAGE puts an image onto its nodes
+	tests/cluster/images
+	$(BIN)/python -m pytest tests/cluster
+
 bench-limits: $(VENV)/.train  ## The service alone under overload, in batches and after a million requests
 	$(BIN)/python -m benchmarks.limits --artifact linear
 	$(BIN)/python -m benchmarks.limits --artifact cnn
 
 lock: $(VENV)/.uv  ## Resolve requirements/*.in and benchmarks/peers/*.in again
-	cd requirements && for layer in serve train dev; do $(LOCK) $$layer.in -o $$layer.txt || exit 1; done
+	cd requirements && for layer in serve network gpu train dev; do $(LOCK) $$layer.in -o $$layer.txt || exit 1; done
 	cd benchmarks/peers && for peer in $(PEERS); do $(LOCK) $$peer.in -o $$peer.txt || exit 1; done
 
 clean:  ## Remove what make made here; the BentoML store stays

@@ -1,5 +1,6 @@
 """The BentoML service: its predict APIs, put together from the parts."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -72,9 +73,11 @@ class TextClassifier:
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def drain(self) -> None:
-        """Say that no more requests should come, and finish those that wait."""
+        """Say that no more requests should come, see callers off, and finish what waits."""
         if pages.is_ready:
             pages.serve(None)
+            protocol.DoorProtocol.sees_off = True
+            await asyncio.sleep(settings.api.lame_duck_seconds)
             left = await self.batcher.drain(settings.batching.drain_seconds)
             log.info("drained", unfinished_texts=left)
 

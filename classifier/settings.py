@@ -52,6 +52,7 @@ class ApiSettings(_Section):
     max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
     request_seconds: float = Field(default=30.0, gt=0)
     keep_alive_seconds: float = Field(default=75.0, gt=0)
+    lame_duck_seconds: float = Field(default=0.0, ge=0)
 
 
 class InferenceSettings(_Section):

@@ -65,6 +65,9 @@ class DoorProtocol(HttpToolsProtocol):
 
     logs_refusals: ClassVar[bool] = False
 
+    sees_off: ClassVar[bool] = False
+    """Whether each connection ends with its next answer, so that its caller goes on elsewhere."""
+
     patience_seconds: ClassVar[float] = 30.0
     """How long nothing may happen while it is the caller's turn; what has stalled is ended by twice that."""
 
@@ -175,6 +178,8 @@ class DoorProtocol(HttpToolsProtocol):
                 self.door.let_in()
         self.scope["extensions"] = {CONNECTION: self}  # type: ignore[dict-item]
         super().on_headers_complete()
+        if self.sees_off and self.cycle is not None:
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         """Note that no headers are read now."""

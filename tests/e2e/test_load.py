@@ -123,6 +123,25 @@ def test_after_sigterm_new_requests_are_told_to_go_elsewhere_while_the_old_ones_
         assert server.process.wait(60) in {0, -15}
 
 
+def test_after_sigterm_a_lame_duck_answers_and_sends_its_callers_to_other_connections(
+    serve: Any, wait_until: Any, tmp_path: Path
+) -> None:
+    with serve(tmp_path, CLASSIFIER__API__LAME_DUCK_SECONDS="3") as server, httpx.Client() as client:
+
+        def ask() -> httpx.Response:
+            return client.post(f"{server.url}/predict", json={"text": GOOD}, timeout=60)
+
+        assert "connection" not in ask().headers
+        server.process.terminate()
+        wait_until(lambda: not server.is_ready(), "it says that no more should come")
+        for _ in range(3):
+            answer = ask()
+            assert answer.json()["label"] == "positive"
+            assert answer.headers["connection"] == "close"
+        assert server.process.wait(60) in {0, -15}
+        assert "drained" in server.log
+
+
 def test_what_cannot_be_finished_after_sigterm_is_refused_and_in_the_log(
     serve: Any, wait_until: Any, tmp_path: Path
 ) -> None:

@@ -1,0 +1,1 @@
+"""The Bento of this checkout and the container image made of it."""

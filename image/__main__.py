@@ -1,0 +1,69 @@
+"""`python -m image`: the Bento of this checkout, its container image, and what both hold."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from classifier.errors import ClassifierError
+from image.bento import build_bento
+from image.bill import audit as audit_locks
+from image.bill import write_bill
+from image.engine import Engine, build_image, inspect
+
+MEGABYTE = 1e6
+SHOWN_CHARACTERS = 60
+
+Gpu = Annotated[bool, typer.Option("--gpu", help="With the lock file for networks on a GPU.")]
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.command()
+def bento(gpu: Gpu = False) -> None:
+    """Build the Bento of this commit with the model that the settings name, and print its tag."""
+    typer.echo(build_bento(gpu).tag)
+
+
+@app.command()
+def build(
+    engine: Annotated[Engine, typer.Option(help="podman or docker.")] = "podman",
+    gpu: Gpu = False,
+    base: Annotated[
+        str, typer.Option(help="Base image, whose size is not counted.")
+    ] = "python:3.11-slim-bookworm",
+    output: Annotated[Path, typer.Option(help="Folder for the bill of materials.")] = Path("reports/image"),
+) -> None:
+    """Make the image of this commit, print its layers, and write a bill of materials beside it."""
+    made = build_bento(gpu)
+    image = build_image(made, engine)
+    for by, size in image.layers:
+        if size:
+            typer.echo(f"{size / MEGABYTE:8.1f} MB  {by[:SHOWN_CHARACTERS]}")
+    more = image.size - inspect(base, engine).size
+    typer.echo(f"{image.size / MEGABYTE:8.1f} MB in all, {more / MEGABYTE:.1f} MB more than {base}")
+    typer.echo(f"bill of materials: {write_bill(made, output)}")
+    typer.echo(image.name)
+
+
+@app.command()
+def audit() -> None:
+    """Look every locked package that an image can hold up among known vulnerabilities."""
+    unreachable = audit_locks()
+    typer.echo(
+        f"skipped: no vulnerability service answers: {unreachable}"
+        if unreachable
+        else "no known vulnerability"
+    )
+
+
+def main() -> None:
+    """Run a command; what cannot be done is told in one sentence."""
+    try:
+        app()
+    except ClassifierError as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+if __name__ == "__main__":
+    main()

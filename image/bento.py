@@ -1,0 +1,105 @@
+"""The Bento: this checkout's service with a model of the store."""
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bentoml
+import yaml
+from bentoml.exceptions import NotFound
+
+import model_store
+from classifier.artifact import read_artifact
+from classifier.errors import ClassifierError
+from classifier.settings import load_settings
+
+ROOT = Path(__file__).parents[1]
+BENTOFILE = ROOT / "bentofile.yaml"
+BUNDLED = ROOT / "models" / "imdb-sentiment"
+CPU_NETWORK = "requirements/network.txt"
+GPU = "requirements/gpu.txt"
+
+
+class BuildError(ClassifierError):
+    """The Bento or the image cannot be made."""
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What is checked out."""
+
+    digest: str
+    is_changed: bool
+    """Whether files differ from it."""
+
+    @property
+    def version(self) -> str:
+        """Short, for a tag."""
+        return self.digest[:12] + ("-changed" if self.is_changed else "")
+
+
+def checked_out() -> Commit:
+    """The commit of this checkout; raises BuildError where there is none."""
+    return Commit(_git("rev-parse", "HEAD"), bool(_git("status", "--porcelain")))
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", None) or error
+        raise BuildError(f"a Bento is named after its commit, and git gives none: {said}".strip()) from error
+    return done.stdout.strip()
+
+
+def build_bento(gpu: bool = False) -> bentoml.Bento:
+    """Build it with the model that the settings name, or take the one that this commit and model have.
+
+    The bundled model is put into the store if it is missing. Labels say commit, model and the model's digest.
+    """
+    tag = load_settings().model
+    if tag.name == BUNDLED.name and tag.version == "latest":
+        model_store.save(BUNDLED)
+    folder = model_store.folder_of(tag.tag)
+    artifact = read_artifact(folder)
+    commit = checked_out()
+    version = f"{commit.version}-{artifact.version}" + ("-gpu" if gpu else "")
+    config = _config(artifact.manifest.model.kind, gpu)
+    labels = {
+        "commit": commit.digest,
+        "model": f"{artifact.manifest.name}:{artifact.version}",
+        "model-digest": artifact.digest,
+    }
+    stored = _stored(f"{config['name']}:{version}")
+    if stored is not None:
+        if not commit.is_changed:
+            return stored
+        bentoml.bentos.delete(stored.tag)
+    return bentoml.bentos.build(**config, version=version, labels=labels, build_ctx=str(ROOT))
+
+
+def _config(kind: str, gpu: bool) -> dict[str, Any]:
+    """`bentofile.yaml` with the lock file for this kind of model. The GPU's holds CUDA's libraries."""
+    config: dict[str, Any] = yaml.safe_load(BENTOFILE.read_text(encoding="utf-8"))
+    if gpu and kind != "onnx":
+        raise BuildError(f"the model is {kind}, which no GPU makes faster; networks can run on one")
+    if kind == "onnx":
+        lock = GPU if gpu else CPU_NETWORK
+        light = config["python"]["requirements_txt"]
+        config["include"] = [lock if name == light else name for name in config["include"]]
+        config["python"]["requirements_txt"] = lock
+    return config
+
+
+def _stored(tag: str) -> bentoml.Bento | None:
+    try:
+        return bentoml.bentos.get(tag)
+    except NotFound:
+        return None

@@ -1,0 +1,159 @@
+"""The cluster that KUBECONFIG names, asked through kubectl, and load on the service in it."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+IMAGES = ROOT / "reports" / "cluster" / "images.json"
+SECOND_MODEL = ROOT / "reports" / "cluster" / "second"
+ENVIRONMENT = "local"
+NAMESPACE = "text-classifier-local"
+DEPLOYMENT = "deployment/text-classifier"
+SECONDS = float(os.environ.get("CLUSTER_LOAD_SECONDS", "60"))
+"""How long load goes on at least, while something is done to the service."""
+
+PATIENCE_SECONDS = 180
+TEXTS = [
+    "A moving, beautifully acted film. I would watch it again.",
+    "Dull, badly cut and far too long; the worst evening in years.",
+    "The second half is better than the first.",
+]
+
+
+def kubectl(*arguments: str, check: bool = True, timeout: float = PATIENCE_SECONDS, stdin: str = "") -> str:
+    """What it prints; where it must not fail, its error is the test's."""
+    done = subprocess.run(
+        ["kubectl", *arguments], capture_output=True, text=True, check=False, timeout=timeout, input=stdin
+    )
+    if check and done.returncode:
+        pytest.fail(f"kubectl {' '.join(arguments)}: {done.stderr or done.stdout}")
+    return done.stdout if done.returncode == 0 else done.stderr + done.stdout
+
+
+def in_namespace(*arguments: str, **more: Any) -> str:
+    return kubectl("--namespace", NAMESPACE, *arguments, **more)
+
+
+def objects(kind: str, *arguments: str) -> list[Any]:
+    return json.loads(in_namespace("get", kind, "--output", "json", *arguments))["items"]
+
+
+def ready_pods() -> list[str]:
+    """Names of the pods that are ready and stay."""
+    return [
+        pod["metadata"]["name"]
+        for pod in objects("pods", "--selector", "app.kubernetes.io/name=text-classifier")
+        if "deletionTimestamp" not in pod["metadata"]
+        and any(
+            condition["type"] == "Ready" and condition["status"] == "True"
+            for condition in pod["status"].get("conditions", [])
+        )
+    ]
+
+
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(
+                f"not within {seconds:g} s: {what}; {in_namespace('get', 'pods', '--output', 'wide')}"
+            )
+        time.sleep(0.5)
+    return found
+
+
+def rollout_status(seconds: float = PATIENCE_SECONDS) -> str:
+    return in_namespace("rollout", "status", DEPLOYMENT, "--timeout", f"{seconds:g}s", timeout=seconds + 30)
+
+
+def render(folder: Path, image: str) -> Path:
+    """The local environment with this image; returns the folder for `kubectl apply --kustomize`."""
+    command = [
+        sys.executable,
+        "-m",
+        "k8s",
+        "render",
+        "--env",
+        ENVIRONMENT,
+        "--image",
+        image,
+        "--out",
+        str(folder),
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def config_changed(folder: Path, old: str, new: str) -> Path:
+    """A rendered environment with another text in its config, which gets another name; returns the folder."""
+    (config,) = [
+        path for path in folder.glob("*.yaml") if yaml.safe_load(path.read_text())["kind"] == "ConfigMap"
+    ]
+    name = yaml.safe_load(config.read_text())["metadata"]["name"]
+    for path in folder.glob("*.yaml"):
+        content = path.read_text(encoding="utf-8")
+        if path == config:
+            assert old in content
+            content = content.replace(old, new)
+        path.write_text(content.replace(name, f"{name}-changed"), encoding="utf-8")
+    return folder
+
+
+@dataclass
+class Load:
+    """Constant load from some callers, half of which keep their connection; what they saw."""
+
+    url: str
+    right: Sequence[Mapping[str, Mapping[str, float]]]
+    """By text; an answer must be one of these models'."""
+    callers: int = 8
+    pause_seconds: float = 0.05
+    requests: int = 0
+    failures: list[str] = field(default_factory=list)
+    by_model: list[int] = field(default_factory=list)
+    latest: float = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        self.by_model = [0] * len(self.right)
+        asyncio.run(self._run(stop))
+
+    async def _run(self, stop: threading.Event) -> None:
+        await asyncio.gather(*[self._caller(stop, number % 2 == 0) for number in range(self.callers)])
+
+    async def _caller(self, stop: threading.Event, keeps: bool) -> None:
+        limits = httpx.Limits(max_keepalive_connections=1 if keeps else 0)
+        async with httpx.AsyncClient(timeout=30, limits=limits) as client:
+            while not stop.is_set():
+                await self._ask(client, TEXTS[self.requests % len(TEXTS)])
+                await asyncio.sleep(self.pause_seconds)
+
+    async def _ask(self, client: httpx.AsyncClient, text: str) -> None:
+        self.requests += 1
+        begin = time.monotonic()
+        try:
+            answer = await client.post(f"{self.url}/predict", json={"text": text})
+        except httpx.HTTPError as error:
+            self.failures.append(f"{time.monotonic() - begin:.2f} s: {error!r}")
+            return
+        if answer.status_code != 200:
+            self.failures.append(f"{answer.status_code} {answer.text[:200]}")
+            return
+        for number, model in enumerate(self.right):
+            if answer.json()["probabilities"] == pytest.approx(model[text], abs=1e-6):
+                self.by_model[number] += 1
+                return
+        self.failures.append(f"an answer of no model: {answer.text[:200]}")

@@ -1,0 +1,106 @@
+"""A version that cannot serve never takes traffic: the old one goes on, and the log says why."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+from cluster import (
+    DEPLOYMENT,
+    Load,
+    config_changed,
+    in_namespace,
+    kubectl,
+    objects,
+    ready_pods,
+    render,
+    wait_until,
+)
+
+UnderLoad = Callable[[], AbstractContextManager[Load]]
+
+BOUND_SECONDS = 120
+"""By then `rollout status` must have given up, by the deployment's own deadline."""
+
+
+@pytest.fixture(autouse=True)
+def undone(deployed: None):  # noqa: ARG001
+    """Whatever the test rolls out is taken back."""
+    yield
+    in_namespace("rollout", "undo", DEPLOYMENT)
+    in_namespace("rollout", "status", DEPLOYMENT, "--timeout", "120s")
+
+
+def rollout_fails() -> str:
+    said = in_namespace("rollout", "status", DEPLOYMENT, "--timeout", f"{BOUND_SECONDS}s", check=False)
+    assert "exceeded its progress deadline" in said
+    return said
+
+
+def new_pod(old: list[str]) -> str:
+    def found() -> str | None:
+        pods = objects("pods", "--selector", "app.kubernetes.io/name=text-classifier")
+        return next((pod["metadata"]["name"] for pod in pods if pod["metadata"]["name"] not in old), None)
+
+    return wait_until(found, "a pod of the new version")
+
+
+def log_of(pod: str) -> str:
+    """Of its last attempt to start."""
+    for which in ((), ("--previous",)):
+        said = in_namespace("logs", pod, *which, check=False)
+        if "error:" in said:
+            return said
+    return ""
+
+
+def test_an_artifact_that_is_not_what_was_made_is_never_served(
+    under_load: UnderLoad,
+    images: Mapping[str, str],
+    apply: Callable[[str], None],
+) -> None:
+    old = ready_pods()
+    with under_load() as load:
+        apply(images["damaged"])
+        pod = new_pod(old)
+        said = wait_until(lambda: log_of(pod), "its log says why")
+        rollout_fails()
+        assert ready_pods() == old
+    (sentence,) = [line for line in said.splitlines() if "error:" in line]
+    assert "is not the file that the artifact was made with" in sentence
+    assert "Traceback" not in said
+    assert load.failures == []
+    assert load.by_model[1] == 0
+
+
+def test_an_image_that_is_not_there_takes_no_traffic(
+    under_load: UnderLoad,
+    images: Mapping[str, str],
+    apply: Callable[[str], None],
+) -> None:
+    old = ready_pods()
+    with under_load() as load:
+        apply(images["first"].rpartition(":")[0] + ":nowhere")
+        rollout_fails()
+        assert ready_pods() == old
+    assert load.failures == []
+
+
+def test_a_misspelt_setting_takes_no_traffic_and_is_named_in_the_log(
+    under_load: UnderLoad,
+    images: Mapping[str, str],
+    tmp_path: Path,
+) -> None:
+    old = ready_pods()
+    folder = config_changed(
+        render(tmp_path / "local", images["first"]), "confidence_threshold:", "confidence_treshold:"
+    )
+    with under_load() as load:
+        kubectl("apply", "--kustomize", str(folder))
+        pod = new_pod(old)
+        said = wait_until(lambda: log_of(pod), "its log says why")
+        rollout_fails()
+        assert ready_pods() == old
+    (sentence,) = [line for line in said.splitlines() if "error:" in line]
+    assert "'confidence_treshold'; the nearest is 'confidence_threshold'" in sentence
+    assert load.failures == []

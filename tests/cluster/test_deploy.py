@@ -1,0 +1,110 @@
+"""The rendered environment on a cluster: accepted, ready, and right from wherever it is asked."""
+
+import json
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from cluster import DEPLOYMENT, NAMESPACE, ROOT, TEXTS, in_namespace, kubectl, objects, ready_pods, wait_until
+
+Models = Sequence[Mapping[str, Mapping[str, float]]]
+ENVIRONMENTS = sorted(folder.name for folder in (ROOT / "k8s" / "rendered").iterdir())
+
+
+def manifests(environment: str) -> list[Any]:
+    folder = ROOT / "k8s" / "rendered" / environment
+    return [
+        yaml.safe_load(path.read_text())
+        for path in sorted(folder.glob("*.yaml"))
+        if path.stem != "kustomization"
+    ]
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_api_server_takes_every_manifest_strictly(cluster: None, environment: str) -> None:  # noqa: ARG001
+    known = {line.split()[-1] for line in kubectl("api-resources", "--no-headers").splitlines()}
+    found = [one for one in manifests(environment) if one["kind"] in known]
+    (space,) = [one for one in found if one["kind"] == "Namespace"]
+    name = space["metadata"]["name"]
+    was_there = bool(kubectl("get", "namespace", name, "--ignore-not-found"))
+    kubectl("apply", "--filename", "-", stdin=json.dumps(space))
+    try:
+        for one in found:
+            said = kubectl(
+                "apply", "--dry-run=server", "--validate=strict", "--filename", "-", stdin=json.dumps(one)
+            )
+            assert "Warning" not in said
+    finally:
+        if not was_there:
+            kubectl("delete", "namespace", name, "--wait=false")
+
+
+def test_it_is_ready_under_pod_security_restricted(deployed: None) -> None:  # noqa: ARG001
+    space = json.loads(kubectl("get", "namespace", NAMESPACE, "--output", "json"))
+    assert space["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert len(ready_pods()) >= 2
+
+
+def test_a_call_through_the_node_port_gets_the_right_answer(url: str, models: Models) -> None:
+    for text in TEXTS:
+        answer = httpx.post(f"{url}/predict", json={"text": text}, timeout=30).json()
+        assert answer["probabilities"] == pytest.approx(models[0][text], abs=1e-6)
+
+
+def test_a_call_from_within_the_cluster_gets_the_right_answer(deployed: None, models: Models) -> None:  # noqa: ARG001
+    (port,) = [one["spec"]["ports"][0]["port"] for one in objects("services")]
+    url = f"http://text-classifier.{NAMESPACE}.svc:{port}/predict"
+    ask = (
+        "import json, sys, urllib.request as u; body = json.dumps({'text': sys.argv[2]}).encode(); "
+        "asked = u.Request(sys.argv[1], body, {'content-type': 'application/json'}); "
+        "print(u.urlopen(asked, timeout=30).read().decode())"
+    )
+    answer = json.loads(in_namespace("exec", ready_pods()[0], "--", "python3", "-c", ask, url, TEXTS[0]))
+    assert answer["probabilities"] == pytest.approx(models[0][TEXTS[0]], abs=1e-6)
+
+
+def test_a_call_through_a_forwarded_port_gets_the_right_answer(deployed: None, models: Models) -> None:  # noqa: ARG001
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = ["kubectl", "--namespace", NAMESPACE, "port-forward", "service/text-classifier", f"{port}:http"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as forward:
+        try:
+
+            def answer() -> Any:
+                try:
+                    return httpx.post(
+                        f"http://127.0.0.1:{port}/predict", json={"text": TEXTS[1]}, timeout=30
+                    ).json()
+                except httpx.TransportError:
+                    return None
+
+            found = wait_until(answer, "the forwarded port answers")
+            assert found["probabilities"] == pytest.approx(models[0][TEXTS[1]], abs=1e-6)
+        finally:
+            forward.terminate()
+
+
+def test_the_container_can_write_to_its_temporary_folder_alone(deployed: None) -> None:  # noqa: ARG001
+    write = "import pathlib, sys; pathlib.Path(sys.argv[1], 'x').write_text('x')"
+    pod = ready_pods()[0]
+    in_namespace("exec", pod, "--", "python3", "-c", write, "/tmp")  # noqa: S108
+    for folder in ("/", "/home/bentoml/bento", "/app", "/etc"):
+        assert "Read-only file system" in in_namespace(
+            "exec", pod, "--", "python3", "-c", write, folder, check=False
+        )
+
+
+def test_it_has_no_token_for_the_api_server(deployed: None) -> None:  # noqa: ARG001
+    said = in_namespace("exec", ready_pods()[0], "--", "ls", "/var/run/secrets", check=False)
+    assert "No such file" in said
+
+
+def test_the_log_is_json_and_says_which_model_answers(deployed: None) -> None:  # noqa: ARG001
+    lines = in_namespace("logs", DEPLOYMENT).splitlines()
+    events = [json.loads(line) for line in lines if line.startswith("{")]
+    assert any(event["event"] == "model_loaded" and event["name"] == "imdb-sentiment" for event in events)

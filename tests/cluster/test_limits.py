@@ -1,0 +1,158 @@
+"""What a pod may use, what happens beyond, and how their number follows the load."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import httpx
+from cluster import TEXTS, Load, in_namespace, objects, ready_pods, wait_until
+
+UnderLoad = Callable[[], AbstractContextManager[Load]]
+Models = Sequence[Mapping[str, Mapping[str, float]]]
+FULL_LOAD_SECONDS = float(os.environ.get("CLUSTER_FULL_LOAD_SECONDS", "600"))
+LONG_TEXT = " ".join(TEXTS * 20)
+MEBIBYTE = 2**20
+
+
+class FullLoad:
+    """As many requests as callers without a pause can make, in batches of 50."""
+
+    def __init__(self, url: str, callers: int = 16) -> None:
+        self.answered = self.refused = 0
+        self.others: list[str] = []
+        self._url = url
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(callers)]
+
+    def __enter__(self) -> "FullLoad":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self) -> None:
+        # Connections of their own: pods that come later get some of them.
+        while not self._stop.is_set():
+            try:
+                answer = httpx.post(
+                    f"{self._url}/predict/batch", json={"texts": [LONG_TEXT] * 50}, timeout=30
+                )
+            except httpx.HTTPError as error:
+                self.others.append(repr(error))
+                continue
+            if answer.status_code == 200:
+                self.answered += 1
+            elif answer.status_code in {503, 504}:
+                self.refused += 1
+                time.sleep(0.1)
+            else:
+                self.others.append(f"{answer.status_code} {answer.text[:100]}")
+
+    def rate(self, seconds: float) -> float:
+        before = self.answered
+        time.sleep(seconds)
+        return (self.answered - before) / seconds
+
+
+def memory_megabytes(pod: str) -> float:
+    """What its cgroup counts against its limit, but for what the kernel would give back."""
+    read = (
+        "import pathlib as p; v2 = p.Path('/sys/fs/cgroup/memory.current'); "
+        "b = p.Path('/sys/fs/cgroup' if v2.exists() else '/sys/fs/cgroup/memory'); "
+        "use = int((b / ('memory.current' if v2.exists() else 'memory.usage_in_bytes')).read_text()); "
+        "stat = dict(line.split() for line in (b / 'memory.stat').read_text().splitlines()); "
+        "print(use - int(stat.get('inactive_file', stat.get('total_inactive_file', 0))))"
+    )
+    return int(in_namespace("exec", pod, "--", "python3", "-c", read)) / MEBIBYTE
+
+
+def restarts() -> int:
+    return sum(
+        status["restartCount"]
+        for pod in objects("pods")
+        for status in pod["status"].get("containerStatuses", [])
+    )
+
+
+def scaler() -> Any:
+    (one,) = objects("horizontalpodautoscalers")
+    return one
+
+
+def test_under_full_load_more_pods_come_and_go_again(
+    url: str, record_property: Callable[[str, object], None]
+) -> None:
+    least = scaler()["spec"]["minReplicas"]
+    wait_until(lambda: len(ready_pods()) == least, "as many pods as there are at least")
+    timeline: list[str] = []
+    begin = time.monotonic()
+
+    def note(what: str) -> None:
+        timeline.append(f"{time.monotonic() - begin:.0f} s: {what}")
+
+    with FullLoad(url) as load:
+        first = load.rate(10)
+        note(f"{least} pods, {first:.1f} batches/s")
+        wait_until(lambda: len(ready_pods()) > least, "more pods are ready", 240)
+        note(f"{len(ready_pods())} pods are ready")
+        wait_until(lambda: len(ready_pods()) >= least + 2, "two more pods are ready", 240)
+        then = load.rate(10)
+        note(f"{len(ready_pods())} pods, {then:.1f} batches/s")
+    wait_until(lambda: len(ready_pods()) == least, "the pods have gone again", 300)
+    note(f"{least} pods")
+    record_property("timeline", timeline)
+    print("; ".join(timeline))  # noqa: T201
+    assert load.others == []
+    assert then > first
+
+
+def test_under_full_load_it_stays_live_and_within_its_memory(
+    url: str, record_property: Callable[[str, object], None]
+) -> None:
+    limit = objects("deployments")[0]["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"][
+        "memory"
+    ]
+    assert limit.endswith("Mi")
+    before = restarts()
+    seen = []
+    with FullLoad(url) as load:
+        deadline = time.monotonic() + FULL_LOAD_SECONDS
+        while time.monotonic() < deadline:
+            seen.append(max(map(memory_megabytes, ready_pods())))
+            time.sleep(5)
+    record_property("megabytes", [min(seen), max(seen)])
+    print(f"{min(seen):.0f} to {max(seen):.0f} MiB, {load.answered} batches, {load.refused} refused")  # noqa: T201
+    assert max(seen) < 0.9 * int(limit.removesuffix("Mi"))
+    assert restarts() == before
+    assert load.others == []
+    assert load.answered > 0
+
+
+def test_a_worker_that_is_killed_costs_only_its_own_requests_and_is_there_again(
+    under_load: UnderLoad,
+) -> None:
+    """The kernel does the same to a process that is out of memory."""
+    pod = ready_pods()[0]
+    before = restarts()
+    kill = (
+        "import os, pathlib, signal\n"
+        "for folder in pathlib.Path('/proc').iterdir():\n"
+        "    if folder.name.isdigit() and b'worker.service' in (folder / 'cmdline').read_bytes():\n"
+        "        if int(folder.name) not in (1, os.getpid()):\n"
+        "            os.kill(int(folder.name), signal.SIGKILL)\n"
+    )
+    with under_load() as load:
+        in_namespace("exec", pod, "--", "python3", "-c", kill)
+        wait_until(lambda: restarts() > before, "the container is started again")
+        wait_until(lambda: pod in ready_pods(), "the pod is ready again")
+        lost = len(load.failures)
+        time.sleep(5)
+        assert len(load.failures) == lost
+    assert len(load.failures) <= load.callers

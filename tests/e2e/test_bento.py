@@ -1,0 +1,101 @@
+"""The Bento: what is in it, how it is called, that two builds of it are the same, and that it serves."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from classifier.pipeline import load_classifier
+from image.bento import checked_out
+
+TEXT = "A moving, beautifully acted film."
+TAKEN = {
+    "LICENSE",
+    "bentofile.yaml",
+    "classifier",
+    "config.yaml",
+    "image",
+    "model_store",
+    "requirements",
+    "service.py",
+    "serving",
+}
+
+
+def build(project: Path, home: Path) -> Path:
+    """The folder of a Bento that is built into the store in `home`."""
+    command = [sys.executable, "-m", "image", "bento"]
+    variables = os.environ | {"BENTOML_HOME": str(home)}
+    done = subprocess.run(command, cwd=project, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    name, _, version = done.stdout.split()[-1].partition(":")
+    return home / "bentos" / name / version
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="module")
+def bento(project: Path, home: Path) -> Path:
+    return build(project, home)
+
+
+def contents(bento: Path) -> dict[str, str]:
+    """The digest of each file, but for the time that `bento.yaml` notes."""
+    found = {
+        str(path.relative_to(bento)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in bento.rglob("*")
+        if path.is_file() and path.name != "bento.yaml"
+    }
+    return found | {"bento.yaml": str(without_times(description(bento)))}
+
+
+def without_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: without_times(one) for key, one in value.items() if key != "creation_time"}
+    return [without_times(one) for one in value] if isinstance(value, list) else value
+
+
+def description(bento: Path) -> Any:
+    return yaml.safe_load((bento / "bento.yaml").read_text(encoding="utf-8"))
+
+
+def test_its_version_and_labels_say_which_commit_and_model_it_holds(bento: Path, bundled: Path) -> None:
+    commit, classifier = checked_out(), load_classifier(bundled)
+    assert bento.name == f"{commit.version}-{classifier.version}"
+    labels = description(bento)["labels"]
+    assert labels["commit"] == commit.digest
+    assert labels["model"] == f"{classifier.manifest.name}:{classifier.version}"
+    assert hashlib.sha256((bundled / "artifact.json").read_bytes()).hexdigest() == labels["model-digest"]
+
+
+def test_it_holds_the_service_and_nothing_else(bento: Path) -> None:
+    files = {path.relative_to(bento / "src") for path in (bento / "src").rglob("*") if path.is_file()}
+    assert {file.parts[0] for file in files} == TAKEN
+    assert {file.name for file in files if file.parts[0] == "requirements"} == {"serve.txt"}
+    assert {file.suffix for file in files} <= {".py", ".yaml", ".txt", ".html", ".js", ".css", ""}
+    assert "--hash=sha256:" in (bento / "src" / "requirements" / "serve.txt").read_text(encoding="utf-8")
+
+
+def test_two_builds_of_one_commit_have_the_same_content(project: Path, bento: Path, tmp_path: Path) -> None:
+    assert contents(build(project, tmp_path)) == contents(bento)
+
+
+def test_another_build_of_the_same_commit_is_no_error(project: Path, home: Path, bento: Path) -> None:
+    assert build(project, home) == bento
+
+
+def test_it_serves_the_right_answers(serve: Any, home: Path, bento: Path, bundled: Path) -> None:
+    command = [sys.executable, "-m", "bentoml", "serve", str(bento)]
+    with serve(home, command) as server:
+        answer = httpx.post(f"{server.url}/predict", json={"text": TEXT}, timeout=60).json()
+    (right,) = load_classifier(bundled).predict([TEXT])
+    assert answer["probabilities"] == pytest.approx(right.probabilities, abs=1e-9)
