@@ -91,7 +91,7 @@ def render(folder: Path, image: str) -> Path:
         "--image",
         image,
         "--out",
-        str(folder),
+        str(folder.parent),
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -54,7 +54,7 @@ def test_a_changed_config_is_rolled_out_and_loses_no_request(
         kubectl("apply", "--kustomize", str(folder))
         rollout_status()
     assert load.failures == []
-    assert httpx.get(f"{url}/model/info", timeout=30).json()["confidence_threshold"] == 0.9
+    assert httpx.get(f"{url}/model/info", timeout=30).json()["threshold"] == 0.9
 
 
 def test_a_drained_node_keeps_a_pod_until_another_is_ready_elsewhere(under_load: UnderLoad) -> None:

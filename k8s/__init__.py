@@ -1,0 +1,1 @@
+"""The Kubernetes manifests of the service, generated from one file of environments."""

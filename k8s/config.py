@@ -1,0 +1,43 @@
+"""The service's own configuration as its pods get it."""
+
+import hashlib
+
+import yaml
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+
+from classifier.settings import Settings
+
+CONFIG_FILE = "config.yaml"
+DIGEST_CHARACTERS = 10
+"""Of the content's digest, in the ConfigMap's name."""
+
+
+class FileSettings(Settings):
+    """The service's settings without the environment variables of whoever renders."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What the constructor is given, and nothing else."""
+        return (init_settings,)
+
+
+def config_text(settings: Settings) -> str:
+    """The file that `classifier.settings` reads, with every setting."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+
+
+def config_digest(settings: Settings) -> str:
+    """SHA-256 of the file, in hexadecimal."""
+    return hashlib.sha256(config_text(settings).encode()).hexdigest()
+
+
+def config_map_name(application: str, settings: Settings) -> str:
+    """Another content has another name, so that each pod keeps what it was made with."""
+    return f"{application}-{config_digest(settings)[:DIGEST_CHARACTERS]}"

@@ -1,0 +1,69 @@
+"""`environments.yaml` and config.yaml read, merged and checked."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from classifier.settings import DEFAULT_CONFIG_PATH
+from k8s.environments import Environment
+from k8s.errors import InvalidEnvironment, first_broken_rule, nearest
+from k8s.rules import broken_rules
+
+ENVIRONMENTS_PATH = Path(__file__).parent / "environments.yaml"
+DEFAULTS = "defaults"
+
+
+def environment_names(path: Path = ENVIRONMENTS_PATH) -> tuple[str, ...]:
+    """The environments that the file has."""
+    return tuple(name for name in _read(path) if name != DEFAULTS)
+
+
+def load_environment(
+    name: str, over: Mapping[str, Any] | None = None, path: Path = ENVIRONMENTS_PATH
+) -> Environment:
+    """The environment of that name: `over` goes over its section, and its section over the defaults.
+
+    Its `config` goes over config.yaml. Raises InvalidEnvironment with the key, its value and the rule.
+    """
+    sections = _read(path)
+    names = [known for known in sections if known != DEFAULTS]
+    if name not in names:
+        raise InvalidEnvironment(f"{path.name} has no environment {name!r}; {nearest(name, names)}")
+    tree: dict[str, Any] = {"config": _read(DEFAULT_CONFIG_PATH)}
+    for section in (sections[DEFAULTS], sections[name], over or {}):
+        tree = _merged(tree, section)
+    try:
+        environment = Environment.model_validate(tree)
+    except ValidationError as error:
+        raise InvalidEnvironment(f"environment {name!r}: {first_broken_rule(error, Environment)}") from error
+    for broken in broken_rules(environment):
+        raise InvalidEnvironment(f"environment {name!r}: {broken}")
+    return environment
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidEnvironment(f"{path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise InvalidEnvironment(f"{path} is not YAML: {error}") from error
+    if not isinstance(tree, dict):
+        raise InvalidEnvironment(f"{path} holds {tree!r}; it must hold sections")
+    for name, section in tree.items():
+        if not isinstance(section, dict):
+            raise InvalidEnvironment(f"{path}: section {name!r} is {section!r}; it must hold keys and values")
+    return tree
+
+
+def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` over `under`: mappings are merged at every depth, anything else is replaced."""
+    return {**under} | {
+        key: _merged(under[key], value)
+        if isinstance(value, Mapping) and isinstance(under.get(key), Mapping)
+        else value
+        for key, value in over.items()
+    }

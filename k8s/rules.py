@@ -1,0 +1,116 @@
+"""The rules that hold between the values of an environment."""
+
+import math
+from collections.abc import Iterator
+
+from k8s.canary import canary_pods
+from k8s.environments import Environment
+from k8s.errors import nearest
+from k8s.values import amount
+
+
+def needed_grace_seconds(environment: Environment) -> int:
+    """Seconds that a pod may need between being told to go and being gone."""
+    shutdown, config = environment.shutdown, environment.config
+    service_seconds = config.api.lame_duck_seconds + config.batching.drain_seconds
+    return shutdown.pre_stop_seconds + math.ceil(service_seconds) + shutdown.margin_seconds
+
+
+def broken_rules(environment: Environment) -> Iterator[str]:
+    """A sentence for each rule that the environment breaks."""
+    for rule in (_image, _model, _resources, _rollout, _shutdown, _autoscaler, _node_port, _way_in, _canary):
+        yield from rule(environment)
+
+
+def _image(environment: Environment) -> Iterator[str]:
+    for image in environment.images:
+        if environment.image.by_digest and image.version.digest is None:
+            yield f"the image is {str(image)!r}; here it must be repository@sha256:digest (image.by_digest)"
+
+
+def _model(environment: Environment) -> Iterator[str]:
+    if environment.release is None:
+        return
+    held, asked = environment.release.model, environment.config.model
+    if asked.tag not in (held, f"{held.partition(':')[0]}:latest"):
+        yield (
+            f"config.model asks for {asked.tag!r}, and the image holds {held!r} (release.model); "
+            "it must hold what is asked for"
+        )
+
+
+def _resources(environment: Environment) -> Iterator[str]:
+    limits = dict(environment.resources.limits)
+    for resource, request in environment.resources.requests:
+        if amount(request) > amount(limits[resource]):
+            yield (
+                f"resources.requests.{resource} is {request!r}; "
+                f"it must be at most resources.limits.{resource}, {limits[resource]!r}"
+            )
+    temporary = environment.resources.temporary
+    if amount(temporary) > amount(limits["ephemeral_storage"]):
+        yield (
+            f"resources.temporary is {temporary!r}; "
+            f"it must be at most resources.limits.ephemeral_storage, {limits['ephemeral_storage']!r}"
+        )
+
+
+def _rollout(environment: Environment) -> Iterator[str]:
+    rollout, startup = environment.rollout, environment.probes.startup
+    needed = startup.period_seconds * startup.failures + rollout.min_ready_seconds
+    if rollout.progress_deadline_seconds <= needed:
+        yield (
+            f"rollout.progress_deadline_seconds is {rollout.progress_deadline_seconds}; "
+            f"it must be above {needed}, which a pod may take to start and then has to be ready"
+        )
+
+
+def _shutdown(environment: Environment) -> Iterator[str]:
+    shutdown, config = environment.shutdown, environment.config
+    needed = needed_grace_seconds(environment)
+    if shutdown.grace_seconds < needed:
+        yield (
+            f"shutdown.grace_seconds is {shutdown.grace_seconds}; it must be at least {needed}: "
+            f"pre_stop_seconds {shutdown.pre_stop_seconds}, "
+            f"config.api.lame_duck_seconds {config.api.lame_duck_seconds:g}, "
+            f"config.batching.drain_seconds {config.batching.drain_seconds:g} "
+            f"and margin_seconds {shutdown.margin_seconds}"
+        )
+
+
+def _autoscaler(environment: Environment) -> Iterator[str]:
+    autoscaler = environment.autoscaler
+    if autoscaler.min_pods > autoscaler.max_pods:
+        yield (
+            f"autoscaler.min_pods is {autoscaler.min_pods}; "
+            f"it must be at most autoscaler.max_pods, {autoscaler.max_pods}"
+        )
+    if autoscaler.profile not in autoscaler.profiles:
+        close = nearest(autoscaler.profile, autoscaler.profiles)
+        yield f"autoscaler.profile is {autoscaler.profile!r}; of autoscaler.profiles, {close}"
+
+
+def _node_port(environment: Environment) -> Iterator[str]:
+    service = environment.service
+    if service.node_port is not None and service.type != "NodePort":
+        yield (
+            f"service.node_port is {service.node_port}; "
+            f"it must be null where service.type is {service.type!r}"
+        )
+
+
+def _way_in(environment: Environment) -> Iterator[str]:
+    if environment.ingress and environment.gateway:
+        yield (
+            f"ingress is for {environment.ingress.host!r} and gateway for {environment.gateway.host!r}; "
+            "one of them must be null, or a canary would not get its part of the requests"
+        )
+
+
+def _canary(environment: Environment) -> Iterator[str]:
+    canary, autoscaler, pods = environment.canary, environment.autoscaler, canary_pods(environment)
+    if canary and pods > autoscaler.max_pods:
+        yield (
+            f"canary.weight is {canary.weight}; beside autoscaler.min_pods, {autoscaler.min_pods}, "
+            f"that takes {pods} pods, and there must be at most autoscaler.max_pods, {autoscaler.max_pods}"
+        )

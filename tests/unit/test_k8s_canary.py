@@ -1,0 +1,153 @@
+"""Canaries: their pods, the requests that they get, and how they are told from the stable version."""
+
+from fractions import Fraction
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from k8s.canary import canary_pods, canary_shares
+from k8s.environments import Environment
+from k8s.loading import load_environment
+from k8s.render import render
+
+DIGEST = "sha256:" + "5" * 64
+
+
+def with_canary(name: str, version: str, weight: int, pods: tuple[int, int] = (2, 10)) -> Environment:
+    return load_environment(
+        name,
+        {
+            "canary": {"version": version, "weight": weight},
+            "autoscaler": {"min_pods": pods[0], "max_pods": pods[1]},
+        },
+    )
+
+
+def rendered(environment: Environment) -> dict[str, dict[str, Any]]:
+    files = render(environment, "python -m k8s render")
+    return {name.removesuffix(".yaml"): yaml.safe_load(text) for name, text in files.items()}
+
+
+# By replica share
+
+
+@pytest.mark.parametrize(
+    ("fewest", "weight", "pods"),
+    [(2, 10, 1), (2, 33, 1), (2, 50, 2), (2, 75, 6), (9, 10, 1), (10, 10, 1), (10, 33, 5), (3, 1, 1)],
+)
+def test_behind_one_service_whole_pods_come_as_near_to_the_weight_as_they_can(fewest, weight, pods):
+    assert canary_pods(with_canary("staging", "2", weight, (fewest, 10))) == pods
+
+
+@given(st.integers(2, 20), st.integers(1, 80))
+def test_no_pod_more_or_less_would_come_nearer_to_what_the_weight_takes(fewest, weight):
+    pods = canary_pods(with_canary("staging", "2", weight, (fewest, 100)))
+    exact = Fraction(fewest * weight, 100 - weight)
+    assert pods == 1 or abs(pods - exact) <= Fraction(1, 2)
+
+
+def test_one_pod_beside_two_gets_a_third_of_the_requests_and_less_as_the_others_become_more():
+    most, least = canary_shares(with_canary("staging", "2", 10, (2, 10)))
+    assert (round(float(most), 3), round(float(least), 3)) == (0.333, 0.091)
+
+
+def test_without_a_canary_nothing_gets_a_part_of_the_requests():
+    environment = load_environment("staging")
+    assert (canary_pods(environment), canary_shares(environment)) == (0, (0, 0))
+
+
+def test_both_tracks_are_behind_one_service_where_there_is_no_gateway():
+    objects = rendered(with_canary("staging", "2", 10))
+    selector = objects["service"]["spec"]["selector"]
+    for name in ("deployment", "deployment-canary"):
+        assert selector.items() <= objects[name]["spec"]["template"]["metadata"]["labels"].items()
+    assert "service-canary" not in objects
+
+
+# By weight
+
+
+@pytest.mark.parametrize(("weight", "pods"), [(1, 2), (10, 2), (21, 3), (50, 5), (99, 10)])
+def test_behind_a_gateway_it_has_the_pods_for_its_part_of_the_most_and_never_one_alone(weight, pods):
+    assert canary_pods(with_canary("production", DIGEST, weight)) == pods
+
+
+def test_a_route_splits_the_requests_between_two_services_by_weight():
+    objects = rendered(with_canary("production", DIGEST, 10))
+    (rule,) = objects["httproute"]["spec"]["rules"]
+    assert rule["backendRefs"] == [
+        {"name": "text-classifier", "port": 80, "weight": 90},
+        {"name": "text-classifier-canary", "port": 80, "weight": 10},
+    ]
+    assert canary_shares(with_canary("production", DIGEST, 10)) == (Fraction(1, 10), Fraction(1, 10))
+
+
+@pytest.mark.parametrize("canary", [False, True])
+def test_behind_a_gateway_the_service_leads_to_the_stable_track_alone(canary):
+    environment = with_canary("production", DIGEST, 10) if canary else load_environment("production")
+    objects = rendered(environment)
+    assert objects["service"]["spec"]["selector"]["track"] == "stable"
+    if canary:
+        assert objects["service-canary"]["spec"]["selector"]["track"] == "canary"
+
+
+def test_each_service_of_a_gateway_leads_to_the_pods_of_its_track():
+    objects = rendered(with_canary("production", DIGEST, 10))
+    for suffix in ("", "-canary"):
+        selector = objects[f"service{suffix}"]["spec"]["selector"]
+        labels = objects[f"deployment{suffix}"]["spec"]["template"]["metadata"]["labels"]
+        assert selector.items() <= labels.items()
+
+
+# What it is
+
+
+@pytest.mark.parametrize(("name", "version"), [("production", DIGEST), ("staging", "2")])
+def test_a_canary_leaves_the_stable_deployment_as_it_is(name, version):
+    without, beside = rendered(load_environment(name)), rendered(with_canary(name, version, 10))
+    assert beside["deployment"] == without["deployment"]
+
+
+@pytest.mark.parametrize(("name", "version"), [("production", DIGEST), ("staging", "2")])
+def test_no_selector_of_a_deployment_matches_the_other_track_s_pods(name, version):
+    objects = rendered(with_canary(name, version, 10))
+    stable, canary = objects["deployment"]["spec"], objects["deployment-canary"]["spec"]
+    for one, other in ((stable, canary), (canary, stable)):
+        selector = one["selector"]["matchLabels"].items()
+        assert selector <= one["template"]["metadata"]["labels"].items()
+        assert not selector <= other["template"]["metadata"]["labels"].items()
+
+
+@pytest.mark.parametrize(
+    ("version", "image", "label"),
+    [
+        ("2", "registry.example.com/text-classifier:2", "2"),
+        (DIGEST, f"registry.example.com/text-classifier@{DIGEST}", f"sha256-{'5' * 56}"),
+        ("_" + "a" * 99, f"registry.example.com/text-classifier:_{'a' * 99}", "a" * 62),
+    ],
+)
+def test_a_canary_is_another_version_of_the_same_repository(version, image, label):
+    deployment = rendered(with_canary("staging", version, 10))["deployment-canary"]
+    template = deployment["spec"]["template"]
+    assert template["spec"]["containers"][0]["image"] == image
+    assert template["metadata"]["labels"]["app.kubernetes.io/version"] == label
+    assert template["metadata"]["labels"]["track"] == "canary"
+    assert template["metadata"]["annotations"]["text-classifier/image"] == image
+
+
+def test_the_canary_s_number_of_pods_is_its_own():
+    objects = rendered(with_canary("staging", "2", 50))
+    assert objects["deployment-canary"]["spec"]["replicas"] == 2
+    target = objects["horizontalpodautoscaler"]["spec"]["scaleTargetRef"]["name"]
+    assert target == objects["deployment"]["metadata"]["name"]
+
+
+@pytest.mark.parametrize(("name", "version"), [("production", DIGEST), ("staging", "2")])
+def test_everything_of_a_canary_is_deleted_by_one_label(name, version):
+    without, beside = rendered(load_environment(name)), rendered(with_canary(name, version, 10))
+    added = [beside[file] for file in beside.keys() - without.keys()]
+    assert added
+    assert all(each["metadata"]["labels"]["track"] == "canary" for each in added)

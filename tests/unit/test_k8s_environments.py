@@ -1,0 +1,311 @@
+"""Environments: how sections go over each other, and every sentence that refuses one."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from classifier.errors import ClassifierError
+from k8s.errors import InvalidEnvironment
+from k8s.loading import ENVIRONMENTS_PATH, environment_names, load_environment
+from k8s.values import MAX_NAME_CHARACTERS, amount
+
+DIGEST = "sha256:" + "5" * 64
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A copy of the file of environments, to be changed."""
+    path = tmp_path / "environments.yaml"
+    path.write_text(ENVIRONMENTS_PATH.read_text(encoding="utf-8"), encoding="utf-8")
+    return path
+
+
+# How sections go over each other
+
+
+def test_there_are_three_environments():
+    assert environment_names() == ("production", "staging", "local")
+
+
+def test_an_environment_goes_over_the_defaults_and_leaves_their_other_keys():
+    local, staging = load_environment("local"), load_environment("staging")
+    assert (local.resources.requests.cpu, staging.resources.requests.cpu) == ("250m", "500m")
+    assert local.resources.requests.ephemeral_storage == staging.resources.requests.ephemeral_storage
+
+
+def test_what_is_given_goes_over_the_environment():
+    assert load_environment("local", {"autoscaler": {"min_pods": 3}}).autoscaler.min_pods == 3
+
+
+def test_its_configuration_goes_over_the_project_s():
+    config = load_environment("production").config
+    assert (config.api.host, config.api.port, config.logging.format) == ("0.0.0.0", 8000, "json")  # noqa: S104
+
+
+def test_an_environment_cannot_be_changed():
+    environment = load_environment("local")
+    with pytest.raises(ValueError, match="frozen"):
+        environment.namespace = "other"
+
+
+# What is refused
+
+
+def refusal(over: dict[str, Any], name: str = "local") -> str:
+    with pytest.raises(InvalidEnvironment) as refused:
+        load_environment(name, over)
+    assert isinstance(refused.value, ClassifierError)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("over", "sentence"),
+    [
+        # Keys
+        ({"autoscalr": {}}, "it has no key 'autoscalr'; the nearest is 'autoscaler'"),
+        ({"rollout": {"revision": 1}}, "section 'rollout' has no key 'revision'; the nearest is 'revisions'"),
+        (
+            {"resources": {"limits": {"memmory": "1Gi"}}},
+            "section 'resources.limits' has no key 'memmory'; the nearest is 'memory'",
+        ),
+        (
+            {"autoscaler": {"profiles": {"steady": {"upp": {}}}}},
+            "section 'autoscaler.profiles.steady' has no key 'upp'; the nearest is 'up'",
+        ),
+        ({"gpu": {"cont": 1, "count": 1}}, "section 'gpu' has no key 'cont'; the nearest is 'count'"),
+        ({"config": {"apis": {}}}, "section 'config' has no key 'apis'; the nearest is 'api'"),
+        ({"config": {"api": {"prot": 1}}}, "section 'config.api' has no key 'prot'; the nearest is 'port'"),
+        ({"gpu": {}}, "gpu.count is missing; it has no default"),
+        # Names
+        (
+            {"name": "Text_Classifier"},
+            "name is 'Text_Classifier': a DNS label is at most 63 of a-z, 0-9 and '-', "
+            "with a letter or a digit at both ends",
+        ),
+        ({"namespace": "-a"}, "namespace is '-a': a DNS label is "),
+        ({"namespace": "a" * 64}, f"namespace is '{'a' * 64}': a DNS label is "),
+        ({"namespace": ""}, "namespace is '': a DNS label is "),
+        (
+            {"name": "a" * 53},
+            f"name is '{'a' * 53}': it has 53 characters and may have 52, since some objects add to it",
+        ),
+        ({"name": "1a"}, "name is '1a': it must begin with a letter, as a Service's name must"),
+        # Quantities
+        (
+            {"resources": {"requests": {"cpu": "half"}}},
+            "resources.requests.cpu is 'half': a quantity is a number above 0, as in 500m, 2 or 1Gi",
+        ),
+        (
+            {"resources": {"requests": {"memory": "1GB"}}},
+            "resources.requests.memory is '1GB': a quantity is ",
+        ),
+        ({"resources": {"requests": {"memory": "0"}}}, "resources.requests.memory is '0': a quantity is "),
+        (
+            {"resources": {"requests": {"memory": "-1Gi"}}},
+            "resources.requests.memory is '-1Gi': a quantity is ",
+        ),
+        (
+            {"resources": {"requests": {"cpu": "1500m"}, "limits": {"cpu": "1"}}},
+            "resources.requests.cpu is '1500m'; it must be at most resources.limits.cpu, '1'",
+        ),
+        (
+            {"resources": {"requests": {"memory": "1.1Gi"}, "limits": {"memory": "1100M"}}},
+            "resources.requests.memory is '1.1Gi'; it must be at most resources.limits.memory, '1100M'",
+        ),
+        (
+            {"resources": {"temporary": "1Gi"}},
+            "resources.temporary is '1Gi'; it must be at most resources.limits.ephemeral_storage, '256Mi'",
+        ),
+        # Images
+        (
+            {"image": {"reference": "text-classifier"}},
+            "image.reference is 'text-classifier': an image is repository:tag, where the tag is not latest, "
+            "or repository@sha256:digest",
+        ),
+        (
+            {"image": {"reference": "example.com/a:latest"}},
+            "image.reference is 'example.com/a:latest': an image",
+        ),
+        (
+            {"image": {"reference": "example.com/a@sha256:12"}},
+            "image.reference is 'example.com/a@sha256:12': ",
+        ),
+        ({"image": {"reference": "Example/A:1"}}, "image.reference is 'Example/A:1': an image is "),
+        ({"image": {"reference": 1}}, "image.reference is 1: an image is "),
+        (
+            {"image": {"pull_policy": "Never"}},
+            "image.pull_policy is 'Never': Input should be 'Always' or 'IfNotPresent'",
+        ),
+        # The model
+        (
+            {"release": {"model": "reviews:1"}},
+            "config.model asks for 'imdb-sentiment:latest', and the image holds 'reviews:1' (release.model); "
+            "it must hold what is asked for",
+        ),
+        (
+            {"config": {"model": {"version": "2"}}},
+            "config.model asks for 'imdb-sentiment:2', and the image holds ",
+        ),
+        # The autoscaler
+        (
+            {"autoscaler": {"min_pods": 6}},
+            "autoscaler.min_pods is 6; it must be at most autoscaler.max_pods, 5",
+        ),
+        (
+            {"autoscaler": {"min_pods": 1}},
+            "autoscaler.min_pods is 1: Input should be greater than or equal to 2",
+        ),
+        (
+            {"autoscaler": {"profile": "brust"}},
+            "autoscaler.profile is 'brust'; of autoscaler.profiles, the nearest is 'burst'",
+        ),
+        ({"autoscaler": {"cpu_percent": 101}}, "autoscaler.cpu_percent is 101: Input should be less than"),
+        # The canary
+        (
+            {"canary": {"version": "2", "weight": 0}},
+            "canary.weight is 0: Input should be greater than or equal to 1",
+        ),
+        (
+            {"canary": {"version": "2", "weight": 100}},
+            "canary.weight is 100: Input should be less than or equal to 99",
+        ),
+        (
+            {"canary": {"version": "2", "weight": 90}},
+            "canary.weight is 90; beside autoscaler.min_pods, 2, that takes 18 pods, "
+            "and there must be at most autoscaler.max_pods, 5",
+        ),
+        (
+            {"canary": {"version": "a:b", "weight": 10}},
+            "canary.version is 'a:b': a version is a tag of the image's repository other than latest, "
+            "or sha256:digest",
+        ),
+        ({"canary": {"version": "latest", "weight": 10}}, "canary.version is 'latest': a version is "),
+        # The configuration
+        (
+            {"config": {"api": {"port": 0}}},
+            "config.api.port is 0: Input should be greater than or equal to 1",
+        ),
+        ({"config": {"logging": {"format": "xml"}}}, "config.logging.format is 'xml': Input should be "),
+        ({"config": 5}, "config is 5: Input should be a valid dictionary"),
+        # Time
+        (
+            {"config": {"batching": {"drain_seconds": 60}}},
+            "shutdown.grace_seconds is 60; it must be at least 80: pre_stop_seconds 5, "
+            "config.api.lame_duck_seconds 5, config.batching.drain_seconds 60 and margin_seconds 10",
+        ),
+        (
+            {
+                "rollout": {"progress_deadline_seconds": 60, "min_ready_seconds": 2},
+                "probes": {"startup": {"period_seconds": 2, "failures": 30}},
+            },
+            "rollout.progress_deadline_seconds is 60; it must be above 62, "
+            "which a pod may take to start and then has to be ready",
+        ),
+        # The ways in
+        (
+            {"service": {"type": "ClusterIP"}},
+            "service.node_port is 30080; it must be null where service.type is 'ClusterIP'",
+        ),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_key_and_the_rule(over, sentence):
+    assert refusal(over).startswith(f"environment 'local': {sentence}")
+
+
+def test_production_refuses_an_image_without_a_digest():
+    assert refusal({"image": {"reference": "example.com/a:1"}}, "production") == (
+        "environment 'production': the image is 'example.com/a:1'; "
+        "here it must be repository@sha256:digest (image.by_digest)"
+    )
+
+
+def test_production_refuses_a_canary_without_a_digest():
+    message = refusal({"canary": {"version": "2", "weight": 10}}, "production")
+    assert "the image is 'registry.example.com/text-classifier:2'; here it must be " in message
+
+
+def test_an_ingress_and_a_gateway_exclude_each_other():
+    gateway = load_environment("production").gateway
+    assert gateway is not None
+    assert refusal({"gateway": gateway.model_dump()}, "staging") == (
+        "environment 'staging': ingress is for 'classifier.staging.example.com' and gateway for "
+        "'classifier.example.com'; one of them must be null, "
+        "or a canary would not get its part of the requests"
+    )
+
+
+def test_a_host_that_is_no_dns_name_is_refused():
+    assert refusal({"ingress": {"host": "a_b.example.com"}}, "staging") == (
+        "environment 'staging': ingress.host is 'a_b.example.com': "
+        "a DNS name is labels of a-z, 0-9 and '-' with dots between"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "close"), [("prod", "production"), ("defaults", "production"), ("Local", "local")]
+)
+def test_an_unknown_environment_is_named_with_the_nearest(name, close):
+    with pytest.raises(InvalidEnvironment, match="no environment") as refused:
+        load_environment(name)
+    assert str(refused.value) == f"environments.yaml has no environment {name!r}; the nearest is {close!r}"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a: [", " is not YAML: "),
+        ("[]", " holds []; it must hold sections"),
+        ("defaults: {}\nlocal: 5\n", ": section 'local' is 5; it must hold keys and values"),
+    ],
+)
+def test_a_file_that_holds_no_environments_is_named(file, content, message):
+    file.write_text(content)
+    with pytest.raises(InvalidEnvironment, match=re.escape(f"{file}{message}")):
+        load_environment("local", path=file)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(InvalidEnvironment, match=r"none\.yaml cannot be read: No such file"):
+        load_environment("local", path=tmp_path / "none.yaml")
+
+
+def test_a_key_of_a_section_that_is_not_there_is_missing(file):
+    file.write_text(file.read_text().replace("  dns_namespace: kube-system\n", ""))
+    with pytest.raises(InvalidEnvironment, match="environment 'local': dns_namespace is missing"):
+        load_environment("local", path=file)
+
+
+# What is not refused
+
+
+@pytest.mark.parametrize(
+    ("reference", "repository", "version"),
+    [
+        ("text-classifier:1", "text-classifier", ":1"),
+        ("localhost:5000/a/b_c:V1.0", "localhost:5000/a/b_c", ":V1.0"),
+        (f"example.com/a@{DIGEST}", "example.com/a", f"@{DIGEST}"),
+        (f"example.com/a:latest@{DIGEST}", "example.com/a", f":latest@{DIGEST}"),
+    ],
+)
+def test_an_image_is_read_as_repository_and_version(reference, repository, version):
+    image = load_environment("local", {"image": {"reference": reference}}).image.reference
+    assert (image.repository, str(image.version), str(image)) == (repository, version, reference)
+
+
+def test_a_name_of_the_greatest_length_still_fits_behind_every_object():
+    assert load_environment("local", {"name": "a" * MAX_NAME_CHARACTERS}).name
+
+
+def test_a_request_may_be_its_limit_in_other_units():
+    limits = {"requests": {"cpu": "1000m", "memory": "1024Mi"}, "limits": {"cpu": 1, "memory": "1Gi"}}
+    environment = load_environment("local", {"resources": limits})
+    assert environment.resources.limits.cpu == "1"
+
+
+@given(st.integers(1, 10**6), st.sampled_from(["m", "", "k", "M", "G", "Ki", "Mi", "Gi"]))
+def test_a_larger_number_of_the_same_unit_is_a_larger_amount(number, unit):
+    assert amount(f"{number}{unit}") < amount(f"{number + 1}{unit}")

@@ -1,0 +1,440 @@
+"""What holds of the objects of every environment."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from lightkube.utils.quantity import parse_quantity
+
+from classifier import __version__
+from classifier.settings import load_settings
+from k8s.environments import Environment
+from k8s.loading import environment_names, load_environment
+from k8s.render import render
+from k8s.rules import needed_grace_seconds
+from serving.metrics import registry
+from serving.routes import LIVEZ, METRICS, READYZ, ROUTES
+
+BUNDLED_MODEL = Path(__file__).parents[2] / "models" / "imdb-sentiment"
+
+Object = dict[str, Any]
+
+
+@pytest.fixture(scope="module", params=environment_names())
+def environment(request: pytest.FixtureRequest) -> Environment:
+    return load_environment(request.param)
+
+
+@pytest.fixture(scope="module")
+def objects(environment: Environment) -> dict[str, Object]:
+    return rendered(environment)
+
+
+def rendered(environment: Environment) -> dict[str, Object]:
+    """The objects as Kubernetes reads them, by their file's name without its ending."""
+    files = render(environment, "python -m k8s render")
+    return {name.removesuffix(".yaml"): yaml.safe_load(text) for name, text in files.items()}
+
+
+def pod_of(deployment: Object) -> Object:
+    return deployment["spec"]["template"]["spec"]
+
+
+def container_of(deployment: Object) -> Object:
+    (container,) = pod_of(deployment)["containers"]
+    return container
+
+
+def labels_of_pods(deployment: Object) -> dict[str, str]:
+    return deployment["spec"]["template"]["metadata"]["labels"]
+
+
+# How objects find each other
+
+
+def test_every_selector_matches_the_pods_labels(objects):
+    pod, spec = pod_of(objects["deployment"]), objects["deployment"]["spec"]
+    (apart,) = pod["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    selectors = [
+        spec["selector"]["matchLabels"],
+        objects["service"]["spec"]["selector"],
+        objects["poddisruptionbudget"]["spec"]["selector"]["matchLabels"],
+        objects["networkpolicy"]["spec"]["podSelector"]["matchLabels"],
+        apart["podAffinityTerm"]["labelSelector"]["matchLabels"],
+        *(spread["labelSelector"]["matchLabels"] for spread in pod["topologySpreadConstraints"]),
+    ]
+    for selector in selectors:
+        assert selector.items() <= labels_of_pods(objects["deployment"]).items()
+
+
+def test_everything_that_leads_to_the_container_names_its_port(objects):
+    container = container_of(objects["deployment"])
+    (port,) = container["ports"]
+    (way_in,) = objects["networkpolicy"]["spec"]["ingress"]
+    asked = [
+        *(entry["targetPort"] for entry in objects["service"]["spec"]["ports"]),
+        *(entry["port"] for entry in way_in["ports"]),
+        *(
+            container[probe]["httpGet"]["port"]
+            for probe in ("startupProbe", "livenessProbe", "readinessProbe")
+        ),
+    ]
+    assert set(asked) == {port["name"]}
+
+
+def test_the_container_s_port_is_the_one_that_the_service_listens_on(environment, objects):
+    (port,) = container_of(objects["deployment"])["ports"]
+    assert port["containerPort"] == environment.config.api.port
+    assert environment.config.api.host == "0.0.0.0"  # noqa: S104
+
+
+def test_an_ingress_leads_to_the_service_s_port_and_ends_tls_for_its_host():
+    objects = rendered(load_environment("staging"))
+    service, spec = objects["service"], objects["ingress"]["spec"]
+    (rule,) = spec["rules"]
+    (path,) = rule["http"]["paths"]
+    (port,) = service["spec"]["ports"]
+    assert path["backend"]["service"] == {
+        "name": service["metadata"]["name"],
+        "port": {"name": port["name"]},
+    }
+    assert spec["tls"] == [{"hosts": [rule["host"]], "secretName": "text-classifier-tls"}]
+
+
+def test_a_route_leads_from_the_gateway_s_tls_listener_to_the_service_s_port():
+    objects = rendered(load_environment("production"))
+    service, spec = objects["service"], objects["httproute"]["spec"]
+    (rule,) = spec["rules"]
+    (port,) = service["spec"]["ports"]
+    assert rule["backendRefs"] == [{"name": service["metadata"]["name"], "port": port["port"]}]
+    assert spec["parentRefs"] == [{"name": "public", "namespace": "gateway", "sectionName": "https"}]
+
+
+def test_the_autoscaler_names_the_deployment_and_its_container(objects):
+    spec, deployment = objects["horizontalpodautoscaler"]["spec"], objects["deployment"]
+    assert spec["scaleTargetRef"] == {
+        "apiVersion": deployment["apiVersion"],
+        "kind": deployment["kind"],
+        "name": deployment["metadata"]["name"],
+    }
+    assert {metric["containerResource"]["container"] for metric in spec["metrics"]} == {
+        container_of(deployment)["name"]
+    }
+
+
+def test_the_pods_have_the_account_and_the_config_map_that_are_rendered(objects):
+    pod = pod_of(objects["deployment"])
+    assert pod["serviceAccountName"] == objects["serviceaccount"]["metadata"]["name"]
+    maps = [volume["configMap"]["name"] for volume in pod["volumes"] if "configMap" in volume]
+    assert maps == [objects["configmap"]["metadata"]["name"]]
+
+
+def test_everything_that_has_a_namespace_is_in_the_environment_s(environment, objects):
+    assert objects["namespace"]["metadata"]["name"] == environment.namespace
+    others = objects.keys() - {"namespace", "kustomization"}
+    assert {objects[name]["metadata"]["namespace"] for name in others} == {environment.namespace}
+
+
+def test_no_two_environments_share_a_namespace():
+    namespaces = [load_environment(name).namespace for name in environment_names()]
+    assert len(set(namespaces)) == len(namespaces)
+
+
+def test_every_label_is_one_that_kubernetes_takes(objects):
+    labels = [each["metadata"]["labels"] for name, each in objects.items() if name != "kustomization"]
+    for value in {
+        value for group in (*labels, labels_of_pods(objects["deployment"])) for value in group.values()
+    }:
+        assert re.fullmatch(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", value)
+
+
+# The pods
+
+
+def test_the_probes_ask_routes_that_the_service_has(objects):
+    container = container_of(objects["deployment"])
+    paths = [container[f"{probe}Probe"]["httpGet"]["path"] for probe in ("startup", "liveness", "readiness")]
+    assert set(paths) <= {route.path for route in ROUTES if route.method == "GET"}
+    assert paths == [LIVEZ.path, LIVEZ.path, READYZ.path]
+
+
+def test_the_startup_probe_waits_longer_than_the_liveness_probe_asks(objects):
+    container = container_of(objects["deployment"])
+    startup, liveness = container["startupProbe"], container["livenessProbe"]
+    assert startup["periodSeconds"] < liveness["periodSeconds"]
+    assert startup["failureThreshold"] > liveness["failureThreshold"]
+
+
+def test_no_request_is_above_its_limit(objects):
+    resources = container_of(objects["deployment"])["resources"]
+    assert (
+        resources["requests"].keys() == resources["limits"].keys() == {"cpu", "memory", "ephemeral-storage"}
+    )
+    for resource, request in resources["requests"].items():
+        assert parse_quantity(request) <= parse_quantity(resources["limits"][resource])
+
+
+def test_the_one_place_that_can_be_written_is_bounded(objects):
+    container, pod = container_of(objects["deployment"]), pod_of(objects["deployment"])
+    writable = [mount for mount in container["volumeMounts"] if not mount.get("readOnly")]
+    assert [mount["mountPath"] for mount in writable] == ["/tmp"]  # noqa: S108
+    (volume,) = [volume for volume in pod["volumes"] if volume["name"] == writable[0]["name"]]
+    limit = container["resources"]["limits"]["ephemeral-storage"]
+    assert parse_quantity(volume["emptyDir"]["sizeLimit"]) <= parse_quantity(limit)
+
+
+def test_a_pod_has_time_for_every_step_of_its_end(environment, objects):
+    deployment = objects["deployment"]
+    config = environment.config
+    steps = [
+        container_of(deployment)["lifecycle"]["preStop"]["sleep"]["seconds"],
+        config.api.lame_duck_seconds,
+        config.batching.drain_seconds,
+    ]
+    assert all(step > 0 for step in steps)
+    assert (
+        sum(steps) < needed_grace_seconds(environment) <= pod_of(deployment)["terminationGracePeriodSeconds"]
+    )
+
+
+def test_pods_keep_the_restricted_pod_security_standard(objects):
+    pod = pod_of(objects["deployment"])
+    (container,) = pod["containers"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] > 10_000
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "privileged": False,
+        "readOnlyRootFilesystem": True,
+    }
+    assert not pod.keys() & {"hostNetwork", "hostPID", "hostIPC"}
+
+
+def test_the_namespace_admits_restricted_pods_alone(objects):
+    labels = objects["namespace"]["metadata"]["labels"]
+    modes = {mode: labels[f"pod-security.kubernetes.io/{mode}"] for mode in ("enforce", "audit", "warn")}
+    assert set(modes.values()) == {"restricted"}
+
+
+def test_no_pod_has_a_token_or_variables_of_other_services(objects):
+    pod = pod_of(objects["deployment"])
+    assert pod["automountServiceAccountToken"] is False
+    assert objects["serviceaccount"]["automountServiceAccountToken"] is False
+    assert pod["enableServiceLinks"] is False
+
+
+def test_the_image_s_own_entry_point_runs(objects):
+    assert not container_of(objects["deployment"]).keys() & {"command", "args"}
+
+
+def test_the_pods_say_which_version_and_model_they_are():
+    release = {
+        "version": "0123456789ab-cdef",
+        "bento": "text-classifier:0123456789ab-cdef",
+        "model": "imdb-sentiment:78e1561faf8d",
+        "model_digest": "7" * 64,
+        "commit": "0" * 40,
+    }
+    template = rendered(load_environment("local", {"release": release}))["deployment"]["spec"]["template"]
+    assert template["metadata"]["labels"]["app.kubernetes.io/version"] == "0123456789ab-cdef"
+    assert template["metadata"]["labels"]["text-classifier/model-version"] == "78e1561faf8d"
+    annotations = template["metadata"]["annotations"]
+    assert annotations.pop("text-classifier/config-sha256")
+    assert annotations == {
+        "text-classifier/bento": release["bento"],
+        "text-classifier/commit": release["commit"],
+        "text-classifier/image": "localhost/text-classifier:local",
+        "text-classifier/model": release["model"],
+        "text-classifier/model-digest": release["model_digest"],
+    }
+
+
+def test_pods_say_no_model_where_none_is_known_to_be_in_the_image():
+    template = rendered(load_environment("local", {"release": None}))["deployment"]["spec"]["template"]
+    assert template["metadata"]["labels"]["app.kubernetes.io/version"] == "local"
+    assert not [name for name in template["metadata"]["labels"] if "model" in name]
+    assert not [name for name in template["metadata"]["annotations"] if "model" in name]
+
+
+def test_the_committed_release_is_this_version_with_the_bundled_model(environment):
+    digest = hashlib.sha256((BUNDLED_MODEL / "artifact.json").read_bytes()).hexdigest()
+    name = json.loads((BUNDLED_MODEL / "artifact.json").read_text(encoding="utf-8"))["name"]
+    assert environment.release is not None
+    assert environment.release.version == __version__
+    assert environment.release.model == f"{name}:{digest[:12]}"
+    assert environment.release.model_digest == digest
+
+
+# Rollouts
+
+
+def test_a_rollout_never_has_fewer_pods_than_before(objects):
+    strategy = objects["deployment"]["spec"]["strategy"]
+    assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+
+
+def test_the_deployment_leaves_the_number_of_pods_to_the_autoscaler(objects):
+    assert "replicas" not in objects["deployment"]["spec"]
+
+
+def test_the_disruption_budget_lets_one_of_the_fewest_pods_go(objects):
+    fewest = objects["horizontalpodautoscaler"]["spec"]["minReplicas"]
+    allowed = objects["poddisruptionbudget"]["spec"]["maxUnavailable"]
+    assert 1 <= allowed < fewest
+
+
+def test_the_autoscaler_s_bounds_are_in_order(objects):
+    spec = objects["horizontalpodautoscaler"]["spec"]
+    assert 2 <= spec["minReplicas"] <= spec["maxReplicas"]
+
+
+def test_the_steady_profile_is_the_one_that_is_described():
+    spec = rendered(load_environment("production"))["horizontalpodautoscaler"]["spec"]
+    assert (spec["minReplicas"], spec["maxReplicas"]) == (2, 10)
+    targets = {
+        metric["containerResource"]["name"]: metric["containerResource"]["target"]
+        for metric in spec["metrics"]
+    }
+    assert targets == {
+        "cpu": {"type": "Utilization", "averageUtilization": 70},
+        "memory": {"type": "Utilization", "averageUtilization": 80},
+    }
+    assert spec["behavior"] == {
+        "scaleUp": {
+            "stabilizationWindowSeconds": 60,
+            "selectPolicy": "Max",
+            "policies": [
+                {"type": "Percent", "value": 50, "periodSeconds": 60},
+                {"type": "Pods", "value": 2, "periodSeconds": 60},
+            ],
+        },
+        "scaleDown": {
+            "stabilizationWindowSeconds": 300,
+            "policies": [{"type": "Pods", "value": 1, "periodSeconds": 60}],
+        },
+    }
+
+
+def test_the_burst_profile_is_chosen_by_its_name():
+    spec = rendered(load_environment("production", {"autoscaler": {"profile": "burst"}}))
+    behavior = spec["horizontalpodautoscaler"]["spec"]["behavior"]
+    assert behavior["scaleUp"]["stabilizationWindowSeconds"] == 0
+    assert behavior["scaleDown"]["stabilizationWindowSeconds"] == 30
+
+
+def test_keda_takes_the_autoscaler_s_place_and_goes_by_a_metric_of_the_service():
+    keda = {"prometheus": "http://prometheus.monitoring:9090", "requests_in_progress": 8}
+    objects = rendered(load_environment("production", {"autoscaler": {"keda": keda}}))
+    assert "horizontalpodautoscaler" not in objects
+    spec = objects["scaledobject"]["spec"]
+    assert spec["scaleTargetRef"]["name"] == objects["deployment"]["metadata"]["name"]
+    assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (2, 10)
+    (trigger,) = spec["triggers"]
+    assert trigger["metadata"]["threshold"] == "8"
+    (metric,) = re.findall(r"classifier_\w+", trigger["metadata"]["query"])
+    assert metric in {family.name for family in registry.collect()}
+
+
+# The configuration
+
+
+def test_the_config_map_loads_through_the_service_s_own_settings(environment, objects, tmp_path, monkeypatch):
+    monkeypatch.delenv("CLASSIFIER__API__PORT", raising=False)
+    (content,) = objects["configmap"]["data"].values()
+    path = tmp_path / "config.yaml"
+    path.write_text(content)
+    assert load_settings(path).model_dump() == environment.config.model_dump()
+
+
+def test_the_config_map_is_named_after_its_content_and_never_changes(environment, objects):
+    (content,) = objects["configmap"]["data"].values()
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    assert objects["configmap"]["metadata"]["name"] == f"{environment.name}-{digest[:10]}"
+    assert objects["configmap"]["immutable"] is True
+    annotations = objects["deployment"]["spec"]["template"]["metadata"]["annotations"]
+    assert annotations["text-classifier/config-sha256"] == digest
+
+
+def test_another_configuration_is_another_config_map_and_other_pods():
+    one = rendered(load_environment("local"))
+    other = rendered(load_environment("local", {"config": {"inference": {"confidence_threshold": 0.75}}}))
+    assert one["configmap"]["metadata"]["name"] != other["configmap"]["metadata"]["name"]
+    assert one["deployment"]["spec"]["template"] != other["deployment"]["spec"]["template"]
+
+
+def test_the_container_reads_the_file_that_is_mounted(objects):
+    container = container_of(objects["deployment"])
+    (variable,) = container["env"]
+    (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == "config"]
+    (file,) = objects["configmap"]["data"]
+    assert variable == {"name": "CLASSIFIER_CONFIG", "value": f"{mount['mountPath']}/{file}"}
+
+
+def test_variables_of_whoever_renders_change_nothing(monkeypatch):
+    before = render(load_environment("local"), "")
+    monkeypatch.setenv("CLASSIFIER__API__PORT", "9000")
+    assert render(load_environment("local"), "") == before
+
+
+# The network
+
+
+def test_requests_come_from_the_way_in_and_prometheus_and_this_namespace_alone():
+    policy = rendered(load_environment("production"))["networkpolicy"]["spec"]
+    (rule,) = policy["ingress"]
+    assert rule["from"] == [
+        {"podSelector": {}},
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "gateway"}}},
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}},
+    ]
+
+
+def test_pods_may_ask_for_names_and_nothing_else(environment, objects):
+    policy = objects["networkpolicy"]["spec"]
+    assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
+    (rule,) = policy["egress"]
+    (to,) = rule["to"]
+    assert to["namespaceSelector"]["matchLabels"] == {
+        "kubernetes.io/metadata.name": environment.dns_namespace
+    }
+    assert {(port["protocol"], port["port"]) for port in rule["ports"]} == {("UDP", 53), ("TCP", 53)}
+
+
+def test_prometheus_asks_every_pod_for_the_service_s_metrics():
+    objects = rendered(load_environment("production"))
+    spec, deployment = objects["podmonitor"]["spec"], objects["deployment"]
+    (endpoint,) = spec["podMetricsEndpoints"]
+    (port,) = container_of(deployment)["ports"]
+    assert (endpoint["path"], endpoint["port"]) == (METRICS.path, port["name"])
+    assert spec["selector"]["matchLabels"].items() <= labels_of_pods(deployment).items()
+    assert set(spec["podTargetLabels"]) <= labels_of_pods(deployment).keys()
+
+
+def test_only_the_local_environment_opens_a_port_of_the_nodes():
+    types = {
+        name: rendered(load_environment(name))["service"]["spec"]["type"] for name in environment_names()
+    }
+    assert {name for name, type_ in types.items() if type_ != "ClusterIP"} == {"local"}
+
+
+# GPU
+
+
+def test_one_setting_puts_the_pods_onto_nodes_with_gpus():
+    deployment = rendered(load_environment("production", {"gpu": {"count": 1}}))["deployment"]
+    pod = pod_of(deployment)
+    assert container_of(deployment)["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert pod["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
+    assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+    assert pod["runtimeClassName"] == "nvidia"
+
+
+def test_without_that_setting_nothing_asks_for_a_gpu(objects):
+    pod = pod_of(objects["deployment"])
+    assert not pod.keys() & {"nodeSelector", "tolerations", "runtimeClassName"}
