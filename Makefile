@@ -7,6 +7,13 @@ DATA ?= ../shared/data/imdb/train.parquet
 TEST ?= ../shared/data/imdb/test.parquet
 ENGINE ?= podman
 ENV ?= local
+WEIGHT ?= 10
+NAMESPACE = text-classifier-$(ENV)
+CANARY_OUT := reports/manifests
+KUBE_SCORE := github.com/zegl/kube-score/cmd/kube-score@v1.20.0
+KUBECONFORM := github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+TOOLS := kube-score kubeconform actionlint
 PEERS := fastapi litserve mlserver ray earlier
 PEER_STAMPS := $(PEERS:%=.venv-bench/%/.installed)
 LOCK := $(CURDIR)/$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes \
@@ -15,8 +22,8 @@ SOURCES := benchmarks classifier image k8s model_store serving service.py traini
 
 export BENTOML_DO_NOT_TRACK ?= True
 
-.PHONY: help serve test test-unit lint format train-deps train bench bench-quick bench-limits bento image audit manifests deploy \
-	rollout-status rollback cluster-test lock clean
+.PHONY: help serve test test-unit lint format train-deps train bench bench-quick bench-limits bento \
+	image audit manifests deploy rollout-status rollback canary promote abort cluster-test lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,7 +71,7 @@ audit: $(VENV)/.dev  ## Look the locked packages up among known vulnerabilities
 	$(BIN)/python -m image audit
 
 manifests: $(VENV)/.dev  ## Render k8s/rendered again
-	for env in production staging local; do $(BIN)/python -m k8s render --env $$env || exit 1; done
+	$(BIN)/python -m k8s render
 
 deploy: $(VENV)/.dev  ## Apply k8s/rendered/$(ENV) to the cluster of KUBECONFIG, and wait until it is rolled out
 	$(BIN)/python -m k8s render --env $(ENV) --check
@@ -72,13 +79,28 @@ deploy: $(VENV)/.dev  ## Apply k8s/rendered/$(ENV) to the cluster of KUBECONFIG,
 	$(MAKE) --no-print-directory rollout-status
 
 rollout-status:  ## Wait for a rollout in ENV, or until it fails
-	kubectl rollout status deployment/text-classifier --namespace text-classifier-$(ENV) --timeout 5m
+	kubectl rollout status deployment/text-classifier --namespace $(NAMESPACE) --timeout 5m
 
 rollback:  ## Take ENV back to the version before
-	kubectl rollout undo deployment/text-classifier --namespace text-classifier-$(ENV)
+	kubectl rollout undo deployment/text-classifier --namespace $(NAMESPACE)
 	$(MAKE) --no-print-directory rollout-status
 
-cluster-test: $(VENV)/.dev  ## Build, load and test on the cluster of KUBECONFIG; LOAD_IMAGE puts an image onto its nodes
+canary: $(VENV)/.dev  ## Give VERSION, a tag or digest of the image, WEIGHT=10 percent of the requests in ENV
+	$(BIN)/python -m k8s render --env $(ENV) --canary $(VERSION) --weight $(WEIGHT) --out $(CANARY_OUT)
+	kubectl apply --kustomize $(CANARY_OUT)/$(ENV)
+	kubectl rollout status deployment/text-classifier-canary --namespace $(NAMESPACE) --timeout 5m
+
+promote: $(VENV)/.dev  ## Give IMAGE all the requests in ENV, and let the canary go
+	$(BIN)/python -m k8s render --env $(ENV) --image $(IMAGE) --out $(CANARY_OUT)
+	kubectl apply --kustomize $(CANARY_OUT)/$(ENV)
+	$(MAKE) --no-print-directory rollout-status
+	kubectl delete deployment,service --selector track=canary --namespace $(NAMESPACE)
+
+abort: $(VENV)/.dev  ## Give the version of k8s/rendered all the requests in ENV again, and let the canary go
+	kubectl apply --kustomize k8s/rendered/$(ENV)
+	kubectl delete deployment,service --selector track=canary --namespace $(NAMESPACE)
+
+cluster-test: $(VENV)/.dev $(TOOLS:%=.tools/%)  ## Build, load and test on the cluster of KUBECONFIG; LOAD_IMAGE puts an image onto its nodes
 	tests/cluster/images
 	$(BIN)/python -m pytest tests/cluster
 
@@ -111,6 +133,13 @@ $(VENV)/.dev: requirements/dev.txt | $(BIN)/python
 	@echo "Installing the training and test dependencies into $(VENV)"
 	@$(INSTALL) $<
 	@touch $@ $(VENV)/.serve $(VENV)/.train
+
+.tools/kube-score: MODULE = $(KUBE_SCORE)
+.tools/kubeconform: MODULE = $(KUBECONFORM)
+.tools/actionlint: MODULE = $(ACTIONLINT)
+$(TOOLS:%=.tools/%):
+	@echo "Installing $(MODULE) into .tools"
+	@CGO_ENABLED=0 GOBIN=$(CURDIR)/.tools go install $(MODULE)
 
 .venv-bench/%/.installed: benchmarks/peers/%.txt
 	@echo "Installing the peer $* into $(@D)"

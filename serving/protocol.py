@@ -81,6 +81,7 @@ class DoorProtocol(HttpToolsProtocol):
         self.is_lost = False
         self.when_lost: Callable[[], None] | None = None
         self._runs: Any = None
+        self._is_ending = False
         self._is_between_requests = True
         self._bytes_of_head = 0
         self._refused_at = -math.inf
@@ -109,6 +110,14 @@ class DoorProtocol(HttpToolsProtocol):
         else:
             self._stalled_at = self._progress()
         self._look = self.loop.call_later(self.patience_seconds, self._end_if_stalled)
+
+    def _end(self) -> None:
+        """Send no more, and close when the caller does.
+
+        With bytes unread the kernel would reset the connection, and what is written might not arrive.
+        """
+        self._is_ending = True
+        self.transport.write_eof()
 
     def _abort(self) -> None:
         """End the connection at once: `close` would wait until all that is written is read."""
@@ -141,6 +150,8 @@ class DoorProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Refuse a plain request in one piece at once, and read on only while headers and trailers end."""
+        if self._is_ending:
+            return
         if self._is_between_requests and self._is_its_turn() and self.door is not None:
             error = self.door.refusal()
             if error is not None:
@@ -155,7 +166,7 @@ class DoorProtocol(HttpToolsProtocol):
                 why = f"the headers have more than {MAX_HEAD_BYTES} bytes"
                 answer, _ = _answer(HeadersTooLarge, False, why)
                 self.transport.write(answer)
-                self.transport.close()
+                self._end()
             else:
                 self._abort()
 
@@ -203,7 +214,7 @@ class DoorProtocol(HttpToolsProtocol):
         if self.logs_refusals:
             log_request("POST", path, error.status, 0.0)
         if ends:
-            self.transport.close()
+            self._end()
             return
         self._refused_at = self.loop.time()
         if self.timeout_keep_alive_task is None:

@@ -79,7 +79,7 @@ def rollout_status(seconds: float = PATIENCE_SECONDS) -> str:
     return in_namespace("rollout", "status", DEPLOYMENT, "--timeout", f"{seconds:g}s", timeout=seconds + 30)
 
 
-def render(folder: Path, image: str) -> Path:
+def render(folder: Path, image: str, *more: str) -> Path:
     """The local environment with this image; returns the folder for `kubectl apply --kustomize`."""
     command = [
         sys.executable,
@@ -92,6 +92,7 @@ def render(folder: Path, image: str) -> Path:
         image,
         "--out",
         str(folder.parent),
+        *more,
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

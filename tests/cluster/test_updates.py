@@ -1,6 +1,7 @@
 """Under constant load, what operators do to the service loses no request."""
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -35,6 +36,24 @@ def test_an_update_to_another_model_and_the_way_back_lose_no_request(
         rollout_status()
     assert load.failures == []
     assert min(load.by_model) > 0
+
+
+def test_a_canary_gets_a_part_of_the_requests_until_it_goes(
+    under_load: UnderLoad, images: Mapping[str, str], apply: Callable[[str], None], tmp_path: Path
+) -> None:
+    version = images["second"].rpartition(":")[2]
+    folder = render(tmp_path / "local", images["first"], "--canary", version, "--weight", "30")
+    with under_load() as load:
+        kubectl("apply", "--kustomize", str(folder))
+        in_namespace("rollout", "status", f"{DEPLOYMENT}-canary", "--timeout", "120s")
+        time.sleep(5)
+        apply(images["first"])
+        in_namespace("delete", "deployment,service", "--selector", "track=canary")
+    assert load.failures == []
+    assert 0 < load.by_model[1] < load.by_model[0]
+    with under_load() as load:
+        pass
+    assert load.by_model[1] == 0
 
 
 def test_a_deleted_pod_loses_no_request(under_load: UnderLoad) -> None:

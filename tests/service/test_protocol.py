@@ -199,6 +199,18 @@ def test_a_caller_that_wants_the_connection_to_end_gets_that_with_its_refusal(
     assert connection.is_ended()
 
 
+def test_a_caller_that_is_still_sending_gets_its_refusal_before_the_connection_ends(
+    port: int, door: Any
+) -> None:
+    door(FULL)
+    for _ in range(20):
+        connection = Connection(port)
+        with connection.socket, connection.stream:
+            connection.send(head("/predict", 4_000_000, "connection: close"), b"x" * 4_000_000)
+            assert connection.answer()[0] == 503
+            assert connection.is_ended()
+
+
 def test_a_service_that_drains_ends_the_connection_with_its_refusal(
     connection: Connection, door: Any
 ) -> None:
