@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 from cluster import (
     DEPLOYMENT,
+    TEXTS,
     Load,
     config_changed,
     in_namespace,
@@ -69,11 +70,12 @@ def test_a_changed_config_is_rolled_out_and_loses_no_request(
 ) -> None:
     folder = render(tmp_path / "local", images["first"])
     with under_load() as load:
-        config_changed(folder, "confidence_threshold: 0.5", "confidence_threshold: 0.9")
+        config_changed(folder, "confidence_threshold: 0.5", "confidence_threshold: 1.0")
         kubectl("apply", "--kustomize", str(folder))
         rollout_status()
     assert load.failures == []
-    assert httpx.get(f"{url}/model/info", timeout=30).json()["threshold"] == 0.9
+    answer = httpx.post(f"{url}/predict", json={"text": TEXTS[0]}, timeout=30).json()
+    assert not answer["is_confident"]
 
 
 def test_a_drained_node_keeps_a_pod_until_another_is_ready_elsewhere(under_load: UnderLoad) -> None:
