@@ -1,0 +1,57 @@
+"""`compose.yaml` on this machine, by the engine that made the images."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import httpx
+import pytest
+from cluster import ROOT, TEXTS, wait_until
+
+
+@pytest.fixture(scope="module")
+def compose(images: Mapping[str, str]) -> Callable[..., str]:
+    """Run podman-compose; returns what it prints."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    variables = os.environ | {"IMAGE": images["first"], "PORT": port}
+
+    def run(*arguments: str) -> str:
+        command = [sys.executable, "-m", "podman_compose", "--project-name", "classifier-test", *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def url(compose: Callable[..., str]) -> Iterator[str]:
+    compose("up", "--detach")
+    port = compose("port", "text-classifier", "8000").strip().rpartition(":")[2]
+    address = f"http://127.0.0.1:{port}"
+
+    def is_ready() -> bool:
+        try:
+            return httpx.get(f"{address}/readyz", timeout=30).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    wait_until(is_ready, "the container is ready", 60)
+    yield address
+    compose("down", "--timeout", "40")
+
+
+def test_it_answers_rightly(url: str, models: Sequence[Mapping[str, Mapping[str, float]]]) -> None:
+    answer = httpx.post(f"{url}/predict", json={"text": TEXTS[0]}, timeout=30).json()
+    assert answer["probabilities"] == pytest.approx(models[0][TEXTS[0]], abs=1e-6)
+
+
+def test_it_finds_itself_healthy_and_cannot_write_to_its_root(url: str, compose: Any) -> None:  # noqa: ARG001
+    compose("exec", "text-classifier", "python3", "src/image/healthcheck.py")
+    write = "import pathlib\ntry: pathlib.Path('/x').touch()\nexcept OSError as error: print(error.errno)"
+    assert compose("exec", "text-classifier", "python3", "-c", write).strip() == "30"
