@@ -1,4 +1,4 @@
-# Needs Python 3.11, make and a package index. `make help` lists what there is.
+# Needs Python 3.11, make and a package index; `image` podman or docker, `cluster-test` kubectl and Go, `bench` wrk. `make help` lists what there is.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -26,7 +26,7 @@ export BENTOML_DO_NOT_TRACK ?= True
 	image audit manifests deploy rollout-status rollback canary promote abort cluster-test lock clean
 
 help:  ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z -]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.serve  ## Serve the bundled model; PORT=8123 listens elsewhere
 	@$(if $(filter command line,$(origin PORT)),CLASSIFIER__API__PORT=$(PORT)) $(BIN)/python -m serving
@@ -68,7 +68,7 @@ image: $(VENV)/.dev  ## Make its container image; ENGINE=docker instead of podma
 	$(BIN)/python -m image build --engine $(ENGINE) $(if $(GPU),--gpu)
 
 audit: $(VENV)/.dev  ## Look the locked packages up among known vulnerabilities
-	$(BIN)/python -m image audit
+	$(BIN)/python -m image audit $(AUDIT)
 
 manifests: $(VENV)/.dev  ## Render k8s/rendered again
 	$(BIN)/python -m k8s render
@@ -85,20 +85,17 @@ rollback:  ## Take ENV back to the version before
 	kubectl rollout undo deployment/text-classifier --namespace $(NAMESPACE)
 	$(MAKE) --no-print-directory rollout-status
 
-canary: $(VENV)/.dev  ## Give VERSION, a tag or digest of the image, WEIGHT=10 percent of the requests in ENV
-	$(BIN)/python -m k8s render --env $(ENV) --canary $(VERSION) --weight $(WEIGHT) --out $(CANARY_OUT)
+canary: $(VENV)/.dev  ## Beside IMAGE, which runs in ENV, give its VERSION (a tag or digest) WEIGHT=10 percent of the requests
+	$(BIN)/python -m k8s render --env $(ENV) --image $(IMAGE) --canary $(VERSION) --weight $(WEIGHT) --out $(CANARY_OUT)
 	kubectl apply --kustomize $(CANARY_OUT)/$(ENV)
 	kubectl rollout status deployment/text-classifier-canary --namespace $(NAMESPACE) --timeout 5m
 
-promote: $(VENV)/.dev  ## Give IMAGE all the requests in ENV, and let the canary go
+promote abort: $(VENV)/.dev  ## Give IMAGE, the new or the old one, all the requests in ENV, and let the canary go
 	$(BIN)/python -m k8s render --env $(ENV) --image $(IMAGE) --out $(CANARY_OUT)
 	kubectl apply --kustomize $(CANARY_OUT)/$(ENV)
 	$(MAKE) --no-print-directory rollout-status
 	kubectl delete deployment,service --selector track=canary --namespace $(NAMESPACE)
 
-abort: $(VENV)/.dev  ## Give the version of k8s/rendered all the requests in ENV again, and let the canary go
-	kubectl apply --kustomize k8s/rendered/$(ENV)
-	kubectl delete deployment,service --selector track=canary --namespace $(NAMESPACE)
 
 cluster-test: $(VENV)/.dev $(TOOLS:%=.tools/%)  ## Build, load and test on the cluster of KUBECONFIG; LOAD_IMAGE puts an image onto its nodes
 	tests/cluster/images
@@ -137,7 +134,7 @@ $(VENV)/.dev: requirements/dev.txt | $(BIN)/python
 .tools/kube-score: MODULE = $(KUBE_SCORE)
 .tools/kubeconform: MODULE = $(KUBECONFORM)
 .tools/actionlint: MODULE = $(ACTIONLINT)
-$(TOOLS:%=.tools/%):
+$(TOOLS:%=.tools/%): Makefile
 	@echo "Installing $(MODULE) into .tools"
 	@CGO_ENABLED=0 GOBIN=$(CURDIR)/.tools go install $(MODULE)
 

@@ -124,7 +124,9 @@ class Limits:
 
     def batches(self, seconds: float) -> Batches:
         """Batches of 100 texts, which are the requests' in turn."""
-        batches = [self._texts[start : start + BATCH] for start in range(0, len(self._texts) - BATCH, BATCH)]
+        batches = [
+            self._texts[start : start + BATCH] for start in range(0, len(self._texts) - BATCH + 1, BATCH)
+        ]
         file = self._written("batches", [orjson.dumps({"texts": batch}) for batch in batches])
         rates, ratios = [], []
         with self._service() as one:

@@ -41,6 +41,8 @@ DOOR = 0.9
 CALLS_REMEMBERED = 64
 """For the size that a caller's texts are expected to have."""
 
+STOPPED = "the service stopped before this text's turn came"
+
 TEXT_CHARACTERS = 100
 """What a text costs besides its own characters, in characters."""
 
@@ -158,10 +160,8 @@ class Batcher(Generic[Result]):
 
         This door closes a little before the queue does, so that few are let in and refused after all.
         """
-        if self._is_draining:
-            return Draining("the service is shutting down; ask another replica")
         coming = round(self._let_in * self._call_size)
-        return self._queue_full(1, 1, coming, DOOR * self._settings.max_waiting_seconds)
+        return self._closed(coming, DOOR * self._settings.max_waiting_seconds)
 
     def let_in(self) -> None:
         """Note a request whose texts come in this turn of the event loop, most likely."""
@@ -174,9 +174,7 @@ class Batcher(Generic[Result]):
 
     def check_open(self) -> None:
         """Raise QueueFull or Draining if not even one short text would be taken."""
-        if self._is_draining:
-            raise Draining("the service is shutting down; ask another replica")
-        _raise(self._refusal(1, 1))
+        _raise(self._closed(0, self._settings.max_waiting_seconds))
 
     async def submit(self, texts: Sequence[str], timeout: float | None = None) -> list[Result | Exception]:
         """Run n texts, which wait `timeout` seconds at the most; never more than `deadline_seconds`.
@@ -187,7 +185,9 @@ class Batcher(Generic[Result]):
         if not texts:
             return []
         characters = sum(map(len, texts))
-        _raise(self._refusal(len(texts), characters))
+        if self._is_closed:
+            raise Draining(STOPPED)
+        _raise(self._queue_full(len(texts), characters, 0, self._settings.max_waiting_seconds))
         loop = asyncio.get_running_loop()
         seconds = min(timeout or math.inf, self._settings.deadline_seconds)
         call: _Call[Result] = _Call(
@@ -218,14 +218,14 @@ class Batcher(Generic[Result]):
         # Somebody who was let in may submit only now, once its body is read; that is run, if all else was.
         self._is_closed = left > 0
         for call in self._calls:
-            self._fail_waiting(call, Draining("the service stopped before this text's turn came"))
+            self._fail_waiting(call, Draining(STOPPED))
         self._calls.clear()
         return left
 
-    def _refusal(self, texts: int, characters: int) -> Unavailable | None:
-        if self._is_closed:
-            return Draining("the service stopped before this text's turn came")
-        return self._queue_full(texts, characters, 0, self._settings.max_waiting_seconds)
+    def _closed(self, coming: int, most_seconds: float) -> Unavailable | None:
+        if self._is_draining:
+            return Draining("the service is shutting down; ask another replica")
+        return self._queue_full(1, 1, coming, most_seconds)
 
     def _queue_full(self, texts: int, characters: int, coming: int, most_seconds: float) -> QueueFull | None:
         settings = self._settings
@@ -237,7 +237,7 @@ class Batcher(Generic[Result]):
             why = f"{self._characters} characters wait, and {characters} more would pass the limit of"
             why = f"{why} {settings.max_waiting_characters}"
         elif seconds > most_seconds:
-            why = f"what waits takes {seconds:.2f} s; the limit is {settings.max_waiting_seconds:g} s"
+            why = f"what waits takes {seconds:.2f} s; the limit is {most_seconds:g} s"
         else:
             return None
         return QueueFull(why, retry_after=max(1, math.ceil(seconds)))

@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from classifier.errors import ClassifierError
-from image.bento import build_bento
+from image.bento import BuildError, build_bento
 from image.bill import audit as audit_locks
 from image.bill import write_bill
-from image.engine import Engine, build_image, inspect
+from image.engine import Engine, base_image, build_image
 
 MEGABYTE = 1e6
 SHOWN_CHARACTERS = 60
@@ -29,9 +29,6 @@ def bento(gpu: Gpu = False) -> None:
 def build(
     engine: Annotated[Engine, typer.Option(help="podman or docker.")] = "podman",
     gpu: Gpu = False,
-    base: Annotated[
-        str, typer.Option(help="Base image, whose size is not counted.")
-    ] = "python:3.11-slim-bookworm",
     output: Annotated[Path, typer.Option(help="Folder for the bill of materials.")] = Path("reports/image"),
 ) -> None:
     """Make the image of this commit, print its layers, and write a bill of materials beside it."""
@@ -40,16 +37,23 @@ def build(
     for by, size in image.layers:
         if size:
             typer.echo(f"{size / MEGABYTE:8.1f} MB  {by[:SHOWN_CHARACTERS]}")
-    more = image.size - inspect(base, engine).size
-    typer.echo(f"{image.size / MEGABYTE:8.1f} MB in all, {more / MEGABYTE:.1f} MB more than {base}")
+    base = base_image(engine)
+    more = image.size - base.size
+    typer.echo(f"{image.size / MEGABYTE:8.1f} MB in all, {more / MEGABYTE:.1f} MB more than {base.name}")
     typer.echo(f"bill of materials: {write_bill(made, output)}")
     typer.echo(image.name)
 
 
 @app.command()
-def audit() -> None:
+def audit(
+    require_service: Annotated[
+        bool, typer.Option("--require-service", help="Fail where no vulnerability service answers.")
+    ] = False,
+) -> None:
     """Look every locked package that an image can hold up among known vulnerabilities."""
     unreachable = audit_locks()
+    if unreachable and require_service:
+        raise BuildError(f"no vulnerability service answers: {unreachable}")
     typer.echo(
         f"skipped: no vulnerability service answers: {unreachable}"
         if unreachable

@@ -39,6 +39,10 @@ class Commit:
         return self.digest[:12] + ("-changed" if self.is_changed else "")
 
 
+def _bundled_tag() -> str:
+    return f"{BUNDLED.name}:{read_artifact(BUNDLED).version}"
+
+
 def checked_out() -> Commit:
     """The commit of this checkout; raises BuildError where there is none."""
     return Commit(_git("rev-parse", "HEAD"), bool(_git("status", "--porcelain")))
@@ -65,7 +69,9 @@ def build_bento(gpu: bool = False) -> bentoml.Bento:
     The bundled model is put into the store if it is missing. Labels say commit, model and the model's digest.
     """
     tag = load_settings().model
-    if tag.name == BUNDLED.name and tag.version == "latest":
+    if tag.name == BUNDLED.name and not any(
+        model.tag == _bundled_tag() for model in model_store.stored_models()
+    ):
         model_store.save(BUNDLED)
     folder = model_store.folder_of(tag.tag)
     artifact = read_artifact(folder)
@@ -85,9 +91,15 @@ def build_bento(gpu: bool = False) -> bentoml.Bento:
     return bentoml.bentos.build(**config, version=version, labels=labels, build_ctx=str(ROOT))
 
 
+def bentofile() -> dict[str, Any]:
+    """What `bentofile.yaml` says."""
+    content: dict[str, Any] = yaml.safe_load(BENTOFILE.read_text(encoding="utf-8"))
+    return content
+
+
 def _config(kind: str, gpu: bool) -> dict[str, Any]:
     """`bentofile.yaml` with the lock file for this kind of model. The GPU's holds CUDA's libraries."""
-    config: dict[str, Any] = yaml.safe_load(BENTOFILE.read_text(encoding="utf-8"))
+    config = bentofile()
     if gpu and kind != "onnx":
         raise BuildError(f"the model is {kind}, which no GPU makes faster; networks can run on one")
     if kind == "onnx":

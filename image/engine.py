@@ -11,7 +11,7 @@ import bentoml.container
 from bentoml.exceptions import BentoMLException
 
 from classifier import __version__
-from image.bento import BuildError
+from image.bento import BuildError, bentofile
 
 Engine = Literal["podman", "docker"]
 
@@ -60,6 +60,16 @@ def build_image(bento: bentoml.Bento, engine: Engine) -> Image:
     except (subprocess.CalledProcessError, BentoMLException) as error:
         raise BuildError(f"{engine} could not make {name}: {error}") from error
     return inspect(name, engine)
+
+
+def base_image(engine: Engine) -> Image:
+    """The image that a Bento's is made on; it is pulled where the engine has not kept it."""
+    name = bentofile()["docker"]["base_image"]
+    try:
+        return inspect(name, engine)
+    except BuildError:
+        subprocess.run([engine, "pull", "--quiet", name], capture_output=True, check=False)
+        return inspect(name, engine)
 
 
 def inspect(name: str, engine: Engine) -> Image:

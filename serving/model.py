@@ -30,5 +30,11 @@ def load_model(folder: Path, settings: Settings) -> Classifier:
     """Load the model that will answer; raises ArtifactError."""
     classifier = load_classifier(folder, settings.inference.batch_size)
     manifest = classifier.manifest
-    _log.info("model_loaded", name=manifest.name, version=classifier.version, kind=manifest.model.kind)
+    _log.info(
+        "model_loaded",
+        name=manifest.name,
+        version=classifier.version,
+        kind=manifest.model.kind,
+        device=classifier.device,
+    )
     return classifier

@@ -72,7 +72,7 @@ class DoorProtocol(HttpToolsProtocol):
     """How long nothing may happen while it is the caller's turn; what has stalled is ended by twice that."""
 
     keep_alive_seconds: ClassVar[float] = 75.0
-    """How long a connection without a request is kept."""
+    """How long a connection is kept after an answer."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to look, now and then, whether the connection has stalled."""
@@ -81,7 +81,7 @@ class DoorProtocol(HttpToolsProtocol):
         self.is_lost = False
         self.when_lost: Callable[[], None] | None = None
         self._runs: Any = None
-        self._is_ending = False
+        self._is_ending = self._is_last_look = self._is_in_head = False
         self._is_between_requests = True
         self._bytes_of_head = 0
         self._refused_at = -math.inf
@@ -89,14 +89,16 @@ class DoorProtocol(HttpToolsProtocol):
         self._look = self.loop.call_later(self.patience_seconds, self._end_if_stalled)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the request that is being answered, and let go of it: the two refer to each other."""
+        """Tell the request that is being answered, and let go of all: they refer to the connection."""
         self._look.cancel()
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()
         self._tell_the_one_that_runs()
         self.is_lost = True
         if self.when_lost is not None:
             self.when_lost()
-        self.cycle = self.scope = self._runs = None  # type: ignore[assignment]
+        self.cycle = self.scope = self._runs = self._stalled_at = None  # type: ignore[assignment]
+        self.pipeline.clear()
 
     def _end_if_stalled(self) -> None:
         """End the connection if it was the caller's turn at the last look, too, and no request came since."""
@@ -117,7 +119,10 @@ class DoorProtocol(HttpToolsProtocol):
         With bytes unread the kernel would reset the connection, and what is written might not arrive.
         """
         self._is_ending = True
-        self.transport.write_eof()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:
+            self.transport.close()
 
     def _abort(self) -> None:
         """End the connection at once: `close` would wait until all that is written is read."""
@@ -142,11 +147,13 @@ class DoorProtocol(HttpToolsProtocol):
         """End the connection, unless a refusal came meanwhile or a request can be read."""
         left = self._refused_at + self.timeout_keep_alive - self.loop.time()
         if left > 0:
-            then, seconds = self.timeout_keep_alive_handler, left
+            self._is_last_look = False
+            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+        elif not self._is_last_look:
+            self._is_last_look = True  # The loop sees to timers before it reads.
+            self.timeout_keep_alive_task = self.loop.call_later(0.001, self.timeout_keep_alive_handler)
         else:
-            # The loop sees to timers before it reads.
-            then, seconds = super().timeout_keep_alive_handler, 0.001
-        self.timeout_keep_alive_task = self.loop.call_later(seconds, then)
+            super().timeout_keep_alive_handler()
 
     def data_received(self, data: bytes) -> None:
         """Refuse a plain request in one piece at once, and read on only while headers and trailers end."""
@@ -162,7 +169,7 @@ class DoorProtocol(HttpToolsProtocol):
         self._bytes_of_head += len(data)
         super().data_received(data)
         if self._bytes_of_head > MAX_HEAD_BYTES and not self.transport.is_closing():
-            if self._is_its_turn():
+            if self._is_its_turn() and not self._is_between_requests and self._is_in_head:
                 why = f"the headers have more than {MAX_HEAD_BYTES} bytes"
                 answer, _ = _answer(HeadersTooLarge, False, why)
                 self.transport.write(answer)
@@ -172,12 +179,16 @@ class DoorProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Note that the parser is in a request."""
-        self._is_between_requests = False
+        self._is_between_requests = self._is_last_look = False
+        self._is_in_head = True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Refuse a request to the model while the door is closed; but never before an answer that is due."""
         self._bytes_of_head = 0
+        self._is_in_head = False
+        if self._is_ending:
+            return
         if self._is_its_turn() and self.parser.get_method() == b"POST":
             path = _GUARDED.get(self.url.partition(b"?")[0])
             if path is not None and self.door is not None:
@@ -202,12 +213,20 @@ class DoorProtocol(HttpToolsProtocol):
         self._bytes_of_head = 0
         self._is_between_requests = True
         super().on_message_complete()
+        if self._is_its_turn() and not self._is_ending:
+            self._await_next_request()
+
+    def send_400_response(self, msg: str) -> None:
+        """Say nothing more where the end is near already."""
+        if not self._is_ending:
+            super().send_400_response(msg)
 
     def _is_its_turn(self) -> bool:
         """Whether no answer to an earlier request is due."""
         return self.cycle is None or self.cycle.response_complete
 
     def _refuse(self, path: str, error: Unavailable, keep_alive: bool) -> None:
+        keep_alive = keep_alive and not self.sees_off
         answer, ends = _answer(type(error), keep_alive, str(error), error.retry_after)  # type: ignore[arg-type]
         self.transport.write(answer)
         requests.observe(path, error.status, 0.0)
@@ -217,10 +236,17 @@ class DoorProtocol(HttpToolsProtocol):
             self._end()
             return
         self._refused_at = self.loop.time()
-        if self.timeout_keep_alive_task is None:
-            self.on_response_complete()
+        self._await_next_request()
         if self.flow.write_paused:
             self.flow.pause_reading()
+
+    def _await_next_request(self) -> None:
+        """For as long as an answered connection is kept, unless that has begun already."""
+        if self.timeout_keep_alive_task is None and not self.transport.is_closing():
+            self._is_last_look = False
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def resume_writing(self) -> None:
         """Read on as well, where that waited for refusals to be taken."""

@@ -14,14 +14,16 @@ from cluster import ROOT, TEXTS, wait_until
 
 @pytest.fixture(scope="module")
 def compose(images: Mapping[str, str]) -> Callable[..., str]:
-    """Run podman-compose; returns what it prints."""
+    """Run podman-compose or docker compose; returns what it prints."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
+    made_by_podman = images["first"].startswith("localhost/")
+    tool = [sys.executable, "-m", "podman_compose"] if made_by_podman else ["docker", "compose"]
     variables = os.environ | {"IMAGE": images["first"], "PORT": port}
 
     def run(*arguments: str) -> str:
-        command = [sys.executable, "-m", "podman_compose", "--project-name", "classifier-test", *arguments]
+        command = [*tool, "--project-name", "classifier-test", *arguments]
         done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from cluster import DEPLOYMENT, TEXTS, Load, in_namespace, objects, ready_pods, rollout_status, wait_until
 
-from k8s.values import parse_quantity
+from k8s.values import amount
 
 UnderLoad = Callable[[], AbstractContextManager[Load]]
 FULL_LOAD_SECONDS = float(os.environ.get("CLUSTER_FULL_LOAD_SECONDS", "600"))
@@ -142,7 +142,7 @@ def test_under_full_load_it_stays_live_and_within_its_memory(
     give_cpu("250m", "500m")
     (deployment,) = objects("deployments")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    limit = float(parse_quantity(container["resources"]["limits"]["memory"])) / MEBIBYTE
+    limit = float(amount(container["resources"]["limits"]["memory"])) / MEBIBYTE
     before = restarts()
     seen = []
     with FullLoad(url) as load:

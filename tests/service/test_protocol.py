@@ -211,6 +211,41 @@ def test_a_caller_that_is_still_sending_gets_its_refusal_before_the_connection_e
             assert connection.is_ended()
 
 
+def test_requests_behind_the_last_that_a_draining_service_answers_are_not_answered(
+    connection: Connection, door: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    door(DRAINING)
+    connection.send(head("/predict", 0) * 3, b"no HTTP at all\r\n\r\n")
+    assert connection.answer()[0] == 503
+    assert connection.is_ended()
+    assert "Traceback" not in caplog.text
+
+
+def test_a_refusal_before_its_body_keeps_the_connection_for_as_long_as_an_answer_does(
+    port: int, door: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door(FULL)
+    monkeypatch.setattr(DoorProtocol, "keep_alive_seconds", 1.0)
+    monkeypatch.setattr(DoorProtocol, "patience_seconds", 60.0)
+    connection = Connection(port)
+    with connection.socket, connection.stream:
+        connection.send(head("/predict", 3))
+        assert connection.answer()[0] == 503
+        connection.send(b"abc")
+        assert connection.is_ended()
+
+
+def test_a_lame_duck_ends_the_connection_with_a_refusal_too(
+    connection: Connection, door: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door(FULL)
+    monkeypatch.setattr(DoorProtocol, "sees_off", True)
+    connection.send(head("/predict", 3), b"abc")
+    status, headers, _ = connection.answer()
+    assert (status, headers["connection"]) == (503, "close")
+    assert connection.is_ended()
+
+
 def test_a_service_that_drains_ends_the_connection_with_its_refusal(
     connection: Connection, door: Any
 ) -> None:
