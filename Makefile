@@ -20,6 +20,8 @@ LOCK := $(CURDIR)/$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 SOURCES := benchmarks classifier image k8s model_store serving service.py training_import tests
 
+needs = $(foreach name,$(1),$(if $($(name)),,$(error $(name) is not given; k8s/README.md says what it is)))
+
 export BENTOML_DO_NOT_TRACK ?= True
 
 .PHONY: help serve test test-unit lint format train-deps train bench bench-quick bench-limits bento \
@@ -86,16 +88,17 @@ rollback:  ## Take ENV back to the version before
 	$(MAKE) --no-print-directory rollout-status
 
 canary: $(VENV)/.dev  ## Beside IMAGE, which runs in ENV, give its VERSION (a tag or digest) WEIGHT=10 percent of the requests
+	$(call needs,IMAGE VERSION)
 	$(BIN)/python -m k8s render --env $(ENV) --image $(IMAGE) --canary $(VERSION) --weight $(WEIGHT) --out $(CANARY_OUT)
 	kubectl apply --kustomize $(CANARY_OUT)/$(ENV)
 	kubectl rollout status deployment/text-classifier-canary --namespace $(NAMESPACE) --timeout 5m
 
 promote abort: $(VENV)/.dev  ## Give IMAGE, the new or the old one, all the requests in ENV, and let the canary go
+	$(call needs,IMAGE)
 	$(BIN)/python -m k8s render --env $(ENV) --image $(IMAGE) --out $(CANARY_OUT)
 	kubectl apply --kustomize $(CANARY_OUT)/$(ENV)
 	$(MAKE) --no-print-directory rollout-status
 	kubectl delete deployment,service --selector track=canary --namespace $(NAMESPACE)
-
 
 cluster-test: $(VENV)/.dev $(TOOLS:%=.tools/%)  ## Build, load and test on the cluster of KUBECONFIG; LOAD_IMAGE puts an image onto its nodes
 	tests/cluster/images

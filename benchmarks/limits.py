@@ -11,7 +11,7 @@ gets slower after the capacity was measured shows as refusals.
 import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +27,13 @@ from benchmarks.closed_loop import check_wrk, load
 from benchmarks.errors import BenchmarkError
 from benchmarks.open_loop import allow_connections, attack
 from benchmarks.report import MEGABYTE, machine_facts, table
-from benchmarks.rounds import CAPACITY_CONNECTIONS, WARM_UP_CONNECTIONS, WARM_UP_SECONDS, percentile_ms
+from benchmarks.rounds import (
+    CAPACITY_CONNECTIONS,
+    WARM_UP_CONNECTIONS,
+    WARM_UP_SECONDS,
+    Progress,
+    percentile_ms,
+)
 from benchmarks.servers import SERVERS, RunningServer, running
 from benchmarks.spread import Spread, spread
 
@@ -83,6 +89,15 @@ class Endurance:
     last: float
 
 
+@dataclass(frozen=True)
+class Found:
+    """Everything that was measured with one artifact."""
+
+    batches: Batches
+    overload: list[Overload]
+    endurance: Endurance
+
+
 class Limits:
     """Measures the service with one artifact."""
 
@@ -93,6 +108,15 @@ class Limits:
         self._workplace = workplace
         self._bodies = [SERVICE.encoded(text) for text in texts]
         self._file = self._written("texts", self._bodies)
+
+    def all(self, factors: Sequence[float], seconds: float, requests: int, progress: Progress) -> Found:
+        """Batches, overload by each of the factors for so many seconds, and the endurance."""
+        progress(f"batches of {BATCH}")
+        batches = self.batches(CAPACITY_SECONDS)
+        progress(f"overload by {', '.join(f'{factor:g}' for factor in factors)}, {seconds:g} s each")
+        overload = self.overload(factors, seconds)
+        progress(f"{requests:,} requests")
+        return Found(batches, overload, self.endurance(requests))
 
     def overload(self, factors: Sequence[float], seconds: float) -> list[Overload]:
         """Each of the factors for that long, with one start of the service."""
@@ -177,9 +201,9 @@ def _overload_table(rows: Sequence[Overload]) -> str:
                 f"{row.factor:g}",
                 f"{row.capacity:,.0f}",
                 f"{row.accepted:.0%} of capacity",
-                f"{row.accepted_p50_ms or 0:.0f}, {row.accepted_p99_ms or 0:.0f}",
+                _milliseconds(row.accepted_p50_ms, row.accepted_p99_ms),
                 f"{row.refused:,}",
-                f"{row.refused_p50_ms or 0:.1f}, {row.refused_p99_ms or 0:.1f}",
+                _milliseconds(row.refused_p50_ms, row.refused_p99_ms),
                 f"{row.late:,}",
                 f"{row.unanswered:,}",
                 f"{row.afterwards:.0%} of capacity",
@@ -190,6 +214,31 @@ def _overload_table(rows: Sequence[Overload]) -> str:
     )
 
 
+def _milliseconds(*percentiles: float | None) -> str:
+    return ", ".join("–" if value is None else f"{value:.1f}" for value in percentiles)
+
+
+def _report(kind: str, facts: Mapping[str, str], found: Found) -> str:
+    batches, endurance = found.batches, found.endurance
+    parts = [
+        f"# The service at its limits, with the {kind} artifact",
+        table(("", ""), facts.items()),
+        _overload_table(found.overload),
+        f"Batches of {BATCH}: {batches.texts_per_second:,.0f} texts a second, {batches.ratio:.2f} times "
+        "the pipeline in process.",
+        f"{endurance.requests:,} requests: {endurance.first:.0f} MB before, {endurance.half:.0f} MB after "
+        f"half of them, {endurance.last:.0f} MB at the end.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _factors(text: str) -> list[float]:
+    try:
+        return [float(factor) for factor in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"factors {text!r} are no numbers with commas between, as in 2,5") from None
+
+
 def main(
     artifact: Annotated[str, typer.Option(help="linear or cnn.")] = "linear",
     factors: Annotated[str, typer.Option(help="Multiples of the capacity, with commas between.")] = "2,5",
@@ -198,45 +247,24 @@ def main(
     output: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("reports/limits"),
 ) -> None:
     """Measure the service at its limits."""
+    if artifact not in KINDS:
+        raise typer.BadParameter(f"there is no artifact {artifact!r}; there are {', '.join(KINDS)}")
+    multiples = _factors(factors)
+    console = Console(stderr=True)
+    facts = machine_facts()
     try:
-        if artifact not in KINDS:
-            raise BenchmarkError(f"there is no artifact {artifact!r}; there are {', '.join(KINDS)}")
-        multiples = [float(factor) for factor in factors.split(",")]
         check_wrk()
         allow_connections()
-        console = Console(stderr=True)
-        _, texts = request_texts()
-        facts = machine_facts()
         with tempfile.TemporaryDirectory() as folder:
             console.print(f"preparing the {artifact} artifact")
-            limits = Limits(prepare(KINDS[artifact], Path(folder)), texts, Path(folder))
-            console.print("batches of 100")
-            batches = limits.batches(CAPACITY_SECONDS)
-            console.print(f"overload, {factors} times the capacity, {seconds:g} s each")
-            overload = limits.overload(multiples, seconds)
-            console.print(f"{requests:,} requests")
-            endurance = limits.endurance(requests)
-    except (BenchmarkError, ValueError) as error:
+            limits = Limits(prepare(KINDS[artifact], Path(folder)), request_texts()[1], Path(folder))
+            found = limits.all(multiples, seconds, requests, console.print)
+    except BenchmarkError as error:
         raise SystemExit(f"error: {error}") from None
-    parts = [
-        f"# The service at its limits, with the {artifact} artifact",
-        table(("", ""), facts.items()),
-        _overload_table(overload),
-        f"Batches of {BATCH}: {batches.texts_per_second:,.0f} texts a second, {batches.ratio:.2f} times "
-        "the pipeline in process.",
-        f"{endurance.requests:,} requests: {endurance.first:.0f} MB before, {endurance.half:.0f} MB after "
-        f"half of them, {endurance.last:.0f} MB at the end.",
-    ]
-    text = "\n\n".join(parts) + "\n"
+    text = _report(artifact, facts, found)
     output.mkdir(parents=True, exist_ok=True)
     (output / f"{artifact}.md").write_text(text, encoding="utf-8")
-    content = {
-        "facts": facts,
-        "artifact": artifact,
-        "overload": [asdict(row) for row in overload],
-        "batches": {name: spread._asdict() for name, spread in vars(batches).items()},
-        "endurance": asdict(endurance),
-    }
+    content = {"facts": facts, "artifact": artifact, **asdict(found)}
     (output / f"{artifact}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     typer.echo(text)
 

@@ -23,7 +23,7 @@ class StaleManifests(ClassifierError):
 
 
 class UnwritableFolder(ClassifierError):
-    """The folder cannot be replaced; what was in it still is."""
+    """The folder cannot be replaced."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

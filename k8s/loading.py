@@ -39,7 +39,8 @@ def load_environment(
         environment = Environment.model_validate(tree)
     except ValidationError as error:
         raise InvalidEnvironment(f"environment {name!r}: {first_broken_rule(error, Environment)}") from error
-    for broken in broken_rules(environment):
+    broken = next(broken_rules(environment), None)
+    if broken is not None:
         raise InvalidEnvironment(f"environment {name!r}: {broken}")
     return environment
 

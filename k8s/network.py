@@ -79,13 +79,6 @@ def _port(environment: Environment, node_port: int | None = None) -> ServicePort
 
 def network_policy(environment: Environment) -> NetworkPolicy:
     """In: HTTP from where requests and scrapes come from. Out: questions for names, and nothing else."""
-    callers = [NetworkPolicyPeer(podSelector=LabelSelector())]  # of this namespace
-    if environment.ingress:
-        callers.append(_pods_of(environment.ingress.controller_namespace))
-    if environment.gateway:
-        callers.append(_pods_of(environment.gateway.proxy_namespace))
-    if environment.pod_monitor:
-        callers.append(_pods_of(environment.pod_monitor.prometheus_namespace))
     dns = _pods_of(environment.dns_namespace, DNS_PODS)
     return NetworkPolicy(
         metadata=metadata(environment, environment.name),
@@ -93,7 +86,9 @@ def network_policy(environment: Environment) -> NetworkPolicy:
             podSelector=LabelSelector(matchLabels=application_selector(environment)),
             policyTypes=["Ingress", "Egress"],
             ingress=[
-                NetworkPolicyIngressRule(from_=callers, ports=[NetworkPolicyPort(port=HTTP, protocol="TCP")])
+                NetworkPolicyIngressRule(
+                    from_=_callers(environment), ports=[NetworkPolicyPort(port=HTTP, protocol="TCP")]
+                )
             ],
             egress=[
                 NetworkPolicyEgressRule(
@@ -106,6 +101,20 @@ def network_policy(environment: Environment) -> NetworkPolicy:
             ],
         ),
     )
+
+
+def _callers(environment: Environment) -> list[NetworkPolicyPeer] | None:
+    """Where HTTP may come from; None is anywhere."""
+    if environment.service.type == "NodePort":
+        return None  # its requests come from addresses of nodes, which no selector of pods matches
+    callers = [NetworkPolicyPeer(podSelector=LabelSelector())]  # of this namespace
+    if environment.ingress:
+        callers.append(_pods_of(environment.ingress.controller_namespace))
+    if environment.gateway:
+        callers.append(_pods_of(environment.gateway.proxy_namespace))
+    if environment.pod_monitor:
+        callers.append(_pods_of(environment.pod_monitor.prometheus_namespace))
+    return callers
 
 
 def _pods_of(namespace: str, labels: dict[str, str] | None = None) -> NetworkPolicyPeer:

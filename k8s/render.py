@@ -1,4 +1,4 @@
-"""Objects as files: one for each and a kustomization.yaml, in a folder that is replaced as a whole."""
+"""Objects as files: one for each and a kustomization.yaml, in a folder of their own."""
 
 import tempfile
 from collections.abc import Mapping
@@ -65,15 +65,16 @@ def _file_name(document: Mapping[str, Any], environment: Environment) -> str:
 
 
 def replace_folder(folder: Path, files: Mapping[str, str]) -> None:
-    """Make `folder` hold these files and no others; where that fails, it holds what it held before.
+    """Make `folder` hold these files and no others.
 
-    Raises UnwritableFolder, also where what it holds was not rendered.
+    They are written beside it, and two renames exchange it; between them there is no `folder`. An error or
+    an interrupt there renames the old one back, and its files are lost only if that fails, too. A process
+    that is killed there leaves both in a hidden folder beside it.
+
+    Raises UnwritableFolder, also where there is a file in its place or what it holds was not rendered.
     """
-    if folder.exists() and any(folder.iterdir()) and not _is_rendered(folder):
-        raise UnwritableFolder(
-            f"{folder} holds files that were not rendered; it is replaced as a whole, so they must go first"
-        )
     try:
+        _check_replaceable(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
             _exchange(folder, files, Path(scratch))
@@ -81,17 +82,27 @@ def replace_folder(folder: Path, files: Mapping[str, str]) -> None:
         raise UnwritableFolder(f"{folder} cannot be written: {error.strerror}") from error
 
 
+def _check_replaceable(folder: Path) -> None:
+    for path in (folder, *folder.parents):
+        if path.exists() and not path.is_dir():
+            raise UnwritableFolder(f"{folder} cannot be written: {path} is no folder")
+    if folder.exists() and any(folder.iterdir()) and not _is_rendered(folder):
+        raise UnwritableFolder(
+            f"{folder} holds files that were not rendered; it is replaced as a whole, so they must go first"
+        )
+
+
 def _exchange(folder: Path, files: Mapping[str, str], scratch: Path) -> None:
     new, old = scratch / "new", scratch / "old"
     new.mkdir()
     for name, text in files.items():
         (new / name).write_text(text, encoding="utf-8")
-    if folder.exists():
-        folder.rename(old)
     try:
+        if folder.exists():
+            folder.rename(old)
         new.rename(folder)
-    except OSError:
-        if old.exists():
+    except BaseException:  # an interrupt, too: `scratch` is about to be deleted with what is in it
+        if old.exists() and not folder.exists():
             old.rename(folder)
         raise
 

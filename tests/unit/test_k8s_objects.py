@@ -395,6 +395,21 @@ def test_requests_come_from_the_way_in_and_prometheus_and_this_namespace_alone()
     ]
 
 
+@pytest.mark.parametrize("name", environment_names())
+def test_behind_a_port_of_the_nodes_requests_come_from_anywhere_and_to_http_alone(name):
+    service = {"type": "NodePort", "node_port": 30080}
+    policy = rendered(load_environment(name, {"service": service}))["networkpolicy"]["spec"]
+    assert policy["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}]}]
+
+
+@pytest.mark.parametrize("name", environment_names())
+def test_without_a_port_of_the_nodes_every_source_of_requests_is_named(name):
+    service = {"type": "ClusterIP", "node_port": None}
+    policy = rendered(load_environment(name, {"service": service}))["networkpolicy"]["spec"]
+    (rule,) = policy["ingress"]
+    assert rule["from"]
+
+
 def test_pods_may_ask_for_names_and_nothing_else(environment, objects):
     policy = objects["networkpolicy"]["spec"]
     assert set(policy["policyTypes"]) == {"Ingress", "Egress"}

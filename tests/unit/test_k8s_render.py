@@ -1,4 +1,4 @@
-"""Rendered files: plain, the same every time, replaced as a whole or not at all, and checked."""
+"""Rendered files: plain, the same every time, replaced together, put back after an error, and checked."""
 
 import re
 import sys
@@ -100,18 +100,63 @@ def test_a_render_that_fails_half_way_leaves_the_old_files_and_nothing_beside_th
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
-def test_a_folder_that_cannot_be_exchanged_is_put_back(folder, monkeypatch):
+def stop_rename(monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException, *, after: bool) -> None:
+    """Renaming a folder of that name raises `error`, before or after it is done."""
     rename = Path.rename
 
-    def only_away(path: Path, target: Path) -> Path:
-        if path.name == "new":
-            raise PermissionError(1, "Operation not permitted")
-        return rename(path, target)
+    def failing(path: Path, target: Path) -> Path:
+        if path.name != name or after:
+            rename(path, target)
+        if path.name == name:
+            raise error
+        return target
 
-    monkeypatch.setattr(Path, "rename", only_away)
+    monkeypatch.setattr(Path, "rename", failing)
+
+
+def test_a_folder_that_cannot_be_exchanged_is_put_back(folder, monkeypatch):
+    stop_rename(monkeypatch, "new", PermissionError(1, "Operation not permitted"), after=False)
     with pytest.raises(UnwritableFolder, match="Operation not permitted"):
         replace_folder(folder, {"a.yaml": "a: 2\n"})
     assert content(folder) == FILES
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+@pytest.mark.parametrize(
+    ("renamed", "after"), [("local", False), ("local", True), ("new", False)], ids=["before", "away", "back"]
+)
+def test_an_interrupt_before_the_new_folder_is_there_puts_the_old_one_back(
+    folder, monkeypatch, renamed, after
+):
+    stop_rename(monkeypatch, renamed, KeyboardInterrupt(), after=after)
+    with pytest.raises(KeyboardInterrupt):
+        replace_folder(folder, {"a.yaml": "a: 2\n"})
+    assert content(folder) == FILES
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_an_interrupt_once_the_new_folder_is_there_leaves_it_there(folder, monkeypatch):
+    stop_rename(monkeypatch, "new", KeyboardInterrupt(), after=True)
+    with pytest.raises(KeyboardInterrupt):
+        replace_folder(folder, {"a.yaml": "a: 2\n"})
+    assert content(folder) == {"a.yaml": "a: 2\n"}
+
+
+def test_an_interrupt_leaves_nothing_where_there_was_nothing(tmp_path, monkeypatch):
+    stop_rename(monkeypatch, "new", KeyboardInterrupt(), after=False)
+    with pytest.raises(KeyboardInterrupt):
+        replace_folder(tmp_path / "local", FILES)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["local", "local/below", "local/far/below"])
+def test_a_file_in_the_folder_s_place_or_above_it_is_named_and_stays(tmp_path, place):
+    file = tmp_path / "local"
+    file.write_text("mine")
+    with pytest.raises(UnwritableFolder) as refused:
+        replace_folder(tmp_path / place, FILES)
+    assert str(refused.value) == f"{tmp_path / place} cannot be written: {file} is no folder"
+    assert file.read_text() == "mine"
 
 
 @pytest.mark.parametrize("foreign", [{"mine.txt": ""}, {"kustomization.yaml": "resources: []\n"}])
@@ -152,6 +197,13 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 def test_all_environments_are_rendered_where_none_is_named(monkeypatch, tmp_path):
     assert run(monkeypatch, "--out", str(tmp_path)) == 0
     assert {path.name for path in tmp_path.iterdir()} == set(environment_names())
+
+
+def test_a_file_as_the_folder_of_the_environments_is_refused_in_one_sentence(monkeypatch, tmp_path, capsys):
+    file = tmp_path / "manifests"
+    file.write_text("mine")
+    assert run(monkeypatch, "--env", "local", "--out", str(file)) == 1
+    assert capsys.readouterr().err == f"error: {file / 'local'} cannot be written: {file} is no folder\n"
 
 
 def test_what_was_rendered_with_options_is_checked_with_the_same_options(monkeypatch, tmp_path, capsys):

@@ -1,0 +1,94 @@
+"""Facts that stand in several files, none of which can read another, and must be the same in each."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from k8s.loading import environment_names, load_environment
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = "image/Dockerfile.j2"
+
+
+def text(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def tree(path: str) -> Any:
+    return yaml.safe_load(text(path))
+
+
+def only_match(pattern: str, path: str) -> str:
+    """What the pattern's group matches, which is one and the same wherever it stands in the file."""
+    found = set(re.findall(pattern, text(path), re.MULTILINE))
+    assert len(found) == 1, f"{path}: {pattern} matches {found or 'nothing'}"
+    return str(found.pop())
+
+
+# The user
+
+
+def image_user() -> str:
+    return only_match(r"^USER (\d+:\d+)$", DOCKERFILE)
+
+
+def test_the_image_s_user_and_group_are_made_with_the_numbers_that_it_runs_as():
+    user = only_match(r"--uid (\d+)", DOCKERFILE)
+    group = only_match(r"--gid (\d+)", DOCKERFILE)
+    assert f"{user}:{group}" == image_user()
+
+
+def test_compose_runs_the_image_as_its_own_user():
+    assert tree("compose.yaml")["services"]["text-classifier"]["user"] == image_user()
+
+
+@pytest.mark.parametrize("name", environment_names())
+def test_pods_run_the_image_as_its_own_user(name):
+    deployment = tree(f"k8s/rendered/{name}/deployment.yaml")
+    security = deployment["spec"]["template"]["spec"]["securityContext"]
+    assert f"{security['runAsUser']}:{security['runAsGroup']}" == image_user()
+    assert security["fsGroup"] == security["runAsGroup"]
+
+
+# The image
+
+
+@pytest.mark.parametrize("path", ["image/__main__.py", "image/bento.py"])
+def test_a_base_image_that_the_code_names_is_the_one_that_it_builds_on(path):
+    named = set(re.findall(r"""["'](python:[^"']+)["']""", text(path)))
+    assert named <= {tree("bentofile.yaml")["docker"]["base_image"]}
+
+
+# The end of the server
+
+
+def graceful_seconds() -> int:
+    return int(only_match(r'"--timeout-graceful-shutdown", "(\d+)"', DOCKERFILE))
+
+
+def test_the_server_has_as_long_to_end_in_the_image_as_without():
+    assert int(only_match(r"^DRAIN_SECONDS = (\d+)$", "serving/__main__.py")) == graceful_seconds()
+
+
+@pytest.mark.parametrize("name", environment_names())
+def test_the_server_has_longer_to_end_than_its_lame_duck_and_its_drain_take(name):
+    config = load_environment(name).config
+    assert config.api.lame_duck_seconds + config.batching.drain_seconds < graceful_seconds()
+
+
+# The Makefile
+
+
+@pytest.mark.parametrize("name", environment_names())
+def test_make_knows_the_namespace_of_each_environment(name):
+    pattern = only_match(r"^NAMESPACE\s*:?=\s*(\S+)$", "Makefile")
+    namespace = load_environment(name).namespace
+    assert namespace == pattern.replace("$(ENV)", name) == f"text-classifier-{name}"
+
+
+def test_make_and_the_workflow_run_the_same_kube_score():
+    version = r"zegl/kube-score/cmd/kube-score@(v[\d.]+)"
+    assert only_match(version, "Makefile") == only_match(version, ".github/workflows/ci.yml")
