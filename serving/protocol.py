@@ -124,6 +124,29 @@ class DoorProtocol(HttpToolsProtocol):
         else:
             self.transport.close()
 
+    def write(self, data: bytes) -> None:
+        """For the request that is being answered, to which this is the transport."""
+        self.transport.write(data)
+
+    def is_closing(self) -> bool:
+        """For the same."""
+        return self.transport.is_closing()
+
+    def close(self) -> None:
+        """For the same: its answer is written, and was the last."""
+        if self._is_between_requests:
+            self.transport.close()
+        else:
+            self._end()
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request, but not after the last answer."""
+        if self._is_ending:
+            self.pipeline.clear()
+            self.flow.resume_reading()
+        else:
+            super().on_response_complete()
+
     def _abort(self) -> None:
         """End the connection at once: `close` would wait until all that is written is read."""
         self._tell_the_one_that_runs()  # The loop says that the connection is lost in its next turn only.
@@ -199,9 +222,11 @@ class DoorProtocol(HttpToolsProtocol):
                     return
                 self.door.let_in()
         self.scope["extensions"] = {CONNECTION: self}  # type: ignore[dict-item]
+        before = self.cycle
         super().on_headers_complete()
-        if self.sees_off and self.cycle is not None:
-            self.cycle.keep_alive = False
+        if self.cycle is not before:
+            self.cycle.transport = self  # type: ignore[assignment]
+            self.cycle.keep_alive = self.cycle.keep_alive and not self.sees_off
 
     def on_body(self, body: bytes) -> None:
         """Note that no headers are read now."""

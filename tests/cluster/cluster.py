@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,7 +111,7 @@ def config_changed(folder: Path, old: str, new: str) -> Path:
         if path == config:
             assert old in content
             content = content.replace(old, new)
-        path.write_text(content.replace(name, f"{name}-changed"), encoding="utf-8")
+        path.write_text(content.replace(name, f"{name}-{zlib.crc32(new.encode()):x}"), encoding="utf-8")
     return folder
 
 

@@ -44,6 +44,9 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
+        if scope["path"] == "/unread":
+            await PlainTextResponse(scope["path"])(scope, receive, send)
+            return
         body = await request.body()
         if scope["path"] == "/hold":
             self.held.set()
@@ -208,6 +211,17 @@ def test_a_caller_that_is_still_sending_gets_its_refusal_before_the_connection_e
         with connection.socket, connection.stream:
             connection.send(head("/predict", 4_000_000, "connection: close"), b"x" * 4_000_000)
             assert connection.answer()[0] == 503
+            assert connection.is_ended()
+
+
+def test_a_caller_that_is_still_sending_gets_the_answer_of_an_app_that_does_not_read_its_body(
+    port: int,
+) -> None:
+    for _ in range(20):
+        connection = Connection(port)
+        with connection.socket, connection.stream:
+            connection.send(head("/unread", 4_000_000, "connection: close"), b"x" * 4_000_000)
+            assert connection.answer()[2] == b"/unread"
             assert connection.is_ended()
 
 
