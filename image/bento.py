@@ -78,6 +78,10 @@ def build_bento(gpu: bool = False) -> bentoml.Bento:
     commit = checked_out()
     version = f"{commit.version}-{artifact.version}" + ("-gpu" if gpu else "")
     config = _config(artifact.manifest.model.kind, gpu)
+    config["docker"]["env"] = {
+        "CLASSIFIER__MODEL__NAME": artifact.manifest.name,
+        "CLASSIFIER__MODEL__VERSION": artifact.version,
+    }
     labels = {
         "commit": commit.digest,
         "model": f"{artifact.manifest.name}:{artifact.version}",

@@ -99,3 +99,10 @@ def test_it_serves_the_right_answers(serve: Any, home: Path, bento: Path, bundle
         answer = httpx.post(f"{server.url}/predict", json={"text": TEXT}, timeout=60).json()
     (right,) = load_classifier(bundled).predict([TEXT])
     assert answer["probabilities"] == pytest.approx(right.probabilities, abs=1e-9)
+
+
+def test_its_image_names_the_one_model_that_it_holds(bento: Path, bundled: Path) -> None:
+    dockerfile = (bento / "env" / "docker" / "Dockerfile").read_text(encoding="utf-8")
+    classifier = load_classifier(bundled)
+    assert f"ENV CLASSIFIER__MODEL__NAME={classifier.manifest.name}\n" in dockerfile
+    assert f"ENV CLASSIFIER__MODEL__VERSION={classifier.version}\n" in dockerfile
