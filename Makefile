@@ -1,4 +1,5 @@
-# Needs Python 3.11, make and a package index; `image` podman or docker, `cluster-test` kubectl and Go, `bench` wrk. `make help` lists what there is.
+# Needs Python 3.11, make and a package index; `image` podman or docker, `cluster-test` kubectl and Go, `bench` wrk.
+# `make help` lists what there is.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -63,6 +64,10 @@ bench: $(VENV)/.train  ## Load the service and its peers; reports/bench tells ho
 bench-quick: $(VENV)/.train .venv-bench/fastapi/.installed  ## The service beside FastAPI alone, in two minutes
 	$(BIN)/python -m benchmarks --artifact linear --servers service,fastapi --connections 1,64 --rates ''
 
+bench-limits: $(VENV)/.train  ## The service alone under overload, in batches and after a million requests
+	$(BIN)/python -m benchmarks.limits --artifact linear
+	$(BIN)/python -m benchmarks.limits --artifact cnn
+
 bento: $(VENV)/.dev  ## Build the Bento of this commit with the model that the settings name
 	$(BIN)/python -m image bento
 
@@ -104,16 +109,12 @@ cluster-test: $(VENV)/.dev $(TOOLS:%=.tools/%)  ## Build, load and test on the c
 	tests/cluster/images
 	$(BIN)/python -m pytest tests/cluster
 
-bench-limits: $(VENV)/.train  ## The service alone under overload, in batches and after a million requests
-	$(BIN)/python -m benchmarks.limits --artifact linear
-	$(BIN)/python -m benchmarks.limits --artifact cnn
-
 lock: $(VENV)/.uv  ## Resolve requirements/*.in and benchmarks/peers/*.in again
 	cd requirements && for layer in serve network gpu train dev; do $(LOCK) $$layer.in -o $$layer.txt || exit 1; done
 	cd benchmarks/peers && for peer in $(PEERS); do $(LOCK) $$peer.in -o $$peer.txt || exit 1; done
 
 clean:  ## Remove what make made here; the BentoML store stays
-	rm -rf $(VENV) .venv-bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-bench .tools .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -113,9 +113,9 @@ class Settings(BaseSettings):
         return env_settings, init_settings
 
 
-def _nearest(name: str, known: Mapping[str, object]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0)
-    return close[0] if close else ", ".join(known)
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Which of the known names, of which there is one at least, `name` was most probably meant to be."""
+    return difflib.get_close_matches(name, list(known), n=1, cutoff=0)[0]
 
 
 def _check_known(tree: Mapping[str, object], source: str) -> None:
@@ -123,8 +123,8 @@ def _check_known(tree: Mapping[str, object], source: str) -> None:
     sections = Settings.model_fields
     for section, keys in tree.items():
         if section not in sections:
-            nearest = _nearest(str(section), sections)
-            raise SettingsError(f"{source}: there is no section {section!r}; the nearest is {nearest!r}")
+            close = nearest(str(section), sections)
+            raise SettingsError(f"{source}: there is no section {section!r}; the nearest is {close!r}")
         if keys is None:
             continue
         if not isinstance(keys, Mapping):
@@ -132,9 +132,9 @@ def _check_known(tree: Mapping[str, object], source: str) -> None:
         known = type(sections[section].default).model_fields
         for key in keys:
             if key not in known:
-                nearest = _nearest(str(key), known)
+                close = nearest(str(key), known)
                 raise SettingsError(
-                    f"{source}: section {section!r} has no key {key!r}; the nearest is {nearest!r}"
+                    f"{source}: section {section!r} has no key {key!r}; the nearest is {close!r}"
                 )
 
 

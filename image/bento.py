@@ -39,8 +39,11 @@ class Commit:
         return self.digest[:12] + ("-changed" if self.is_changed else "")
 
 
-def _bundled_tag() -> str:
-    return f"{BUNDLED.name}:{read_artifact(BUNDLED).version}"
+def _store_bundled() -> None:
+    """Put the bundled model into the store; where it is there, it must not become the latest again."""
+    tag = f"{BUNDLED.name}:{read_artifact(BUNDLED).version}"
+    if tag not in {model.tag for model in model_store.stored_models()}:
+        model_store.save(BUNDLED)
 
 
 def checked_out() -> Commit:
@@ -69,10 +72,8 @@ def build_bento(gpu: bool = False) -> bentoml.Bento:
     The bundled model is put into the store if it is missing. Labels say commit, model and the model's digest.
     """
     tag = load_settings().model
-    if tag.name == BUNDLED.name and not any(
-        model.tag == _bundled_tag() for model in model_store.stored_models()
-    ):
-        model_store.save(BUNDLED)
+    if tag.name == BUNDLED.name:
+        _store_bundled()
     folder = model_store.folder_of(tag.tag)
     artifact = read_artifact(folder)
     commit = checked_out()

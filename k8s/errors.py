@@ -1,13 +1,13 @@
 """The errors of rendering manifests; each is one sentence that names the thing, its value and the rule."""
 
-import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from classifier.errors import ClassifierError
+from classifier.settings import nearest
 
 
 class InvalidEnvironment(ClassifierError):
@@ -26,10 +26,9 @@ class UnwritableFolder(ClassifierError):
     """The folder cannot be replaced."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def say_nearest(name: str, known: Collection[str]) -> str:
     """Says which known name `name` was most probably meant to be."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0)
-    return f"the nearest is {close[0]!r}" if close else "there is none"
+    return f"the nearest is {nearest(name, known)!r}" if known else "there is none"
 
 
 def first_broken_rule(error: ValidationError, model: type[BaseModel]) -> str:
@@ -39,7 +38,7 @@ def first_broken_rule(error: ValidationError, model: type[BaseModel]) -> str:
     place = ".".join(map(str, broken["loc"]))
     if broken["type"] == "extra_forbidden":
         where = f"section {'.'.join(map(str, section))!r}" if section else "it"
-        return f"{where} has no key {key!r}; {nearest(str(key), _keys(model, section))}"
+        return f"{where} has no key {key!r}; {say_nearest(str(key), _keys(model, section))}"
     if broken["type"] == "missing":
         return f"{place} is missing; it has no default"
     return f"{place} is {broken['input']!r}: {broken['msg']}"

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from classifier.settings import DEFAULT_CONFIG_PATH
 from k8s.environments import Environment
-from k8s.errors import InvalidEnvironment, first_broken_rule, nearest
+from k8s.errors import InvalidEnvironment, first_broken_rule, say_nearest
 from k8s.rules import broken_rules
 
 ENVIRONMENTS_PATH = Path(__file__).parent / "environments.yaml"
@@ -31,7 +31,7 @@ def load_environment(
     sections = _read(path)
     names = [known for known in sections if known != DEFAULTS]
     if name not in names:
-        raise InvalidEnvironment(f"{path.name} has no environment {name!r}; {nearest(name, names)}")
+        raise InvalidEnvironment(f"{path.name} has no environment {name!r}; {say_nearest(name, names)}")
     tree: dict[str, Any] = {"config": _read(DEFAULT_CONFIG_PATH)}
     for section in (sections[DEFAULTS], sections[name], over or {}):
         tree = _merged(tree, section)

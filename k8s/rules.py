@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from k8s.canary import canary_pods
 from k8s.environments import Environment
-from k8s.errors import nearest
+from k8s.errors import say_nearest
 from k8s.values import amount
 
 
@@ -86,7 +86,7 @@ def _autoscaler(environment: Environment) -> Iterator[str]:
             f"it must be at most autoscaler.max_pods, {autoscaler.max_pods}"
         )
     if autoscaler.profile not in autoscaler.profiles:
-        close = nearest(autoscaler.profile, autoscaler.profiles)
+        close = say_nearest(autoscaler.profile, autoscaler.profiles)
         yield f"autoscaler.profile is {autoscaler.profile!r}; of autoscaler.profiles, {close}"
 
 

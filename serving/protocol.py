@@ -192,7 +192,7 @@ class DoorProtocol(HttpToolsProtocol):
         self._bytes_of_head += len(data)
         super().data_received(data)
         if self._bytes_of_head > MAX_HEAD_BYTES and not self.transport.is_closing():
-            if self._is_its_turn() and not self._is_between_requests and self._is_in_head:
+            if self._is_its_turn() and self._is_in_head:
                 why = f"the headers have more than {MAX_HEAD_BYTES} bytes"
                 answer, _ = _answer(HeadersTooLarge, False, why)
                 self.transport.write(answer)
