@@ -9,6 +9,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
+RENDERED = ROOT / "k8s" / "rendered"
+ENVIRONMENTS = sorted(folder.name for folder in RENDERED.iterdir())
 IMAGES = ROOT / "reports" / "cluster" / "images.json"
 SECOND_MODEL = ROOT / "reports" / "cluster" / "second"
 ENVIRONMENT = "local"
@@ -76,8 +79,13 @@ def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENC
     return found
 
 
-def rollout_status(seconds: float = PATIENCE_SECONDS) -> str:
-    return in_namespace("rollout", "status", DEPLOYMENT, "--timeout", f"{seconds:g}s", timeout=seconds + 30)
+def rollout_status() -> None:
+    in_namespace("rollout", "status", DEPLOYMENT, "--timeout", "120s")
+
+
+def manifest_files(environment: str) -> list[Path]:
+    """The committed files of its objects."""
+    return [path for path in sorted((RENDERED / environment).glob("*.yaml")) if path.stem != "kustomization"]
 
 
 def render(folder: Path, image: str, *more: str) -> Path:
@@ -127,7 +135,6 @@ class Load:
     requests: int = 0
     failures: list[str] = field(default_factory=list)
     by_model: list[int] = field(default_factory=list)
-    latest: float = 0.0
 
     def run(self, stop: threading.Event) -> None:
         self.by_model = [0] * len(self.right)
@@ -159,3 +166,6 @@ class Load:
                 self.by_model[number] += 1
                 return
         self.failures.append(f"an answer of no model: {answer.text[:200]}")
+
+
+UnderLoad = Callable[[], AbstractContextManager[Load]]

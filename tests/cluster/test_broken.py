@@ -1,23 +1,21 @@
 """A version that cannot serve never takes traffic: the old one goes on, and the log says why."""
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 from cluster import (
     DEPLOYMENT,
-    Load,
+    UnderLoad,
     config_changed,
     in_namespace,
     kubectl,
     objects,
     ready_pods,
     render,
+    rollout_status,
     wait_until,
 )
-
-UnderLoad = Callable[[], AbstractContextManager[Load]]
 
 BOUND_SECONDS = 120
 """By then `rollout status` must have given up, by the deployment's own deadline."""
@@ -28,13 +26,14 @@ def undone(deployed: None):  # noqa: ARG001
     """Whatever the test rolls out is taken back."""
     yield
     in_namespace("rollout", "undo", DEPLOYMENT)
-    in_namespace("rollout", "status", DEPLOYMENT, "--timeout", "120s")
+    rollout_status()
 
 
-def rollout_fails() -> str:
+def rollout_fails(old: list[str]) -> None:
+    """In bounded time, and the old pods are those that are ready."""
     said = in_namespace("rollout", "status", DEPLOYMENT, "--timeout", f"{BOUND_SECONDS}s", check=False)
     assert "exceeded its progress deadline" in said
-    return said
+    assert ready_pods() == old
 
 
 def new_pod(old: list[str]) -> str:
@@ -54,6 +53,16 @@ def log_of(pod: str) -> str:
     return ""
 
 
+def log_of_new_pod(old: list[str]) -> str:
+    pod = new_pod(old)
+    return wait_until(lambda: log_of(pod), "its log says why")
+
+
+def sentence_in(log: str) -> str:
+    (sentence,) = [line for line in log.splitlines() if "error:" in line]
+    return sentence
+
+
 def test_an_artifact_that_is_not_what_was_made_is_never_served(
     under_load: UnderLoad,
     images: Mapping[str, str],
@@ -62,12 +71,9 @@ def test_an_artifact_that_is_not_what_was_made_is_never_served(
     old = ready_pods()
     with under_load() as load:
         apply(images["damaged"])
-        pod = new_pod(old)
-        said = wait_until(lambda: log_of(pod), "its log says why")
-        rollout_fails()
-        assert ready_pods() == old
-    (sentence,) = [line for line in said.splitlines() if "error:" in line]
-    assert "is not the file that the artifact was made with" in sentence
+        said = log_of_new_pod(old)
+        rollout_fails(old)
+    assert "is not the file that the artifact was made with" in sentence_in(said)
     assert "Traceback" not in said
     assert load.failures == []
     assert load.by_model[1] == 0
@@ -81,8 +87,7 @@ def test_an_image_that_is_not_there_takes_no_traffic(
     old = ready_pods()
     with under_load() as load:
         apply(images["first"].rpartition(":")[0] + ":nowhere")
-        rollout_fails()
-        assert ready_pods() == old
+        rollout_fails(old)
     assert load.failures == []
 
 
@@ -97,10 +102,7 @@ def test_a_misspelt_setting_takes_no_traffic_and_is_named_in_the_log(
     )
     with under_load() as load:
         kubectl("apply", "--kustomize", str(folder))
-        pod = new_pod(old)
-        said = wait_until(lambda: log_of(pod), "its log says why")
-        rollout_fails()
-        assert ready_pods() == old
-    (sentence,) = [line for line in said.splitlines() if "error:" in line]
-    assert "'confidence_treshold'; the nearest is 'confidence_threshold'" in sentence
+        said = log_of_new_pod(old)
+        rollout_fails(old)
+    assert "'confidence_treshold'; the nearest is 'confidence_threshold'" in sentence_in(said)
     assert load.failures == []

@@ -9,25 +9,30 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from cluster import DEPLOYMENT, NAMESPACE, ROOT, TEXTS, in_namespace, kubectl, objects, ready_pods, wait_until
+from cluster import (
+    DEPLOYMENT,
+    ENVIRONMENTS,
+    NAMESPACE,
+    TEXTS,
+    in_namespace,
+    kubectl,
+    manifest_files,
+    objects,
+    ready_pods,
+    wait_until,
+)
 
 Models = Sequence[Mapping[str, Mapping[str, float]]]
-ENVIRONMENTS = sorted(folder.name for folder in (ROOT / "k8s" / "rendered").iterdir())
-
-
-def manifests(environment: str) -> list[Any]:
-    folder = ROOT / "k8s" / "rendered" / environment
-    return [
-        yaml.safe_load(path.read_text())
-        for path in sorted(folder.glob("*.yaml"))
-        if path.stem != "kustomization"
-    ]
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_the_api_server_takes_every_manifest_strictly(cluster: None, environment: str) -> None:  # noqa: ARG001
     known = {line.split()[-1] for line in kubectl("api-resources", "--no-headers").splitlines()}
-    found = [one for one in manifests(environment) if one["kind"] in known]
+    found = [
+        one
+        for path in manifest_files(environment)
+        if (one := yaml.safe_load(path.read_text()))["kind"] in known
+    ]
     (space,) = [one for one in found if one["kind"] == "Namespace"]
     name = space["metadata"]["name"]
     was_there = bool(kubectl("get", "namespace", name, "--ignore-not-found"))

@@ -6,15 +6,22 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import urlsplit
 
-from cluster import DEPLOYMENT, TEXTS, Load, in_namespace, objects, ready_pods, rollout_status, wait_until
+from cluster import (
+    DEPLOYMENT,
+    TEXTS,
+    UnderLoad,
+    in_namespace,
+    objects,
+    ready_pods,
+    rollout_status,
+    wait_until,
+)
 
 from k8s.values import amount
 
-UnderLoad = Callable[[], AbstractContextManager[Load]]
 FULL_LOAD_SECONDS = float(os.environ.get("CLUSTER_FULL_LOAD_SECONDS", "600"))
 LONG_TEXT = " ".join(TEXTS * 20)
 MEBIBYTE = 2**20

@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster import ROOT, kubectl
+from cluster import ENVIRONMENTS, ROOT, kubectl, manifest_files
 
-RENDERED = ROOT / "k8s" / "rendered"
-ENVIRONMENTS = sorted(folder.name for folder in RENDERED.iterdir())
 TOOLS = ROOT / ".tools"
 OF_OPERATORS = "HTTPRoute,PodMonitor,ScaledObject,Kustomization"
 """Kinds that an API server has only where somebody installed them."""
@@ -23,16 +21,12 @@ def tool(name: str) -> str:
     return str(path)
 
 
-def files(environment: str) -> list[str]:
-    return [
-        str(path) for path in sorted((RENDERED / environment).glob("*.yaml")) if path.stem != "kustomization"
-    ]
-
-
 def score(environment: str) -> list[Any]:
     """What kube-score thinks of each object: its checks with a grade from 1, critical, to 10."""
     command = [tool("kube-score"), "score", "--output-format", "json", "--kubernetes-version", "v1.33"]
-    done = subprocess.run([*command, *files(environment)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, *manifest_files(environment)], capture_output=True, text=True, check=False
+    )
     return json.loads(done.stdout)
 
 
@@ -99,7 +93,9 @@ def test_every_manifest_keeps_the_schemas_of_the_api_server(environment: str, sc
         "-skip",
         OF_OPERATORS,
     ]
-    done = subprocess.run([*command, *files(environment)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, *manifest_files(environment)], capture_output=True, text=True, check=False
+    )
     assert json.loads(done.stdout)["resources"] == []
 
 

@@ -3,14 +3,13 @@
 import json
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import httpx
 from cluster import (
     DEPLOYMENT,
     TEXTS,
-    Load,
+    UnderLoad,
     config_changed,
     in_namespace,
     kubectl,
@@ -20,8 +19,6 @@ from cluster import (
     rollout_status,
     wait_until,
 )
-
-UnderLoad = Callable[[], AbstractContextManager[Load]]
 
 
 def test_an_update_to_another_model_and_the_way_back_lose_no_request(
