@@ -10,11 +10,16 @@ ENGINE ?= podman
 ENV ?= local
 WEIGHT ?= 10
 NAMESPACE = text-classifier-$(ENV)
-CANARY_OUT := reports/manifests
+NEW_MANIFESTS := reports/manifests
+RENDER = $(BIN)/python -m k8s render --env $(ENV) $(addprefix --environments ,$(ENVIRONMENTS)) $(addprefix --bento ,$(BENTO))
 KUBE_SCORE := github.com/zegl/kube-score/cmd/kube-score@v1.20.0
 KUBECONFORM := github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
-TOOLS := kube-score kubeconform actionlint
+REGISTRY_SERVER := github.com/google/go-containerregistry/cmd/registry@v0.22.1
+TOOLS := kube-score kubeconform actionlint registry
+OPERATORS := sigs.k8s.io/gateway-api@v1.6.3/config/crd/standard/gateway.networking.k8s.io_httproutes.yaml \
+	github.com/prometheus-operator/prometheus-operator@v0.85.0/example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml \
+	github.com/kedacore/keda/v2@v2.21.0/config/crd/bases/keda.sh_scaledobjects.yaml
 PEERS := fastapi litserve mlserver ray earlier
 PEER_STAMPS := $(PEERS:%=.venv-bench/%/.installed)
 LOCK := $(CURDIR)/$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes \
@@ -26,7 +31,7 @@ needs = $(foreach name,$(1),$(if $($(name)),,$(error $(name) is not given; k8s/R
 export BENTOML_DO_NOT_TRACK ?= True
 
 .PHONY: help serve test test-unit lint format train-deps train bench bench-quick bench-limits bento \
-	image audit manifests deploy rollout-status rollback canary promote abort cluster-test lock clean
+	image push audit manifests deploy rollout-status rollback canary promote abort cluster-test lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,9 +85,13 @@ audit: $(VENV)/.dev  ## Look the locked packages up among known vulnerabilities
 manifests: $(VENV)/.dev  ## Render k8s/rendered again
 	$(BIN)/python -m k8s render
 
-deploy: $(VENV)/.dev  ## Apply k8s/rendered/$(ENV) to the cluster of KUBECONFIG, and wait until it is rolled out
-	$(BIN)/python -m k8s render --env $(ENV) --check
-	kubectl apply --kustomize k8s/rendered/$(ENV)
+push: $(VENV)/.dev  ## Push the image to TARGET, repository:tag, and print its reference by digest
+	$(call needs,TARGET)
+	@$(BIN)/python -m image push $(TARGET) --engine $(ENGINE)
+
+deploy: $(VENV)/.dev  ## Apply ENV to the cluster of KUBECONFIG, as committed or with IMAGE, and wait until it is rolled out
+	$(RENDER) $(if $(IMAGE),--image $(IMAGE) --out $(NEW_MANIFESTS),--check)
+	kubectl apply --kustomize $(if $(IMAGE),$(NEW_MANIFESTS),k8s/rendered)/$(ENV)
 	$(MAKE) --no-print-directory rollout-status
 
 rollout-status:  ## Wait for a rollout in ENV, or until it fails
@@ -94,20 +103,17 @@ rollback:  ## Take ENV back to the version before
 
 canary: $(VENV)/.dev  ## Beside IMAGE, which runs in ENV, give its VERSION (a tag or digest) WEIGHT=10 percent of the requests
 	$(call needs,IMAGE VERSION)
-	$(BIN)/python -m k8s render --env $(ENV) --image $(IMAGE) --canary $(VERSION) --weight $(WEIGHT) --out $(CANARY_OUT)
-	kubectl apply --kustomize $(CANARY_OUT)/$(ENV)
+	$(RENDER) --image $(IMAGE) --canary $(VERSION) --weight $(WEIGHT) --out $(NEW_MANIFESTS)
+	kubectl apply --kustomize $(NEW_MANIFESTS)/$(ENV)
 	kubectl rollout status deployment/text-classifier-canary --namespace $(NAMESPACE) --timeout 5m
 
-promote abort: $(VENV)/.dev  ## Give IMAGE, the new or the old one, all the requests in ENV, and let the canary go
+promote abort:  ## Give IMAGE, the new or the old one, all the requests in ENV, and let the canary go
 	$(call needs,IMAGE)
-	$(BIN)/python -m k8s render --env $(ENV) --image $(IMAGE) --out $(CANARY_OUT)
-	kubectl apply --kustomize $(CANARY_OUT)/$(ENV)
-	$(MAKE) --no-print-directory rollout-status
+	$(MAKE) --no-print-directory deploy
 	kubectl delete deployment,service --selector track=canary --namespace $(NAMESPACE)
 
-cluster-test: $(VENV)/.dev $(TOOLS:%=.tools/%)  ## Build, load and test on the cluster of KUBECONFIG; LOAD_IMAGE puts an image onto its nodes
-	tests/cluster/images
-	$(BIN)/python -m pytest tests/cluster
+cluster-test: $(VENV)/.dev $(TOOLS:%=.tools/%) .tools/operators  ## Build, push and test on the cluster of KUBECONFIG, whose nodes must reach REGISTRY=localhost:5000
+	CLUSTER_TEST=1 $(BIN)/python -m pytest tests/cluster
 
 lock: $(VENV)/.uv  ## Resolve requirements/*.in and benchmarks/peers/*.in again
 	cd requirements && for layer in serve network gpu train dev; do $(LOCK) $$layer.in -o $$layer.txt || exit 1; done
@@ -138,9 +144,18 @@ $(VENV)/.dev: requirements/dev.txt | $(BIN)/python
 .tools/kube-score: MODULE = $(KUBE_SCORE)
 .tools/kubeconform: MODULE = $(KUBECONFORM)
 .tools/actionlint: MODULE = $(ACTIONLINT)
+.tools/registry: MODULE = $(REGISTRY_SERVER)
 $(TOOLS:%=.tools/%): Makefile
 	@echo "Installing $(MODULE) into .tools"
 	@CGO_ENABLED=0 GOBIN=$(CURDIR)/.tools go install $(MODULE)
+
+.tools/operators: Makefile
+	@echo "Putting the definitions of operators' objects into $@"
+	@rm -rf $@ && mkdir -p $@
+	@for path in $(OPERATORS); do \
+		go mod download "$$(expr $$path : '\(.*@v[0-9.]*\)/')" && \
+		install -m 644 "$$(go env GOMODCACHE)/$$path" $@ || exit 1; \
+	done
 
 .venv-bench/%/.installed: benchmarks/peers/%.txt
 	@echo "Installing the peer $* into $(@D)"

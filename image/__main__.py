@@ -9,11 +9,12 @@ from classifier.errors import ClassifierError
 from image.bento import BuildError, build_bento
 from image.bill import audit as audit_locks
 from image.bill import write_bill
-from image.engine import Engine, base_image, build_image
+from image.engine import LATEST, Engine, base_image, build_image, push_image
 
 MEGABYTE = 1e6
 SHOWN_CHARACTERS = 60
 
+EngineOption = Annotated[Engine, typer.Option("--engine", help="podman or docker.")]
 Gpu = Annotated[bool, typer.Option("--gpu", help="With the lock file for networks on a GPU.")]
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -27,7 +28,7 @@ def bento(gpu: Gpu = False) -> None:
 
 @app.command()
 def build(
-    engine: Annotated[Engine, typer.Option(help="podman or docker.")] = "podman",
+    engine: EngineOption = "podman",
     gpu: Gpu = False,
     output: Annotated[Path, typer.Option(help="Folder for the bill of materials.")] = Path("reports/image"),
 ) -> None:
@@ -42,6 +43,18 @@ def build(
     typer.echo(f"{image.size / MEGABYTE:8.1f} MB in all, {more / MEGABYTE:.1f} MB more than {base.name}")
     typer.echo(f"bill of materials: {write_bill(made, output)}")
     typer.echo(image.name)
+
+
+@app.command()
+def push(
+    target: Annotated[
+        str, typer.Argument(help="Repository with a tag, as registry.example.com/classifier:1")
+    ],
+    image: Annotated[str, typer.Option(help="What is pushed; default: what was made last.")] = LATEST,
+    engine: EngineOption = "podman",
+) -> None:
+    """Push an image to a registry, and print the reference by digest, which manifests can name."""
+    typer.echo(push_image(image, target, engine))
 
 
 @app.command()

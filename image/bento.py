@@ -12,11 +12,10 @@ from bentoml.exceptions import NotFound
 import model_store
 from classifier.artifact import read_artifact
 from classifier.errors import ClassifierError
-from classifier.settings import load_settings
+from classifier.settings import BUNDLED_MODEL, load_settings
 
 ROOT = Path(__file__).parents[1]
 BENTOFILE = ROOT / "bentofile.yaml"
-BUNDLED = ROOT / "models" / "imdb-sentiment"
 CPU_NETWORK = "requirements/network.txt"
 GPU = "requirements/gpu.txt"
 
@@ -41,9 +40,9 @@ class Commit:
 
 def _store_bundled() -> None:
     """Put the bundled model into the store; where it is there, it must not become the latest again."""
-    tag = f"{BUNDLED.name}:{read_artifact(BUNDLED).version}"
+    tag = f"{BUNDLED_MODEL.name}:{read_artifact(BUNDLED_MODEL).version}"
     if tag not in {model.tag for model in model_store.stored_models()}:
-        model_store.save(BUNDLED)
+        model_store.save(BUNDLED_MODEL)
 
 
 def checked_out() -> Commit:
@@ -72,7 +71,7 @@ def build_bento(gpu: bool = False) -> bentoml.Bento:
     The bundled model is put into the store if it is missing. Labels say commit, model and the model's digest.
     """
     tag = load_settings().model
-    if tag.name == BUNDLED.name:
+    if tag.name == BUNDLED_MODEL.name:
         _store_bundled()
     folder = model_store.folder_of(tag.tag)
     artifact = read_artifact(folder)

@@ -1,9 +1,11 @@
 """The container image of a Bento, made by `bentoml containerize` in podman or docker."""
 
 import contextlib
+import re
 import subprocess
 import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import bentoml
@@ -16,6 +18,8 @@ from image.bento import BuildError, bentofile
 Engine = Literal["podman", "docker"]
 
 NAME = "text-classifier"
+LATEST = f"{NAME}:local"
+"""The image that was made last, beside the name with its version."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +38,7 @@ class Image:
 
 
 def build_image(bento: bentoml.Bento, engine: Engine) -> Image:
-    """Make the image `text-classifier:<the Bento's version>`, also named `:local`.
-
-    Raises BuildError where the engine fails.
-    """
+    """Make the image `text-classifier:<the Bento's version>`; raises BuildError where the engine fails."""
     name = f"{NAME}:{bento.tag.version}"
     labels = bento.info.labels
     values = {
@@ -54,12 +55,34 @@ def build_image(bento: bentoml.Bento, engine: Engine) -> Image:
     try:
         # BentoML takes the template from a copy in the temporary folder, and only from below where it runs.
         with contextlib.chdir(tempfile.gettempdir()):
-            bentoml.container.build(  # type: ignore[call-overload]
-                bento.tag, engine, image_tag=(name, f"{NAME}:local"), label=values, **options
+            output = bentoml.container.build(  # type: ignore[call-overload]
+                bento.tag, engine, image_tag=(name, LATEST), label=values, **options
             )
-    except (subprocess.CalledProcessError, BentoMLException) as error:
+    except BentoMLException as error:
         raise BuildError(f"{engine} could not make {name}: {error}") from error
+    if output is None:  # BentoML logs why, and goes on
+        raise BuildError(f"{engine} could not make {name}, for the reason above")
     return inspect(name, engine)
+
+
+def push_image(name: str, target: str, engine: Engine) -> str:
+    """Push an image that is there to `target`, a repository with a tag; returns the reference by its digest.
+
+    A registry on this machine is asked without TLS. Raises BuildError where the engine fails.
+    """
+    repository, _, tag = target.rpartition(":")
+    if not repository or "/" in tag:
+        raise BuildError(f"{target!r} is no repository with a tag, such as localhost:5000/{NAME}:1")
+    _run(engine, "tag", name, target)
+    if engine == "docker":  # it knows which registries are on this machine
+        digest = re.findall(r"digest: (sha256:[0-9a-f]{64})", _run(engine, "push", target))[-1]
+    else:
+        is_here = re.match(r"(localhost|127\.0\.0\.1)[:/]", target)
+        with tempfile.TemporaryDirectory() as folder:
+            written = Path(folder) / "digest"
+            _run(engine, "push", f"--tls-verify={not is_here}", f"--digestfile={written}", target)
+            digest = written.read_text(encoding="ascii")
+    return f"{repository}@{digest}"
 
 
 def base_image(engine: Engine) -> Image:
@@ -74,14 +97,18 @@ def base_image(engine: Engine) -> Image:
 
 def inspect(name: str, engine: Engine) -> Image:
     """An image that is there; raises BuildError where it is not."""
-    command = [engine, "history", "--no-trunc", "--format", "{{.Size}}\t{{.CreatedBy}}", name]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        said = getattr(error, "stderr", None) or error
-        raise BuildError(f"{engine} has no image {name}: {said}") from error
-    lines = [line.partition("\t") for line in reversed(done.stdout.splitlines())]
+    history = _run(engine, "history", "--no-trunc", "--format", "{{.Size}}\t{{.CreatedBy}}", name)
+    lines = [line.partition("\t") for line in reversed(history.splitlines())]
     return Image(name, tuple((by, _bytes(size)) for size, _, by in lines))
+
+
+def _run(engine: Engine, *arguments: str) -> str:
+    try:
+        done = subprocess.run([engine, *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
+        raise BuildError(f"{engine} {arguments[0]} {arguments[-1]}: {said[-1]}") from error
+    return done.stdout
 
 
 def _bytes(size: str) -> float:

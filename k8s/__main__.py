@@ -16,7 +16,7 @@ from k8s.bentos import release_of
 from k8s.canary import canary_shares
 from k8s.environments import Environment
 from k8s.errors import StaleManifests
-from k8s.loading import environment_names, load_environment
+from k8s.loading import ENVIRONMENTS_PATH, environment_names, load_environment
 from k8s.render import RENDERED, render, replace_folder, stale_files
 
 app = typer.Typer(
@@ -48,6 +48,9 @@ def render_environments(
         str | None, typer.Option(help="Tag or sha256:digest of the image that gets a part of the requests.")
     ] = None,
     weight: Annotated[int | None, typer.Option(help="Percent of the requests for the canary.")] = None,
+    environments: Annotated[
+        Path, typer.Option(help="File that describes the environments.", show_default="k8s/environments.yaml")
+    ] = ENVIRONMENTS_PATH,
     out: Annotated[
         Path, typer.Option(help="Folder of the environments' folders.", show_default="k8s/rendered")
     ] = RENDERED,
@@ -62,6 +65,12 @@ def render_environments(
         raise typer.BadParameter(f"{', '.join(given)}: for one environment alone, which --env names")
     if weight is not None and canary is None:
         raise typer.BadParameter("--weight is the part of a --canary, which is not given")
+    if environments != ENVIRONMENTS_PATH:
+        if out == RENDERED:
+            raise typer.BadParameter(
+                f"{RENDERED.name} holds the project's own environments; --out names another folder"
+            )
+        given["--environments"] = str(environments)
     over: dict[str, Any] = {}
     if image is not None:
         over["image"] = {"reference": image}
@@ -70,8 +79,8 @@ def render_environments(
         over["release"] = release_of(bento)
     if canary is not None:
         over["canary"] = {"version": canary, "weight": DEFAULT_WEIGHT if weight is None else weight}
-    names = environment_names() if env is None else (env,)
-    rendered = [_render(name, load_environment(name, over), given) for name in names]
+    names = environment_names(environments) if env is None else (env,)
+    rendered = [_render(name, load_environment(name, over, environments), given) for name in names]
     if check:
         _check(rendered, out)
         return

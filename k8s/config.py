@@ -3,29 +3,12 @@
 import hashlib
 
 import yaml
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from classifier.settings import Settings
 
 CONFIG_FILE = "config.yaml"
 DIGEST_CHARACTERS = 10
 """Of the content's digest, in the ConfigMap's name."""
-
-
-class FileSettings(Settings):
-    """The service's settings without the environment variables of whoever renders."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What the constructor is given, and nothing else."""
-        return (init_settings,)
 
 
 def config_text(settings: Settings) -> str:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from k8s.config import FileSettings
+from classifier.settings import Settings
 from k8s.values import (
     ApplicationName,
     Count,
@@ -214,7 +214,7 @@ class Environment(_Section):
     image: ImageSettings
     release: Release | None
     """None where it is not known what the image holds."""
-    config: FileSettings
+    config: Settings
     resources: Resources
     gpu: Gpu | None
     rollout: Rollout

@@ -48,7 +48,7 @@ def render(environment: Environment, command: str) -> dict[str, str]:
         "kind": "Kustomization",
         "resources": list(documents),
     }
-    header = f"{MARK}`{command}` from k8s/environments.yaml. Change that, and render again.\n"
+    header = f"{MARK}`{command}`. Change the environment, not this file, and render again.\n"
     return {
         name: header + yaml.dump(document, Dumper=_Dumper, width=1000) for name, document in documents.items()
     }

@@ -18,14 +18,19 @@ import httpx
 import pytest
 import yaml
 
+from k8s.loading import ENVIRONMENTS_PATH
+
 ROOT = Path(__file__).parents[2]
 RENDERED = ROOT / "k8s" / "rendered"
 ENVIRONMENTS = sorted(folder.name for folder in RENDERED.iterdir())
-IMAGES = ROOT / "reports" / "cluster" / "images.json"
-SECOND_MODEL = ROOT / "reports" / "cluster" / "second"
+REPORTS = ROOT / "reports" / "cluster"
+BEHIND_A_PORT = REPORTS / "environments.yaml"
+"""The project's environments, but `local` has a port of the nodes, to which load can be sent."""
+NODE_PORT = 30080
+APPLICATION = "text-classifier"
 ENVIRONMENT = "local"
-NAMESPACE = "text-classifier-local"
-DEPLOYMENT = "deployment/text-classifier"
+NAMESPACE = f"{APPLICATION}-{ENVIRONMENT}"
+DEPLOYMENT = f"deployment/{APPLICATION}"
 SECONDS = float(os.environ.get("CLUSTER_LOAD_SECONDS", "60"))
 """How long load goes on at least, while something is done to the service."""
 
@@ -79,33 +84,53 @@ def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENC
     return found
 
 
+def tool(name: str) -> Path:
+    """`make cluster-test` installs it; fails where it is missing."""
+    path = ROOT / ".tools" / name
+    if not path.exists():
+        pytest.fail(f"{path} is missing; `make .tools/{name}` installs it")
+    return path
+
+
+def make(target: str, **variables: str) -> None:
+    """What operators call; its failure is the test's."""
+    given = {"ENV": ENVIRONMENT, "ENVIRONMENTS": str(BEHIND_A_PORT)} | variables
+    command = ["make", target, *[f"{name}={value}" for name, value in given.items()]]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.fail(f"{' '.join(command)}: {done.stdout}{done.stderr}")
+
+
 def rollout_status() -> None:
     in_namespace("rollout", "status", DEPLOYMENT, "--timeout", "120s")
 
 
-def manifest_files(environment: str) -> list[Path]:
-    """The committed files of its objects."""
-    return [path for path in sorted((RENDERED / environment).glob("*.yaml")) if path.stem != "kustomization"]
+def manifest_files(folder: Path) -> list[Path]:
+    """One for each object."""
+    return [path for path in sorted(folder.glob("*.yaml")) if path.stem != "kustomization"]
 
 
-def render(folder: Path, image: str, *more: str) -> Path:
-    """The local environment with this image; returns the folder for `kubectl apply --kustomize`."""
-    command = [
-        sys.executable,
-        "-m",
-        "k8s",
-        "render",
-        "--env",
-        ENVIRONMENT,
-        "--image",
-        image,
-        "--out",
-        str(folder.parent),
-        *more,
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+def environments(path: Path, name: str, over: Mapping[str, Any]) -> Path:
+    """Write the project's environments, but for these sections of one of them."""
+    tree = yaml.safe_load(ENVIRONMENTS_PATH.read_text(encoding="utf-8"))
+    tree[name] |= over
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    return path
+
+
+def render(out: Path, described: Path, environment: str, *more: str) -> Path:
+    """An environment's folder, for `kubectl apply --kustomize`."""
+    command = [sys.executable, "-m", "k8s", "render", "--env", environment]
+    done = subprocess.run(
+        [*command, "--environments", str(described), "--out", str(out), *more],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
-    return folder
+    return out / environment
 
 
 def config_changed(folder: Path, old: str, new: str) -> Path:

@@ -1,90 +1,124 @@
-"""The cluster that KUBECONFIG names, with the images that `tests/cluster/images` put onto its nodes."""
+"""The cluster that KUBECONFIG names, a registry that its nodes reach, and images in it."""
 
 import contextlib
 import json
 import os
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
+import httpx
 import pytest
 from cluster import (
-    IMAGES,
+    APPLICATION,
+    BEHIND_A_PORT,
+    ENVIRONMENT,
+    ENVIRONMENTS,
     NAMESPACE,
+    NODE_PORT,
+    RENDERED,
+    REPORTS,
     ROOT,
-    SECOND_MODEL,
     SECONDS,
     TEXTS,
     Load,
+    environments,
     kubectl,
-    objects,
+    make,
+    manifest_files,
     ready_pods,
     render,
-    rollout_status,
+    tool,
     wait_until,
 )
 
 from classifier.pipeline import load_classifier
+from classifier.settings import BUNDLED_MODEL
+
+REGISTRY_PORT = 5000
+EVERY_OPTION = "a canary, KEDA and GPUs"
 
 
 @pytest.fixture(scope="session", autouse=True)
 def cluster() -> None:
-    """Skip, or in CI fail, where there is none."""
-    if "KUBECONFIG" in os.environ and IMAGES.exists():
+    """Only `make cluster-test` may change a cluster, and it needs one."""
+    if "CLUSTER_TEST" not in os.environ:
+        pytest.skip("`make cluster-test` runs this, on the cluster that KUBECONFIG names")
+    if "KUBECONFIG" not in os.environ:
+        pytest.fail("KUBECONFIG names no cluster")
+
+
+@pytest.fixture(scope="session")
+def registry(cluster: None) -> Iterator[str]:  # noqa: ARG001
+    """The address of a registry: REGISTRY, or one that runs here as long as the tests."""
+    if "REGISTRY" in os.environ:
+        yield os.environ["REGISTRY"]
         return
-    why = "KUBECONFIG names no cluster, or `make cluster-test` has put no images there"
-    if "REQUIRE_CLUSTER" in os.environ:
-        pytest.fail(why)
-    pytest.skip(why)
+    address = f"localhost:{REGISTRY_PORT}"
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    with (
+        (REPORTS / "registry.log").open("w", encoding="utf-8") as log,
+        subprocess.Popen([tool("registry"), "-port", str(REGISTRY_PORT)], stderr=log) as server,
+    ):
+
+        def answers() -> bool:
+            assert server.poll() is None, f"{log.name}: {Path(log.name).read_text(encoding='utf-8')}"
+            with contextlib.suppress(httpx.TransportError):
+                return httpx.get(f"http://{address}/v2/").is_success
+            return False
+
+        try:
+            wait_until(answers, "the registry answers", 10)
+            yield address
+        finally:
+            server.terminate()
 
 
 @pytest.fixture(scope="session")
-def images(cluster: None) -> Mapping[str, str]:  # noqa: ARG001
-    """`first` and `second`, which have models of their own, and `damaged`."""
-    return json.loads(IMAGES.read_text(encoding="utf-8"))
+def images(registry: str) -> Mapping[str, str]:
+    """`first` and `second`, with models of their own, `damaged`, by digest; `local` is the first by tag."""
+    subprocess.run([ROOT / "tests" / "cluster" / "images", registry], check=True)
+    return json.loads((REPORTS / "images.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="session")
-def models() -> Sequence[Mapping[str, Mapping[str, float]]]:
+def models(images: Mapping[str, str]) -> Sequence[Mapping[str, Mapping[str, float]]]:  # noqa: ARG001
     """The probabilities of each text by the first and by the second image's model."""
     found = []
-    for folder in (ROOT / "models" / "imdb-sentiment", SECOND_MODEL):
+    for folder in (BUNDLED_MODEL, REPORTS / "second"):
         predictions = load_classifier(folder).predict(TEXTS)
         found.append({text: one.probabilities for text, one in zip(TEXTS, predictions, strict=True)})
     return found
 
 
 @pytest.fixture(scope="session")
-def apply(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], None]:
-    """Render the environment with an image and apply it."""
-
-    def apply(image: str) -> None:
-        folder = render(tmp_path_factory.mktemp("rendered") / "local", image)
-        kubectl("apply", "--kustomize", str(folder))
-
-    return apply
-
-
-@pytest.fixture(scope="session")
 def namespace(cluster: None) -> Iterator[None]:  # noqa: ARG001
     """Nothing of an earlier run is there, and nothing of this one stays."""
     kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait")
+    port = {"service": {"type": "NodePort", "node_port": NODE_PORT}}
+    environments(BEHIND_A_PORT, ENVIRONMENT, port)
     yield
     kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
 
 
 @pytest.fixture
-def deployed(namespace: None, images: Mapping[str, str], apply: Callable[[str], None]) -> None:  # noqa: ARG001
+def deployed(namespace: None, images: Mapping[str, str]) -> None:  # noqa: ARG001
     """The first image is rolled out and ready."""
-    apply(images["first"])
-    rollout_status()
+    make("deploy", IMAGE=images["first"])
     wait_until(lambda: len(ready_pods()) >= 2, "two pods are ready")
 
 
 @pytest.fixture
+def rendered(tmp_path: Path) -> Callable[[str], Path]:
+    """Render the environment with an image; returns the folder."""
+    return lambda image: render(tmp_path, BEHIND_A_PORT, ENVIRONMENT, "--image", image)
+
+
+@pytest.fixture
 def url(deployed: None) -> str:  # noqa: ARG001
-    (service,) = [one for one in objects("services") if one["spec"]["type"] == "NodePort"]
-    return f"http://127.0.0.1:{service['spec']['ports'][0]['nodePort']}"
+    return f"http://127.0.0.1:{NODE_PORT}"
 
 
 @pytest.fixture
@@ -112,3 +146,43 @@ def under_load(
         print(f"{load.requests} requests, {len(load.failures)} failures, answers by model {load.by_model}")  # noqa: T201
 
     return load
+
+
+@pytest.fixture(params=[*ENVIRONMENTS, EVERY_OPTION])
+def manifests(request: pytest.FixtureRequest, tmp_path: Path) -> list[Path]:
+    """The committed files of an environment, or production's with what it does not have."""
+    if request.param != EVERY_OPTION:
+        return manifest_files(RENDERED / request.param)
+    keda = {"prometheus": "http://prometheus.monitoring:9090", "requests_in_progress": 8}
+    over = {"gpu": {"count": 1}, "autoscaler": {"keda": keda}}
+    described = environments(tmp_path / "environments.yaml", "production", over)
+    return manifest_files(render(tmp_path, described, "production", "--canary", f"sha256:{'1' * 64}"))
+
+
+@pytest.fixture(scope="session")
+def spaces(cluster: None) -> Iterator[None]:  # noqa: ARG001
+    """The namespaces of all environments are there."""
+    there = kubectl("get", "namespaces", "--output", "name").splitlines()
+    missing = [name for name in ENVIRONMENTS if f"namespace/{APPLICATION}-{name}" not in there]
+    for name in missing:
+        kubectl("apply", "--filename", str(RENDERED / name / "namespace.yaml"))
+    yield
+    for name in missing:
+        kubectl("delete", "namespace", f"{APPLICATION}-{name}", "--ignore-not-found", "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def operators(cluster: None) -> Iterator[None]:  # noqa: ARG001
+    """The API server knows the kinds of Gateway API, Prometheus operator and KEDA."""
+    with_them = {line.split()[0] for line in kubectl("get", "crds", "--no-headers").splitlines()}
+    put = []
+    for path in sorted(tool("operators").iterdir()):
+        group, _, plural = path.stem.partition("_")
+        if f"{plural}.{group}" not in with_them:
+            kubectl("apply", "--server-side", "--filename", str(path))
+            put.append(f"crd/{plural}.{group}")
+    if put:
+        kubectl("wait", "--for=condition=Established", *put)
+    yield
+    if put:
+        kubectl("delete", *put)

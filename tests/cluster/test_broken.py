@@ -12,7 +12,6 @@ from cluster import (
     kubectl,
     objects,
     ready_pods,
-    render,
     rollout_status,
     wait_until,
 )
@@ -66,11 +65,11 @@ def sentence_in(log: str) -> str:
 def test_an_artifact_that_is_not_what_was_made_is_never_served(
     under_load: UnderLoad,
     images: Mapping[str, str],
-    apply: Callable[[str], None],
+    rendered: Callable[[str], Path],
 ) -> None:
     old = ready_pods()
     with under_load() as load:
-        apply(images["damaged"])
+        kubectl("apply", "--kustomize", str(rendered(images["damaged"])))
         said = log_of_new_pod(old)
         rollout_fails(old)
     assert "is not the file that the artifact was made with" in sentence_in(said)
@@ -82,11 +81,12 @@ def test_an_artifact_that_is_not_what_was_made_is_never_served(
 def test_an_image_that_is_not_there_takes_no_traffic(
     under_load: UnderLoad,
     images: Mapping[str, str],
-    apply: Callable[[str], None],
+    rendered: Callable[[str], Path],
 ) -> None:
     old = ready_pods()
+    nowhere = images["first"].partition("@")[0] + f"@sha256:{'0' * 64}"
     with under_load() as load:
-        apply(images["first"].rpartition(":")[0] + ":nowhere")
+        kubectl("apply", "--kustomize", str(rendered(nowhere)))
         rollout_fails(old)
     assert load.failures == []
 
@@ -94,12 +94,10 @@ def test_an_image_that_is_not_there_takes_no_traffic(
 def test_a_misspelt_setting_takes_no_traffic_and_is_named_in_the_log(
     under_load: UnderLoad,
     images: Mapping[str, str],
-    tmp_path: Path,
+    rendered: Callable[[str], Path],
 ) -> None:
     old = ready_pods()
-    folder = config_changed(
-        render(tmp_path / "local", images["first"]), "confidence_threshold:", "confidence_treshold:"
-    )
+    folder = config_changed(rendered(images["first"]), "confidence_threshold:", "confidence_treshold:")
     with under_load() as load:
         kubectl("apply", "--kustomize", str(folder))
         said = log_of_new_pod(old)

@@ -18,9 +18,9 @@ def compose(images: Mapping[str, str]) -> Callable[..., str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    made_by_podman = images["first"].startswith("localhost/")
-    tool = [sys.executable, "-m", "podman_compose"] if made_by_podman else ["docker", "compose"]
-    variables = os.environ | {"IMAGE": images["first"], "PORT": port}
+    by_podman = os.environ.get("ENGINE", "podman") == "podman"
+    tool = [sys.executable, "-m", "podman_compose"] if by_podman else ["docker", "compose"]
+    variables = os.environ | {"IMAGE": images["local"], "PORT": port}
 
     def run(*arguments: str) -> str:
         command = [*tool, "--project-name", "classifier-test", *arguments]

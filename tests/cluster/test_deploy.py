@@ -4,19 +4,17 @@ import json
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import yaml
 from cluster import (
     DEPLOYMENT,
-    ENVIRONMENTS,
     NAMESPACE,
     TEXTS,
     in_namespace,
     kubectl,
-    manifest_files,
     objects,
     ready_pods,
     wait_until,
@@ -25,25 +23,11 @@ from cluster import (
 Models = Sequence[Mapping[str, Mapping[str, float]]]
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_the_api_server_takes_every_manifest_strictly(cluster: None, environment: str) -> None:  # noqa: ARG001
-    known = {line.split()[-1] for line in kubectl("api-resources", "--no-headers").splitlines()}
-    found = [
-        one
-        for path in manifest_files(environment)
-        if (one := yaml.safe_load(path.read_text()))["kind"] in known
-    ]
-    (space,) = [one for one in found if one["kind"] == "Namespace"]
-    name = space["metadata"]["name"]
-    was_there = bool(kubectl("get", "namespace", name, "--ignore-not-found"))
-    kubectl("apply", "--filename", "-", stdin=json.dumps(space))
-    try:
-        for one in found:
-            strictly = ("--dry-run=server", "--validate=strict", "--warnings-as-errors")
-            kubectl("apply", *strictly, "--filename", "-", stdin=json.dumps(one))
-    finally:
-        if not was_there:
-            kubectl("delete", "namespace", name, "--wait=false")
+@pytest.mark.usefixtures("operators", "spaces")
+def test_the_api_server_takes_every_manifest_strictly(manifests: list[Path]) -> None:
+    for path in manifests:
+        strictly = ("--dry-run=server", "--validate=strict", "--warnings-as-errors")
+        kubectl("apply", *strictly, "--filename", str(path))
 
 
 def test_it_is_ready_under_pod_security_restricted(deployed: None) -> None:  # noqa: ARG001

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 from cluster import (
     DEPLOYMENT,
     TEXTS,
@@ -165,26 +166,43 @@ def test_under_full_load_it_stays_live_and_within_its_memory(
     assert load.answered > 0
 
 
-def test_a_worker_that_is_killed_costs_only_the_requests_that_go_to_it_and_is_there_again(
-    under_load: UnderLoad,
+KILL_THE_WORKER = """
+import os, pathlib, signal
+for folder in pathlib.Path("/proc").iterdir():
+    if folder.name.isdigit() and b"worker.service" in (folder / "cmdline").read_bytes():
+        os.kill(int(folder.name), signal.SIGKILL)
+"""
+# Processes smaller than the worker, one after the other: the kernel takes the largest, which is the worker.
+FILL_THE_MEMORY = """
+import os, time
+for _ in range(64):
+    if os.fork() == 0:
+        taken = b"x" * (48 * 2**20)
+        time.sleep(60)
+        os._exit(0)
+    time.sleep(0.2)
+"""
+
+
+@pytest.mark.parametrize(
+    ("which", "how", "reason"),
+    [(0, KILL_THE_WORKER, "Error"), (1, FILL_THE_MEMORY, "OOMKilled")],
+    ids=["killed", "out of memory"],
+)
+def test_a_pod_whose_worker_dies_costs_only_the_requests_that_go_to_it_and_is_there_again(
+    under_load: UnderLoad, which: int, how: str, reason: str
 ) -> None:
-    """The kernel does the same to a process that is out of memory."""
-    pod = ready_pods()[0]
+    pod = ready_pods()[which]  # each its own: the second start of one waits
     before = restarts()
-    kill = (
-        "import os, pathlib, signal\n"
-        "for folder in pathlib.Path('/proc').iterdir():\n"
-        "    if folder.name.isdigit() and b'worker.service' in (folder / 'cmdline').read_bytes():\n"
-        "        if int(folder.name) not in (1, os.getpid()):\n"
-        "            os.kill(int(folder.name), signal.SIGKILL)\n"
-    )
     with under_load() as load:
-        in_namespace("exec", pod, "--", "python3", "-c", kill)
+        in_namespace("exec", "--stdin", pod, "--", "python3", "-", stdin=how, check=False)
         wait_until(lambda: restarts() > before, "the container is started again")
         wait_until(lambda: pod in ready_pods(), "the pod is ready again")
         time.sleep(2)
         lost = len(load.failures)
         time.sleep(5)
         assert len(load.failures) == lost
+    (died,) = [one for one in objects("pods") if one["metadata"]["name"] == pod]
+    assert died["status"]["containerStatuses"][0]["lastState"]["terminated"]["reason"] == reason
     assert all("Error" in failure for failure in load.failures)
     assert load.by_model[0] > len(load.failures)

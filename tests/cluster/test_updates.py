@@ -6,52 +6,51 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import httpx
+import pytest
 from cluster import (
-    DEPLOYMENT,
     TEXTS,
     UnderLoad,
     config_changed,
     in_namespace,
     kubectl,
+    make,
     objects,
     ready_pods,
-    render,
     rollout_status,
     wait_until,
 )
 
 
 def test_an_update_to_another_model_and_the_way_back_lose_no_request(
-    under_load: UnderLoad, images: Mapping[str, str], apply: Callable[[str], None]
+    under_load: UnderLoad, images: Mapping[str, str]
 ) -> None:
     with under_load() as load:
-        apply(images["second"])
-        rollout_status()
+        make("deploy", IMAGE=images["second"])
     assert load.failures == []
     assert min(load.by_model) > 0
     with under_load() as load:
-        in_namespace("rollout", "undo", DEPLOYMENT)
-        rollout_status()
+        make("rollback")
     assert load.failures == []
     assert min(load.by_model) > 0
 
 
-def test_a_canary_gets_a_part_of_the_requests_until_it_goes(
-    under_load: UnderLoad, images: Mapping[str, str], apply: Callable[[str], None], tmp_path: Path
+@pytest.mark.parametrize(("end", "stays"), [("abort", "first"), ("promote", "second")])
+def test_a_canary_gets_a_part_of_the_requests_until_it_goes_or_gets_all(
+    under_load: UnderLoad, images: Mapping[str, str], end: str, stays: str
 ) -> None:
-    version = images["second"].rpartition(":")[2]
-    folder = render(tmp_path / "local", images["first"], "--canary", version, "--weight", "30")
+    version = images["second"].partition("@")[2]
     with under_load() as load:
-        kubectl("apply", "--kustomize", str(folder))
-        in_namespace("rollout", "status", f"{DEPLOYMENT}-canary", "--timeout", "120s")
+        make("canary", IMAGE=images["first"], VERSION=version, WEIGHT="30")
         time.sleep(5)
-        apply(images["first"])
-        in_namespace("delete", "deployment,service", "--selector", "track=canary")
+        seen = list(load.by_model)
+        make(end, IMAGE=images[stays])
     assert load.failures == []
-    assert 0 < load.by_model[1] < load.by_model[0]
+    assert 0 < seen[1] < seen[0]
     with under_load() as load:
         pass
-    assert load.by_model[1] == 0
+    assert load.failures == []
+    assert load.by_model[stays == "first"] == 0
+    assert objects("deployments", "--selector", "track=canary") == []
 
 
 def test_a_deleted_pod_loses_no_request(under_load: UnderLoad) -> None:
@@ -63,9 +62,9 @@ def test_a_deleted_pod_loses_no_request(under_load: UnderLoad) -> None:
 
 
 def test_a_changed_config_is_rolled_out_and_loses_no_request(
-    under_load: UnderLoad, images: Mapping[str, str], tmp_path: Path, url: str
+    under_load: UnderLoad, images: Mapping[str, str], rendered: Callable[[str], Path], url: str
 ) -> None:
-    folder = render(tmp_path / "local", images["first"])
+    folder = rendered(images["first"])
     with under_load() as load:
         config_changed(folder, "confidence_threshold: 0.5", "confidence_threshold: 1.0")
         kubectl("apply", "--kustomize", str(folder))

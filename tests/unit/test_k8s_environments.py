@@ -207,7 +207,7 @@ def refusal(over: dict[str, Any], name: str = "local") -> str:
         ),
         # The ways in
         (
-            {"service": {"type": "ClusterIP"}},
+            {"service": {"node_port": 30080}},
             "service.node_port is 30080; it must be null where service.type is 'ClusterIP'",
         ),
     ],

@@ -249,7 +249,7 @@ def test_the_pods_say_which_version_and_model_they_are():
     assert annotations == {
         "text-classifier/bento": release["bento"],
         "text-classifier/commit": release["commit"],
-        "text-classifier/image": "localhost/text-classifier:local",
+        "text-classifier/image": "localhost:5000/text-classifier:local",
         "text-classifier/model": release["model"],
         "text-classifier/model-digest": release["model_digest"],
     }
@@ -404,8 +404,7 @@ def test_behind_a_port_of_the_nodes_requests_come_from_anywhere_and_to_http_alon
 
 @pytest.mark.parametrize("name", environment_names())
 def test_without_a_port_of_the_nodes_every_source_of_requests_is_named(name):
-    service = {"type": "ClusterIP", "node_port": None}
-    policy = rendered(load_environment(name, {"service": service}))["networkpolicy"]["spec"]
+    policy = rendered(load_environment(name))["networkpolicy"]["spec"]
     (rule,) = policy["ingress"]
     assert rule["from"]
 
@@ -431,11 +430,9 @@ def test_prometheus_asks_every_pod_for_the_service_s_metrics():
     assert set(spec["podTargetLabels"]) <= labels_of_pods(deployment).keys()
 
 
-def test_only_the_local_environment_opens_a_port_of_the_nodes():
-    types = {
-        name: rendered(load_environment(name))["service"]["spec"]["type"] for name in environment_names()
-    }
-    assert {name for name, type_ in types.items() if type_ != "ClusterIP"} == {"local"}
+@pytest.mark.parametrize("name", environment_names())
+def test_no_environment_opens_a_port_of_the_nodes(name):
+    assert rendered(load_environment(name))["service"]["spec"]["type"] == "ClusterIP"
 
 
 # GPU
