@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.bodies import IMDB, ROOT, SLICES
+from benchmarks.bodies import IMDB, SLICES
 from classifier.artifact import write_artifact
 from classifier.pipeline import Classifier, load_classifier
-from classifier.settings import PreprocessingSettings
+from classifier.settings import BUNDLED_MODEL, PreprocessingSettings
 from training_import.dataset import Dataset, read_dataset
 from training_import.train import train
 
 Kind = Literal["linear", "cnn"]
 KINDS: Mapping[str, Kind] = {"linear": "linear", "cnn": "cnn"}
 
-BUNDLED = ROOT / "models" / "imdb-sentiment"
 TRAINING_ROWS = 2000
 
 
@@ -34,7 +33,7 @@ class ServedArtifact:
 
 def prepare(kind: Kind, workplace: Path) -> ServedArtifact:
     """The bundled linear artifact, or a convolutional network that is trained now on 2,000 reviews."""
-    folder = BUNDLED
+    folder = BUNDLED_MODEL
     if kind == "cnn":
         folder = workplace / "cnn"
         artifact, _ = train(_training_part(), "cnn", "benchmark", PreprocessingSettings(), seed=0)

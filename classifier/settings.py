@@ -8,7 +8,7 @@ from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from classifier.errors import SettingsError
 from classifier.schema import MAX_TEXT_CHARS, MAX_TEXTS
@@ -16,6 +16,7 @@ from classifier.schema import MAX_TEXT_CHARS, MAX_TEXTS
 ENV_PREFIX = "CLASSIFIER__"
 CONFIG_PATH_VARIABLE = "CLASSIFIER_CONFIG"
 DEFAULT_CONFIG_PATH = Path(__file__).parent.parent / "config.yaml"
+BUNDLED_MODEL = Path(__file__).parent.parent / "models" / "imdb-sentiment"
 
 
 class _Section(BaseModel):
@@ -25,7 +26,7 @@ class _Section(BaseModel):
 class ModelSettings(_Section):
     """Which model of the BentoML model store is served."""
 
-    name: str = Field(default="imdb-sentiment", pattern=r"^[a-z0-9]([-_.a-z0-9]{0,61}[a-z0-9])?$")
+    name: str = Field(default=BUNDLED_MODEL.name, pattern=r"^[a-z0-9]([-_.a-z0-9]{0,61}[a-z0-9])?$")
     version: str = Field(default="latest", min_length=1)
 
     @property
@@ -82,16 +83,8 @@ class LoggingSettings(_Section):
     access: bool = False
 
 
-class Settings(BaseSettings):
-    """Every setting. Environment over file over default."""
-
-    model_config = SettingsConfigDict(
-        frozen=True,
-        extra="forbid",
-        env_prefix=ENV_PREFIX,
-        env_nested_delimiter="__",
-        nested_model_default_partial_update=True,
-    )
+class Settings(_Section):
+    """Every setting."""
 
     model: ModelSettings = ModelSettings()
     preprocessing: PreprocessingSettings = PreprocessingSettings()
@@ -100,17 +93,11 @@ class Settings(BaseSettings):
     batching: BatchingSettings = BatchingSettings()
     logging: LoggingSettings = LoggingSettings()
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The file comes in as the constructor's arguments, below the environment."""
-        return env_settings, init_settings
+
+class _Variables(BaseSettings, Settings):
+    """The same tree as environment variables name it."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_nested_delimiter="__")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -169,6 +156,7 @@ def _misspelt() -> dict[str, str]:
 def load_settings(path: Path | None = None) -> Settings:
     """Read `path`, else the file that CLASSIFIER_CONFIG names, else config.yaml beside the project.
 
+    Environment variables go over the file, and the file over the defaults.
     Raises SettingsError, which names the file or variable, the key, its value and the rule.
     """
     path = path or Path(os.environ.get(CONFIG_PATH_VARIABLE) or DEFAULT_CONFIG_PATH)
@@ -184,8 +172,14 @@ def load_settings(path: Path | None = None) -> Settings:
         raise SettingsError(f"{path}: the configuration file must hold sections; it holds {tree!r}")
     _check_known(tree, str(path))
     _check_environment()
+    variables = EnvSettingsSource(_Variables)()
     try:
-        return Settings(**{section: keys for section, keys in tree.items() if keys is not None})
+        return Settings(
+            **{
+                section: {**(tree.get(section) or {}), **variables.get(section, {})}
+                for section in Settings.model_fields
+            }
+        )
     except ValidationError as error:
         broken = error.errors()[0]
         place = ".".join(map(str, broken["loc"]))

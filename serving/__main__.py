@@ -7,9 +7,8 @@ from pathlib import Path
 
 from classifier.errors import ClassifierError, SettingsError
 from classifier.schema import EXAMPLE_TEXT
-from classifier.settings import Settings, load_settings
+from classifier.settings import BUNDLED_MODEL, Settings, load_settings
 
-BUNDLED = Path(__file__).parent.parent / "models" / "imdb-sentiment"
 DRAIN_SECONDS = 30
 
 
@@ -21,11 +20,11 @@ def _is_stored(name: str, version: str) -> bool:
 
 def _prepare(settings: Settings) -> None:
     """See that the model is in the store and the port is free; raises ClassifierError."""
-    digest = hashlib.sha256((BUNDLED / "artifact.json").read_bytes()).hexdigest()
-    if settings.model.name == BUNDLED.name and not _is_stored(BUNDLED.name, digest[:12]):
+    digest = hashlib.sha256((BUNDLED_MODEL / "artifact.json").read_bytes()).hexdigest()
+    if settings.model.name == BUNDLED_MODEL.name and not _is_stored(BUNDLED_MODEL.name, digest[:12]):
         import model_store
 
-        print(f"Putting {model_store.save(BUNDLED)} into the BentoML model store")  # noqa: T201
+        print(f"Putting {model_store.save(BUNDLED_MODEL)} into the BentoML model store")  # noqa: T201
     if not _is_stored(settings.model.name, settings.model.version):
         import model_store
 

@@ -195,7 +195,8 @@ class DoorProtocol(HttpToolsProtocol):
             if self._is_its_turn() and self._is_in_head:
                 why = f"the headers have more than {MAX_HEAD_BYTES} bytes"
                 answer, _ = _answer(HeadersTooLarge, False, why)
-                self.transport.write(answer)
+                path = self.url.partition(b"?")[0].decode("latin-1")
+                self._write_refusal(self.parser.get_method().decode(), path, HeadersTooLarge.status, answer)
                 self._end()
             else:
                 self._abort()
@@ -253,10 +254,7 @@ class DoorProtocol(HttpToolsProtocol):
     def _refuse(self, path: str, error: Unavailable, keep_alive: bool) -> None:
         keep_alive = keep_alive and not self.sees_off
         answer, ends = _answer(type(error), keep_alive, str(error), error.retry_after)  # type: ignore[arg-type]
-        self.transport.write(answer)
-        requests.observe(path, error.status, 0.0)
-        if self.logs_refusals:
-            log_request("POST", path, error.status, 0.0)
+        self._write_refusal("POST", path, error.status, answer)
         if ends:
             self._end()
             return
@@ -264,6 +262,12 @@ class DoorProtocol(HttpToolsProtocol):
         self._await_next_request()
         if self.flow.write_paused:
             self.flow.pause_reading()
+
+    def _write_refusal(self, method: str, path: str, status: int, answer: bytes) -> None:
+        self.transport.write(answer)
+        requests.observe(path, status, 0.0)
+        if self.logs_refusals:
+            log_request(method, path, status, 0.0)
 
     def _await_next_request(self) -> None:
         """For as long as an answered connection is kept, unless that has begun already."""

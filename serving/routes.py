@@ -9,6 +9,7 @@ from classifier import schema
 from classifier.errors import (
     BodyTooLarge,
     DeadlinePassed,
+    HeadersTooLarge,
     InternalError,
     InvalidRequest,
     MalformedBody,
@@ -20,13 +21,13 @@ from classifier.errors import (
 
 JSON = "application/json"
 TEXT = "text/plain"
+_ERRORS = (HeadersTooLarge, InternalError)
 _BODY_ERRORS = (
     MalformedBody,
     RequestTooSlow,
     BodyTooLarge,
     UnsupportedMediaType,
     InvalidRequest,
-    InternalError,
     QueueFull,
     DeadlinePassed,
 )
@@ -51,7 +52,7 @@ class Route:
     @property
     def errors(self) -> tuple[type[RequestError], ...]:
         """What its answers may be but for success and 503."""
-        return _BODY_ERRORS if self.request is not None else (InternalError,)
+        return _ERRORS + _BODY_ERRORS if self.request is not None else _ERRORS
 
 
 PREDICT = Route(

@@ -21,7 +21,8 @@ from structlog.testing import capture_logs
 
 from classifier.batching import Batcher
 from classifier.settings import BatchingSettings
-from serving.protocol import _PLAIN, DoorProtocol
+from serving.metrics import registry
+from serving.protocol import _PLAIN, MAX_HEAD_BYTES, DoorProtocol
 
 
 def batcher(**changed: float) -> Batcher[str]:
@@ -115,6 +116,11 @@ def head(path: str, length: int, *more: str, method: str = "POST", version: str 
     return "".join(f"{line}\r\n" for line in [*lines, ""]).encode()
 
 
+def counted(route: str, status: int) -> float:
+    labels = {"route": route, "status": str(status)}
+    return registry.get_sample_value("classifier_requests_total", labels) or 0.0
+
+
 def test_while_the_door_is_closed_a_request_is_refused_though_its_body_never_comes(
     connection: Connection, door: Any
 ) -> None:
@@ -172,6 +178,51 @@ def test_a_refusal_is_a_line_of_the_access_log_where_that_is_on(
         "/predict",
         503,
     )
+
+
+def test_headers_without_end_get_a_problem_and_the_end_of_the_connection(connection: Connection) -> None:
+    connection.send(b"GET /livez HTTP/1.1\r\nx-a: ", b"a" * MAX_HEAD_BYTES)
+    status, headers, body = connection.answer()
+    assert (status, headers["connection"]) == (431, "close")
+    assert headers["content-type"] == "application/problem+json"
+    assert orjson.loads(body) == {
+        "type": "about:blank",
+        "title": "Headers too large",
+        "status": 431,
+        "detail": f"the headers have more than {MAX_HEAD_BYTES} bytes",
+    }
+    assert connection.is_ended()
+
+
+@pytest.mark.parametrize(
+    ("begin", "route"),
+    [
+        (b"GET /livez HTTP/1.1\r\nx-a: ", "/livez"),
+        (b"POST /predict/top-k?k=3 HTTP/1.1\r\nx-a: ", "/predict/top-k"),
+        (b"GET /livez?a=", "/livez"),
+        (b"GET /livez/", "other"),
+    ],
+)
+def test_headers_without_end_are_counted_by_their_route(
+    connection: Connection, begin: bytes, route: str
+) -> None:
+    before = counted(route, 431)
+    connection.send(begin, b"a" * MAX_HEAD_BYTES)
+    assert connection.answer()[0] == 431
+    assert connection.is_ended()
+    assert counted(route, 431) == before + 1
+
+
+def test_headers_without_end_are_a_line_of_the_access_log_where_that_is_on(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DoorProtocol, "logs_refusals", True)
+    with capture_logs() as log:
+        connection.send(b"GET /livez HTTP/1.1\r\nx-a: ", b"a" * MAX_HEAD_BYTES)
+        assert connection.answer()[0] == 431
+        assert connection.is_ended()
+    (line,) = log
+    assert (line["method"], line["path"], line["status"]) == ("GET", "/livez", 431)
 
 
 def test_a_query_does_not_get_one_past_the_door(connection: Connection, door: Any) -> None:

@@ -77,6 +77,13 @@ def test_the_environment_goes_over_the_default(config: Path, monkeypatch: pytest
     assert load_settings(config).logging.access is True
 
 
+def test_settings_that_are_not_loaded_take_nothing_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CLASSIFIER__API__PORT", "9001")
+    assert Settings().api.port == 8000
+
+
 def test_a_variable_s_case_does_not_matter(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("classifier__api__port", "9001")
     assert load_settings(config).api.port == 9001
