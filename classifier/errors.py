@@ -31,6 +31,13 @@ class RequestError(ClassifierError):
     title = "Internal error"
 
 
+class MalformedRequest(RequestError):
+    """The request is not HTTP; the connection ends."""
+
+    status = 400
+    title = "Malformed request"
+
+
 class MalformedBody(RequestError):
     """The body is not JSON."""
 

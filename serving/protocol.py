@@ -20,7 +20,7 @@ import uvicorn.config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from classifier.batching import Batcher
-from classifier.errors import HeadersTooLarge, RequestError, Unavailable
+from classifier.errors import HeadersTooLarge, MalformedRequest, RequestError, Unavailable
 from classifier.settings import Settings
 from serving.hangup import CONNECTION
 from serving.logs import log_request
@@ -194,10 +194,7 @@ class DoorProtocol(HttpToolsProtocol):
         if self._bytes_of_head > MAX_HEAD_BYTES and not self.transport.is_closing():
             if self._is_its_turn() and self._is_in_head:
                 why = f"the headers have more than {MAX_HEAD_BYTES} bytes"
-                answer, _ = _answer(HeadersTooLarge, False, why)
-                path = self.url.partition(b"?")[0].decode("latin-1")
-                self._write_refusal(self.parser.get_method().decode(), path, HeadersTooLarge.status, answer)
-                self._end()
+                self._give_up(self.parser.get_method().decode(), HeadersTooLarge, why)
             else:
                 self._abort()
 
@@ -242,10 +239,24 @@ class DoorProtocol(HttpToolsProtocol):
         if self._is_its_turn() and not self._is_ending:
             self._await_next_request()
 
-    def send_400_response(self, msg: str) -> None:
-        """Say nothing more where the end is near already."""
-        if not self._is_ending:
-            super().send_400_response(msg)
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002
+        """What came is no HTTP: say so if it is next to be answered, else end behind the answer before it."""
+        if self._is_ending:
+            return
+        is_in_body = not (self._is_in_head or self._is_between_requests)
+        is_next = is_in_body and self._runs is self.cycle and not self._runs.response_started
+        if is_next or self._is_its_turn():
+            self._tell_the_one_that_runs()
+            self._give_up("-", MalformedRequest, "what came is not valid HTTP/1.1")
+        else:
+            self._is_ending = True
+            self._runs.keep_alive = False
+
+    def _give_up(self, method: str, kind: type[RequestError], why: str) -> None:
+        answer, _ = _answer(kind, False, why)  # type: ignore[arg-type]
+        path = self.url.partition(b"?")[0].decode("latin-1")
+        self._write_refusal(method, path, kind.status, answer)
+        self._end()
 
     def _is_its_turn(self) -> bool:
         """Whether no answer to an earlier request is due."""

@@ -225,6 +225,48 @@ def test_headers_without_end_are_a_line_of_the_access_log_where_that_is_on(
     assert (line["method"], line["path"], line["status"]) == ("GET", "/livez", 431)
 
 
+CHUNKED = b"POST /predict HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "route"),
+    [
+        (b"no HTTP at all\r\n\r\n", "other"),
+        (b"GET /livez HTTP/9.9\r\n\r\n", "/livez"),
+        (b"GET /livez HTTP/1.1\r\nno header\r\n\r\n", "/livez"),
+        (CHUNKED + b"3\r\nabc\r\nno chunk\r\n", "/predict"),
+    ],
+    ids=["line", "version", "header", "chunk"],
+)
+def test_what_is_no_http_gets_a_problem_and_the_end_of_the_connection(
+    connection: Connection, sent: bytes, route: str
+) -> None:
+    before = counted(route, 400)
+    connection.send(sent)
+    status, headers, body = connection.answer()
+    assert (status, headers["connection"]) == (400, "close")
+    assert headers["content-type"] == "application/problem+json"
+    assert orjson.loads(body)["title"] == "Malformed request"
+    assert connection.is_ended()
+    assert counted(route, 400) == before + 1
+
+
+@pytest.mark.parametrize(
+    "behind", [b"no HTTP at all\r\n\r\n", CHUNKED + b"no chunk\r\n"], ids=["line", "chunk"]
+)
+def test_what_is_no_http_does_not_take_the_place_of_the_answer_before(
+    app: App, connection: Connection, behind: bytes
+) -> None:
+    app.held.clear()
+    app.go.clear()
+    connection.send(head("/hold", 0), behind)
+    assert app.held.wait(60)
+    app.go.set()
+    status, headers, body = connection.answer()
+    assert (status, headers["connection"], body) == (200, "close", b"/hold 0")
+    assert connection.is_ended()
+
+
 def test_a_query_does_not_get_one_past_the_door(connection: Connection, door: Any) -> None:
     door(FULL)
     connection.send(head("/predict/top-k?k=3", 0))
