@@ -87,11 +87,11 @@ manifests: $(VENV)/.dev  ## Render k8s/rendered again
 
 push: $(VENV)/.dev  ## Push the image to TARGET, repository:tag, and print its reference by digest
 	$(call needs,TARGET)
-	@$(BIN)/python -m image push $(TARGET) --engine $(ENGINE)
+	@$(BIN)/python -m image push $(TARGET) --engine $(ENGINE) $(if $(GPU),--gpu)
 
 deploy: $(VENV)/.dev  ## Apply ENV to the cluster of KUBECONFIG, as committed or with IMAGE, and wait until it is rolled out
-	$(RENDER) $(if $(IMAGE),--image $(IMAGE) --out $(NEW_MANIFESTS),--check)
-	kubectl apply --kustomize $(if $(IMAGE),$(NEW_MANIFESTS),k8s/rendered)/$(ENV)
+	$(RENDER) $(addprefix --image ,$(IMAGE)) $(if $(IMAGE)$(ENVIRONMENTS),--out $(NEW_MANIFESTS),--check)
+	kubectl apply --kustomize $(if $(IMAGE)$(ENVIRONMENTS),$(NEW_MANIFESTS),k8s/rendered)/$(ENV)
 	$(MAKE) --no-print-directory rollout-status
 
 rollout-status:  ## Wait for a rollout in ENV, or until it fails
@@ -151,11 +151,12 @@ $(TOOLS:%=.tools/%): Makefile
 
 .tools/operators: Makefile
 	@echo "Putting the definitions of operators' objects into $@"
-	@rm -rf $@ && mkdir -p $@
+	@rm -rf $@.new && mkdir -p $@.new
 	@for path in $(OPERATORS); do \
 		go mod download "$$(expr $$path : '\(.*@v[0-9.]*\)/')" && \
-		install -m 644 "$$(go env GOMODCACHE)/$$path" $@ || exit 1; \
+		install -m 644 "$$(go env GOMODCACHE)/$$path" $@.new || exit 1; \
 	done
+	@rm -rf $@ && mv $@.new $@
 
 .venv-bench/%/.installed: benchmarks/peers/%.txt
 	@echo "Installing the peer $* into $(@D)"

@@ -9,7 +9,7 @@ from classifier.errors import ClassifierError
 from image.bento import BuildError, build_bento
 from image.bill import audit as audit_locks
 from image.bill import write_bill
-from image.engine import LATEST, Engine, base_image, build_image, push_image
+from image.engine import NAME, Engine, base_image, build_image, image_name, push_image
 
 MEGABYTE = 1e6
 SHOWN_CHARACTERS = 60
@@ -30,11 +30,14 @@ def bento(gpu: Gpu = False) -> None:
 def build(
     engine: EngineOption = "podman",
     gpu: Gpu = False,
+    alias: Annotated[
+        str, typer.Option(help="A second name, which the next image takes over.")
+    ] = f"{NAME}:local",
     output: Annotated[Path, typer.Option(help="Folder for the bill of materials.")] = Path("reports/image"),
 ) -> None:
     """Make the image of this commit, print its layers, and write a bill of materials beside it."""
     made = build_bento(gpu)
-    image = build_image(made, engine)
+    image = build_image(made, engine, alias)
     for by, size in image.layers:
         if size:
             typer.echo(f"{size / MEGABYTE:8.1f} MB  {by[:SHOWN_CHARACTERS]}")
@@ -50,11 +53,15 @@ def push(
     target: Annotated[
         str, typer.Argument(help="Repository with a tag, as registry.example.com/classifier:1")
     ],
-    image: Annotated[str, typer.Option(help="What is pushed; default: what was made last.")] = LATEST,
+    image: Annotated[
+        str | None,
+        typer.Option(help="Default: what `build` made of this commit and model.", show_default=False),
+    ] = None,
     engine: EngineOption = "podman",
+    gpu: Gpu = False,
 ) -> None:
     """Push an image to a registry, and print the reference by digest, which manifests can name."""
-    typer.echo(push_image(image, target, engine))
+    typer.echo(push_image(image or image_name(build_bento(gpu)), target, engine))
 
 
 @app.command()

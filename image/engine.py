@@ -18,8 +18,6 @@ from image.bento import BuildError, bentofile
 Engine = Literal["podman", "docker"]
 
 NAME = "text-classifier"
-LATEST = f"{NAME}:local"
-"""The image that was made last, beside the name with its version."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +35,14 @@ class Image:
         return sum(size for _, size in self.layers)
 
 
-def build_image(bento: bentoml.Bento, engine: Engine) -> Image:
-    """Make the image `text-classifier:<the Bento's version>`; raises BuildError where the engine fails."""
-    name = f"{NAME}:{bento.tag.version}"
+def image_name(bento: bentoml.Bento) -> str:
+    """What the image of a Bento is called."""
+    return f"{NAME}:{bento.tag.version}"
+
+
+def build_image(bento: bentoml.Bento, engine: Engine, alias: str) -> Image:
+    """Make the image of a Bento, which gets a second name, too; raises BuildError where the engine fails."""
+    name = image_name(bento)
     labels = bento.info.labels
     values = {
         "org.opencontainers.image.title": NAME,
@@ -56,7 +59,7 @@ def build_image(bento: bentoml.Bento, engine: Engine) -> Image:
         # BentoML takes the template from a copy in the temporary folder, and only from below where it runs.
         with contextlib.chdir(tempfile.gettempdir()):
             output = bentoml.container.build(  # type: ignore[call-overload]
-                bento.tag, engine, image_tag=(name, LATEST), label=values, **options
+                bento.tag, engine, image_tag=(name, alias), label=values, **options
             )
     except BentoMLException as error:
         raise BuildError(f"{engine} could not make {name}: {error}") from error
@@ -78,9 +81,10 @@ def push_image(name: str, target: str, engine: Engine) -> str:
         digest = re.findall(r"digest: (sha256:[0-9a-f]{64})", _run(engine, "push", target))[-1]
     else:
         is_here = re.match(r"(localhost|127\.0\.0\.1)[:/]", target)
+        plainly = ["--tls-verify=false"] if is_here else []
         with tempfile.TemporaryDirectory() as folder:
             written = Path(folder) / "digest"
-            _run(engine, "push", f"--tls-verify={not is_here}", f"--digestfile={written}", target)
+            _run(engine, "push", *plainly, f"--digestfile={written}", target)
             digest = written.read_text(encoding="ascii")
     return f"{repository}@{digest}"
 
@@ -107,7 +111,7 @@ def _run(engine: Engine, *arguments: str) -> str:
         done = subprocess.run([engine, *arguments], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
-        raise BuildError(f"{engine} {arguments[0]} {arguments[-1]}: {said[-1]}") from error
+        raise BuildError(f"{engine} {arguments[0]}: {said[-1].removeprefix('Error: ')}") from error
     return done.stdout
 
 

@@ -1,5 +1,6 @@
 """The OpenAPI document of what is served, from the table of routes and the models of the contract."""
 
+from itertools import groupby
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -55,8 +56,9 @@ def _operation(route: Route, answer: Any, request: Any, components: dict[str, An
         "summary": route.summary,
         "responses": {"200": {"description": "The answer", "content": {route.media_type: media}}},
     }
-    for error in sorted(route.errors, key=lambda error: error.status):
-        operation["responses"][str(error.status)] = _problem(error.title)
+    by_status = sorted(route.errors, key=lambda error: error.status)
+    for status, errors in groupby(by_status, key=lambda error: error.status):
+        operation["responses"][str(status)] = _problem(", or ".join(error.title for error in errors))
     if route.can_be_unready:
         operation["responses"]["503"] = _problem("Not ready")
         if route is HEALTH:

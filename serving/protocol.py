@@ -81,7 +81,7 @@ class DoorProtocol(HttpToolsProtocol):
         self.is_lost = False
         self.when_lost: Callable[[], None] | None = None
         self._runs: Any = None
-        self._is_ending = self._is_last_look = self._is_in_head = False
+        self._is_ending = self._is_deaf = self._is_last_look = self._is_in_head = False
         self._is_between_requests = True
         self._bytes_of_head = 0
         self._refused_at = -math.inf
@@ -118,7 +118,7 @@ class DoorProtocol(HttpToolsProtocol):
 
         With bytes unread the kernel would reset the connection, and what is written might not arrive.
         """
-        self._is_ending = True
+        self._is_ending = self._is_deaf = True
         if self.transport.can_write_eof():
             self.transport.write_eof()
         else:
@@ -129,8 +129,8 @@ class DoorProtocol(HttpToolsProtocol):
         self.transport.write(data)
 
     def is_closing(self) -> bool:
-        """For the same."""
-        return self.transport.is_closing()
+        """For the same: nothing can be written behind the last answer."""
+        return self._is_ending or self.transport.is_closing()
 
     def close(self) -> None:
         """For the same: its answer is written, and was the last."""
@@ -180,7 +180,7 @@ class DoorProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Refuse a plain request in one piece at once, and read on only while headers and trailers end."""
-        if self._is_ending:
+        if self._is_deaf:
             return
         if self._is_between_requests and self._is_its_turn() and self.door is not None:
             error = self.door.refusal()
@@ -191,12 +191,9 @@ class DoorProtocol(HttpToolsProtocol):
                     return
         self._bytes_of_head += len(data)
         super().data_received(data)
-        if self._bytes_of_head > MAX_HEAD_BYTES and not self.transport.is_closing():
-            if self._is_its_turn() and self._is_in_head:
-                why = f"the headers have more than {MAX_HEAD_BYTES} bytes"
-                self._give_up(self.parser.get_method().decode(), HeadersTooLarge, why)
-            else:
-                self._abort()
+        if self._bytes_of_head > MAX_HEAD_BYTES and not self._is_deaf and not self.transport.is_closing():
+            why = f"the headers have more than {MAX_HEAD_BYTES} bytes"
+            self._give_up(self.parser.get_method().decode(), HeadersTooLarge, why)
 
     def on_message_begin(self) -> None:
         """Note that the parser is in a request."""
@@ -207,7 +204,6 @@ class DoorProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Refuse a request to the model while the door is closed; but never before an answer that is due."""
         self._bytes_of_head = 0
-        self._is_in_head = False
         if self._is_ending:
             return
         if self._is_its_turn() and self.parser.get_method() == b"POST":
@@ -217,11 +213,13 @@ class DoorProtocol(HttpToolsProtocol):
                 if error is not None:
                     self._refuse(path, error, self.parser.should_keep_alive())
                     self.cycle = _Refused()  # type: ignore[assignment]
+                    self._is_in_head = False
                     return
                 self.door.let_in()
         self.scope["extensions"] = {CONNECTION: self}  # type: ignore[dict-item]
         before = self.cycle
-        super().on_headers_complete()
+        super().on_headers_complete()  # It fails where the target is none.
+        self._is_in_head = False
         if self.cycle is not before:
             self.cycle.transport = self  # type: ignore[assignment]
             self.cycle.keep_alive = self.cycle.keep_alive and not self.sees_off
@@ -240,23 +238,30 @@ class DoorProtocol(HttpToolsProtocol):
             self._await_next_request()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
-        """What came is no HTTP: say so if it is next to be answered, else end behind the answer before it."""
-        if self._is_ending:
-            return
-        is_in_body = not (self._is_in_head or self._is_between_requests)
-        is_next = is_in_body and self._runs is self.cycle and not self._runs.response_started
-        if is_next or self._is_its_turn():
-            self._tell_the_one_that_runs()
-            self._give_up("-", MalformedRequest, "what came is not valid HTTP/1.1")
-        else:
-            self._is_ending = True
-            self._runs.keep_alive = False
+        """What came is no HTTP."""
+        if not self._is_deaf:
+            self._give_up("-", MalformedRequest, "what came is not HTTP")
 
     def _give_up(self, method: str, kind: type[RequestError], why: str) -> None:
+        """Read no more; say why if that is the next answer, else end behind those that are due."""
         answer, _ = _answer(kind, False, why)  # type: ignore[arg-type]
-        path = self.url.partition(b"?")[0].decode("latin-1")
-        self._write_refusal(method, path, kind.status, answer)
-        self._end()
+        is_in_body = not (self._is_in_head or self._is_between_requests)
+        if self._is_its_turn():
+            if not is_in_body:
+                path = self.url.partition(b"?")[0].decode("latin-1")
+                self._write_refusal(method, path, kind.status, answer)
+            self._end()
+        elif is_in_body and self._runs is self.cycle and not self._runs.response_started:
+            self.transport.write(answer)
+            self._tell_the_one_that_runs()  # It will be counted there.
+            self.cycle = _Refused()  # type: ignore[assignment]
+            self._end()
+        else:
+            if is_in_body and self._runs is not self.cycle:
+                self.pipeline.popleft()
+            self.cycle = self.pipeline[0][0] if self.pipeline else self._runs
+            self.cycle.keep_alive = False
+            self._is_deaf = True
 
     def _is_its_turn(self) -> bool:
         """Whether no answer to an earlier request is due."""

@@ -13,6 +13,7 @@ from classifier.errors import (
     InternalError,
     InvalidRequest,
     MalformedBody,
+    MalformedRequest,
     QueueFull,
     RequestError,
     RequestTooSlow,
@@ -21,7 +22,7 @@ from classifier.errors import (
 
 JSON = "application/json"
 TEXT = "text/plain"
-_ERRORS = (HeadersTooLarge, InternalError)
+_ERRORS = (MalformedRequest, HeadersTooLarge, InternalError)
 _BODY_ERRORS = (
     MalformedBody,
     RequestTooSlow,

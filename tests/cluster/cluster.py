@@ -20,7 +20,11 @@ import yaml
 
 from k8s.loading import ENVIRONMENTS_PATH
 
+Models = Sequence[Mapping[str, Mapping[str, float]]]
+"""The probabilities of each text by the first and by the second image's model."""
+
 ROOT = Path(__file__).parents[2]
+ENGINE = os.environ.get("ENGINE", "podman")
 RENDERED = ROOT / "k8s" / "rendered"
 ENVIRONMENTS = sorted(folder.name for folder in RENDERED.iterdir())
 REPORTS = ROOT / "reports" / "cluster"
@@ -153,8 +157,8 @@ class Load:
     """Constant load from some callers, half of which keep their connection; what they saw."""
 
     url: str
-    right: Sequence[Mapping[str, Mapping[str, float]]]
-    """By text; an answer must be one of these models'."""
+    right: Models
+    """An answer must be one of theirs."""
     callers: int = 8
     pause_seconds: float = 0.05
     requests: int = 0

@@ -6,7 +6,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -14,6 +14,7 @@ import pytest
 from cluster import (
     APPLICATION,
     BEHIND_A_PORT,
+    ENGINE,
     ENVIRONMENT,
     ENVIRONMENTS,
     NAMESPACE,
@@ -24,6 +25,7 @@ from cluster import (
     SECONDS,
     TEXTS,
     Load,
+    Models,
     environments,
     kubectl,
     make,
@@ -79,13 +81,12 @@ def registry(cluster: None) -> Iterator[str]:  # noqa: ARG001
 @pytest.fixture(scope="session")
 def images(registry: str) -> Mapping[str, str]:
     """`first` and `second`, with models of their own, `damaged`, by digest; `local` is the first by tag."""
-    subprocess.run([ROOT / "tests" / "cluster" / "images", registry], check=True)
+    subprocess.run([ROOT / "tests" / "cluster" / "images", registry, ENGINE], check=True)
     return json.loads((REPORTS / "images.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="session")
-def models(images: Mapping[str, str]) -> Sequence[Mapping[str, Mapping[str, float]]]:  # noqa: ARG001
-    """The probabilities of each text by the first and by the second image's model."""
+def models(images: Mapping[str, str]) -> Models:  # noqa: ARG001
     found = []
     for folder in (BUNDLED_MODEL, REPORTS / "second"):
         predictions = load_classifier(folder).predict(TEXTS)
@@ -124,7 +125,7 @@ def url(deployed: None) -> str:  # noqa: ARG001
 @pytest.fixture
 def under_load(
     url: str,
-    models: Sequence[Mapping[str, Mapping[str, float]]],
+    models: Models,
     record_property: Callable[[str, object], None],
 ) -> Callable[[], contextlib.AbstractContextManager[Load]]:
     """Constant load around a block, for SECONDS at least."""

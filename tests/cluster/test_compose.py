@@ -4,12 +4,12 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import httpx
 import pytest
-from cluster import ROOT, TEXTS, wait_until
+from cluster import ENGINE, ROOT, TEXTS, Models, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -18,8 +18,7 @@ def compose(images: Mapping[str, str]) -> Callable[..., str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    by_podman = os.environ.get("ENGINE", "podman") == "podman"
-    tool = [sys.executable, "-m", "podman_compose"] if by_podman else ["docker", "compose"]
+    tool = [sys.executable, "-m", "podman_compose"] if ENGINE == "podman" else ["docker", "compose"]
     variables = os.environ | {"IMAGE": images["local"], "PORT": port}
 
     def run(*arguments: str) -> str:
@@ -48,7 +47,7 @@ def url(compose: Callable[..., str]) -> Iterator[str]:
     compose("down", "--timeout", "40")
 
 
-def test_it_answers_rightly(url: str, models: Sequence[Mapping[str, Mapping[str, float]]]) -> None:
+def test_it_answers_rightly(url: str, models: Models) -> None:
     answer = httpx.post(f"{url}/predict", json={"text": TEXTS[0]}, timeout=30).json()
     assert answer["probabilities"] == pytest.approx(models[0][TEXTS[0]], abs=1e-6)
 

@@ -3,7 +3,6 @@
 import json
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,13 @@ from cluster import (
     DEPLOYMENT,
     NAMESPACE,
     TEXTS,
+    Models,
     in_namespace,
     kubectl,
     objects,
     ready_pods,
     wait_until,
 )
-
-Models = Sequence[Mapping[str, Mapping[str, float]]]
 
 
 @pytest.mark.usefixtures("operators", "spaces")

@@ -340,6 +340,25 @@ def test_a_header_block_without_end_is_cut_off(server: Any, first: bytes, again:
     assert sent < most
 
 
+@pytest.mark.parametrize("path", ["/predict", "/nowhere"])
+def test_a_request_whose_body_is_no_http_is_answered_and_counted_once(server: Any, path: str) -> None:
+    def count() -> float:
+        return sum(
+            metric(server.url, f'classifier_requests_total{{route="{route}",status="{status}"}}')
+            for route in ("/predict", "other")
+            for status in (0, 200, 400, 404, 500)
+        )
+
+    before = count()
+    with connect(server) as connection, connection.makefile("rb") as stream:
+        head = request(path, {}).partition(b"content-length")[0]
+        connection.sendall(head + b"content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")
+        connection.sendall(b"2\r\n{}\r\nno chunk\r\n")
+        assert read_answer(stream)[0] in {400, 404}
+        assert not stream.read()
+    assert count() == before + 1
+
+
 # Clients that keep the service waiting; here it does not wait as long as they like
 
 

@@ -1,6 +1,7 @@
 """The door in uvicorn's protocol: what is refused before it is read, and what becomes of the connection."""
 
 import asyncio
+import contextlib
 import socket
 import threading
 import time
@@ -77,6 +78,15 @@ class Connection:
         return self.stream.read() == b""
 
 
+def wait_until_reset(connection: Connection) -> None:
+    """Until the other end has let the connection go altogether."""
+    with contextlib.suppress(ConnectionError):
+        for _ in range(200):
+            connection.send(b"x")
+            time.sleep(0.05)
+        pytest.fail("the connection is still there")
+
+
 @pytest.fixture(scope="module")
 def app() -> App:
     return App()
@@ -93,6 +103,14 @@ def port(app: App) -> Iterator[int]:
         yield listener.getsockname()[1]
         server.should_exit = True
         thread.join()
+
+
+@pytest.fixture
+def held(app: App) -> App:
+    """It holds what asks for /hold."""
+    app.held.clear()
+    app.go.clear()
+    return app
 
 
 @pytest.fixture
@@ -226,20 +244,19 @@ def test_headers_without_end_are_a_line_of_the_access_log_where_that_is_on(
 
 
 CHUNKED = b"POST /predict HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+NO_CHUNK = b"no chunk\r\n"
+NO_HTTP = {
+    "line": (b"no HTTP at all\r\n\r\n", "other"),
+    "long line": (b"no HTTP at all" + b"l" * 2 * MAX_HEAD_BYTES, "other"),
+    "target": (b"GET http://a HTTP/1.1\r\n\r\n", "other"),
+    "version": (b"GET /livez HTTP/9.9\r\n\r\n", "/livez"),
+    "header": (b"GET /livez HTTP/1.1\r\nno header\r\n\r\n", "/livez"),
+}
 
 
-@pytest.mark.parametrize(
-    ("sent", "route"),
-    [
-        (b"no HTTP at all\r\n\r\n", "other"),
-        (b"GET /livez HTTP/9.9\r\n\r\n", "/livez"),
-        (b"GET /livez HTTP/1.1\r\nno header\r\n\r\n", "/livez"),
-        (CHUNKED + b"3\r\nabc\r\nno chunk\r\n", "/predict"),
-    ],
-    ids=["line", "version", "header", "chunk"],
-)
+@pytest.mark.parametrize(("sent", "route"), NO_HTTP.values(), ids=NO_HTTP)
 def test_what_is_no_http_gets_a_problem_and_the_end_of_the_connection(
-    connection: Connection, sent: bytes, route: str
+    connection: Connection, sent: bytes, route: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = counted(route, 400)
     connection.send(sent)
@@ -249,22 +266,58 @@ def test_what_is_no_http_gets_a_problem_and_the_end_of_the_connection(
     assert orjson.loads(body)["title"] == "Malformed request"
     assert connection.is_ended()
     assert counted(route, 400) == before + 1
+    assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize("expect", ["x-a: b", "expect: 100-continue"])
+def test_a_body_that_is_no_http_gets_a_problem_and_the_end_of_the_connection(
+    connection: Connection, expect: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    connection.send(CHUNKED.replace(b"host: x", expect.encode()), b"3\r\nabc\r\n", NO_CHUNK)
+    status, headers, body = connection.answer()
+    assert (status, headers["connection"]) == (400, "close")
+    assert orjson.loads(body)["title"] == "Malformed request"
+    assert connection.is_ended()
+    assert "RuntimeError" not in caplog.text  # "100 Continue" behind it
+
+
+def test_a_refused_request_whose_body_is_no_http_has_one_answer(connection: Connection, door: Any) -> None:
+    door(FULL)
+    connection.send(CHUNKED)
+    assert connection.answer()[0] == 503
+    connection.send(NO_CHUNK)
+    assert connection.is_ended()
+
+
+BEHIND = {name: sent for name, (sent, _) in NO_HTTP.items()} | {"chunk": CHUNKED + NO_CHUNK}
+
+
+@pytest.mark.parametrize("behind", BEHIND.values(), ids=BEHIND)
+def test_what_is_no_http_ends_the_connection_behind_the_answers_that_are_due(
+    held: App, connection: Connection, behind: bytes
+) -> None:
+    connection.send(head("/hold", 0), head("/second", 3), b"abc", behind)
+    assert held.held.wait(60)
+    held.go.set()
+    assert connection.answer()[2] == b"/hold 0"
+    status, headers, body = connection.answer()
+    assert (status, headers["connection"], body) == (200, "close", b"/second 3")
+    assert connection.is_ended()
 
 
 @pytest.mark.parametrize(
-    "behind", [b"no HTTP at all\r\n\r\n", CHUNKED + b"no chunk\r\n"], ids=["line", "chunk"]
+    "sent", [NO_HTTP["line"][0], CHUNKED + NO_CHUNK, head("/second", 0) + b"no HTTP\r\n"]
 )
-def test_what_is_no_http_does_not_take_the_place_of_the_answer_before(
-    app: App, connection: Connection, behind: bytes
+def test_a_caller_that_sent_no_http_and_keeps_its_connection_is_let_go(
+    port: int, sent: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app.held.clear()
-    app.go.clear()
-    connection.send(head("/hold", 0), behind)
-    assert app.held.wait(60)
-    app.go.set()
-    status, headers, body = connection.answer()
-    assert (status, headers["connection"], body) == (200, "close", b"/hold 0")
-    assert connection.is_ended()
+    monkeypatch.setattr(DoorProtocol, "patience_seconds", 0.2)
+    connection = Connection(port)
+    with connection.socket, connection.stream:
+        connection.send(sent)
+        connection.answer()
+        assert connection.is_ended()
+        wait_until_reset(connection)
 
 
 def test_a_query_does_not_get_one_past_the_door(connection: Connection, door: Any) -> None:
@@ -274,12 +327,12 @@ def test_a_query_does_not_get_one_past_the_door(connection: Connection, door: An
 
 
 def test_a_request_behind_one_that_is_being_answered_does_not_get_its_answer(
-    app: App, connection: Connection, door: Any
+    held: App, connection: Connection, door: Any
 ) -> None:
     door(FULL)
     connection.send(head("/hold", 0), head("/predict", 3), b"abc")
-    assert app.held.wait(60)
-    app.go.set()
+    assert held.held.wait(60)
+    held.go.set()
     assert connection.answer()[2] == b"/hold 0"
     assert connection.answer()[2] == b"/predict 3"
 

@@ -62,6 +62,15 @@ def test_a_base_image_that_the_code_names_is_the_one_that_it_builds_on(path):
     assert named <= {tree("bentofile.yaml")["docker"]["base_image"]}
 
 
+# The cluster
+
+
+def test_kind_has_the_port_that_the_cluster_tests_ask():
+    (mapping,) = tree(".github/kind.yaml")["nodes"][0]["extraPortMappings"]
+    port = int(only_match(r"^NODE_PORT = (\d+)$", "tests/cluster/cluster.py"))
+    assert mapping["containerPort"] == mapping["hostPort"] == port
+
+
 # The end of the server
 
 

@@ -1,5 +1,6 @@
 """Rendered files: plain, the same every time, replaced together, put back after an error, and checked."""
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -267,8 +268,9 @@ def test_environments_can_come_from_another_file(monkeypatch, tmp_path):
     assert "name: somewhere" in namespace
 
 
-def test_other_environments_never_take_the_place_of_those_committed(monkeypatch, tmp_path, capsys):
-    assert run(monkeypatch, "--environments", str(tmp_path / "mine.yaml")) == 2
+@pytest.mark.parametrize("out", [[], ["--out", os.path.relpath(RENDERED)]])
+def test_other_environments_never_take_the_place_of_those_committed(monkeypatch, tmp_path, capsys, out):
+    assert run(monkeypatch, "--environments", str(tmp_path / "mine.yaml"), *out) == 2
     words = capsys.readouterr().err.replace("│", " ").split()  # in a box
     assert "--out names another folder" in " ".join(words)
 
