@@ -9,7 +9,7 @@ from classifier.errors import ClassifierError
 from image.bento import BuildError, build_bento
 from image.bill import audit as audit_locks
 from image.bill import write_bill
-from image.engine import NAME, Engine, base_image, build_image, image_name, push_image
+from image.engine import NAME, Engine, Target, base_image, build_image, image_name, push_image
 
 MEGABYTE = 1e6
 SHOWN_CHARACTERS = 60
@@ -61,7 +61,8 @@ def push(
     gpu: Gpu = False,
 ) -> None:
     """Push an image to a registry, and print the reference by digest, which manifests can name."""
-    typer.echo(push_image(image or image_name(build_bento(gpu)), target, engine))
+    to = Target.parse(target)
+    typer.echo(push_image(image or image_name(build_bento(gpu)), to, engine))
 
 
 @app.command()

@@ -68,14 +68,31 @@ def build_image(bento: bentoml.Bento, engine: Engine, alias: str) -> Image:
     return inspect(name, engine)
 
 
-def push_image(name: str, target: str, engine: Engine) -> str:
-    """Push an image that is there to `target`, a repository with a tag; returns the reference by its digest.
+@dataclass(frozen=True)
+class Target:
+    """Where an image is pushed to."""
+
+    repository: str
+    tag: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Target":
+        """From `repository:tag`; raises BuildError where it is none."""
+        repository, _, tag = text.rpartition(":")
+        if not repository or "/" in tag:
+            raise BuildError(f"{text!r} is no repository with a tag, such as localhost:5000/{NAME}:1")
+        return cls(repository, tag)
+
+    def __str__(self) -> str:
+        return f"{self.repository}:{self.tag}"
+
+
+def push_image(name: str, to: Target, engine: Engine) -> str:
+    """Push an image that is there; returns its reference by digest.
 
     A registry on this machine is asked without TLS. Raises BuildError where the engine fails.
     """
-    repository, _, tag = target.rpartition(":")
-    if not repository or "/" in tag:
-        raise BuildError(f"{target!r} is no repository with a tag, such as localhost:5000/{NAME}:1")
+    target = str(to)
     _run(engine, "tag", name, target)
     if engine == "docker":  # it knows which registries are on this machine
         digest = re.findall(r"digest: (sha256:[0-9a-f]{64})", _run(engine, "push", target))[-1]
@@ -86,7 +103,7 @@ def push_image(name: str, target: str, engine: Engine) -> str:
             written = Path(folder) / "digest"
             _run(engine, "push", *plainly, f"--digestfile={written}", target)
             digest = written.read_text(encoding="ascii")
-    return f"{repository}@{digest}"
+    return f"{to.repository}@{digest}"
 
 
 def base_image(engine: Engine) -> Image:
