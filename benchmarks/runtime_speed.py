@@ -27,7 +27,6 @@ from typing import Annotated, Any
 
 import joblib
 import numpy as np
-import onnxruntime
 import sklearn
 import typer
 from numpy.typing import NDArray
@@ -44,7 +43,7 @@ from benchmarks.report import machine_facts
 from benchmarks.spread import Spread, spread
 from classifier.artifact import Artifact, read_artifact, write_artifact
 from classifier.pipeline import Classifier, load_classifier, probabilities
-from classifier.runtime import OnnxSettings
+from classifier.runtime import OnnxSettings, import_onnxruntime
 from classifier.settings import PreprocessingSettings
 from training_import.conversion import ImportOptions
 from training_import.dataset import Dataset, read_dataset
@@ -138,6 +137,7 @@ def _compare_linear(pipeline: Pipeline, texts: Sequence[str], rounds: int) -> li
 
 
 def _session(network: bytes) -> Any:
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -225,7 +225,7 @@ def main(
             **machine_facts(),
             "numpy": np.__version__,
             "scikit-learn": sklearn.__version__,
-            "onnxruntime": onnxruntime.__version__,
+            "onnxruntime": import_onnxruntime().__version__,
             "texts": f"{len(timed)} of {texts.name}",
             "rounds": rounds,
         }

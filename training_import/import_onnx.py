@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from classifier.artifact import Calibration
 from classifier.pipeline import probabilities
-from classifier.runtime import OnnxRuntime, OnnxSettings
+from classifier.runtime import OnnxRuntime, OnnxSettings, import_onnxruntime
 from classifier.text import TextSettings, Tokenizer
 from training_import.conversion import Converted, ImportOptions, UnsupportedModel, class_labels
 
@@ -39,8 +39,6 @@ class TokenizerDescription(BaseModel):
 
 def convert_onnx(source: Path, options: ImportOptions) -> Converted:
     """Check the file and its description; raises UnsupportedModel, which names what is wrong."""
-    import onnxruntime
-
     network = source.read_bytes()
     _check_network(source, network)
     description = _read_description(source, options.tokenizer)
@@ -72,7 +70,7 @@ def convert_onnx(source: Path, options: ImportOptions) -> Converted:
         words=description.vocabulary,
         description="an ONNX network with a description of its tokenizer",
         compared_with="its own answers to single texts",
-        versions={"onnxruntime": onnxruntime.__version__},
+        versions={"onnxruntime": import_onnxruntime().__version__},
         notes=("No original came with it: that its description is right was not checked.",),
     )
 

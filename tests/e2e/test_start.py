@@ -60,6 +60,26 @@ def only_sentence(refused: subprocess.CompletedProcess[str]) -> str:
 # What starts
 
 
+def test_onnx_runtime_leaves_no_mark_of_the_machine(project: Path, tmp_path: Path) -> None:
+    """It would keep a number of the machine and a queue of reports in the home folder."""
+    (tmp_path / "model.onnx").write_bytes(mean_network(np.ones((4, 2), np.float32)))
+    home = tmp_path / "home"
+    home.mkdir()
+    load = (
+        "import pathlib, sys; from classifier.runtime import OnnxRuntime, OnnxSettings; "
+        "settings = OnnxSettings(first_id=2, unknown_id=1, output='logits'); "
+        "OnnxRuntime(pathlib.Path(sys.argv[1]).read_bytes(), settings, 2, 2)"
+    )
+    # In CI it would be silent of itself.
+    subprocess.run(
+        [sys.executable, "-c", load, tmp_path / "model.onnx"],
+        cwd=project,
+        env={"HOME": str(home)},
+        check=True,
+    )
+    assert list(home.rglob("*")) == []
+
+
 def test_a_fresh_machine_serves_the_bundled_model_on_the_port_asked_for(serve: Any, tmp_path: Path) -> None:
     with serve(tmp_path) as server:
         assert httpx.get(f"{server.url}/model/info").json()["name"] == "imdb-sentiment"
