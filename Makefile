@@ -79,15 +79,15 @@ bento: $(VENV)/.dev  ## Build the Bento of this commit with the model that the s
 image: $(VENV)/.dev  ## Make its container image; ENGINE=docker instead of podman, GPU=1 for networks on a GPU
 	$(BIN)/python -m image build --engine $(ENGINE) $(if $(GPU),--gpu)
 
+push: $(VENV)/.dev  ## Push the image to TARGET, repository:tag, and print its reference by digest
+	$(call needs,TARGET)
+	@$(BIN)/python -m image push $(TARGET) --engine $(ENGINE) $(if $(GPU),--gpu)
+
 audit: $(VENV)/.dev  ## Look the locked packages up among known vulnerabilities
 	$(BIN)/python -m image audit $(AUDIT)
 
 manifests: $(VENV)/.dev  ## Render k8s/rendered again
 	$(BIN)/python -m k8s render
-
-push: $(VENV)/.dev  ## Push the image to TARGET, repository:tag, and print its reference by digest
-	$(call needs,TARGET)
-	@$(BIN)/python -m image push $(TARGET) --engine $(ENGINE) $(if $(GPU),--gpu)
 
 deploy: $(VENV)/.dev  ## Apply ENV to the cluster of KUBECONFIG, as committed or with IMAGE, and wait until it is rolled out
 	$(RENDER) $(addprefix --image ,$(IMAGE)) $(if $(IMAGE)$(ENVIRONMENTS),--out $(NEW_MANIFESTS),--check)
