@@ -27,11 +27,25 @@ LOCK := $(CURDIR)/$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 
 SOURCES := benchmarks classifier image k8s model_store serving service.py training_import tests
 
 needs = $(foreach name,$(1),$(if $($(name)),,$(error $(name) is not given; k8s/README.md says what it is)))
+not-empty = $(foreach name,$(1),$(if $(filter undefined,$(origin $(name))),,$(call needs,$(name))))
+define apply
+	@grep --quiet --line-regexp '  name: $(NAMESPACE)' $(1)/namespace.yaml || \
+		{ echo "error: $(1) is not for $(NAMESPACE), where make looks" >&2; exit 1; }
+	kubectl apply --kustomize $(1)
+endef
+# On failure, what its pods wait for.
+define rolled-out
+	@kubectl rollout status deployment/$(1) --namespace $(NAMESPACE) --timeout 5m || { \
+		kubectl get pods --namespace $(NAMESPACE) --output custom-columns=POD:.metadata.name,$(call state,waiting.reason),$(call state,waiting.message); \
+		echo "error: not rolled out; kubectl logs may say why, and make rollback goes back" >&2; exit 1; }
+endef
+state = $(subst .,-,$(1)):.status.containerStatuses[0].state.$(1)
 
 export BENTOML_DO_NOT_TRACK ?= True
 
 .PHONY: help serve test test-unit lint format train-deps train bench bench-quick bench-limits bento \
-	image push audit manifests deploy rollout-status rollback canary promote abort cluster-test lock clean
+	image push audit manifests deploy rollout-status rollback canary promote abort cluster tools cluster-test \
+	lock clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,30 +103,40 @@ audit: $(VENV)/.dev  ## Look the locked packages up among known vulnerabilities
 manifests: $(VENV)/.dev  ## Render k8s/rendered again
 	$(BIN)/python -m k8s render
 
-deploy: $(VENV)/.dev  ## Apply ENV to the cluster of KUBECONFIG, as committed or with IMAGE, and wait until it is rolled out
+deploy: $(VENV)/.dev cluster  ## Apply ENV to the cluster of KUBECONFIG, as committed or with IMAGE, and wait until it is rolled out
+	$(call not-empty,IMAGE ENVIRONMENTS BENTO)
+	$(if $(BENTO),$(call needs,IMAGE))
 	$(RENDER) $(addprefix --image ,$(IMAGE)) $(if $(IMAGE)$(ENVIRONMENTS),--out $(NEW_MANIFESTS),--check)
-	kubectl apply --kustomize $(if $(IMAGE)$(ENVIRONMENTS),$(NEW_MANIFESTS),k8s/rendered)/$(ENV)
-	$(MAKE) --no-print-directory rollout-status
+	$(call apply,$(if $(IMAGE)$(ENVIRONMENTS),$(NEW_MANIFESTS),k8s/rendered)/$(ENV))
+	$(call rolled-out,text-classifier)
 
 rollout-status:  ## Wait for a rollout in ENV, or until it fails
-	kubectl rollout status deployment/text-classifier --namespace $(NAMESPACE) --timeout 5m
+	$(call rolled-out,text-classifier)
 
-rollback:  ## Take ENV back to the version before
+rollback:  ## Take ENV back to the version before; twice is there and back
 	kubectl rollout undo deployment/text-classifier --namespace $(NAMESPACE)
-	$(MAKE) --no-print-directory rollout-status
+	$(call rolled-out,text-classifier)
 
-canary: $(VENV)/.dev  ## Beside IMAGE, which runs in ENV, give its VERSION (a tag or digest) WEIGHT=10 percent of the requests
+canary: $(VENV)/.dev cluster  ## Give VERSION, a tag or digest, WEIGHT=10 percent of the requests in ENV, where IMAGE runs
 	$(call needs,IMAGE VERSION)
 	$(RENDER) --image $(IMAGE) --canary $(VERSION) --weight $(WEIGHT) --out $(NEW_MANIFESTS)
-	kubectl apply --kustomize $(NEW_MANIFESTS)/$(ENV)
-	kubectl rollout status deployment/text-classifier-canary --namespace $(NAMESPACE) --timeout 5m
+	$(call apply,$(NEW_MANIFESTS)/$(ENV))
+	$(call rolled-out,text-classifier-canary)
+	$(call rolled-out,text-classifier)
 
 promote abort:  ## Give IMAGE, the new or the old one, all the requests in ENV, and let the canary go
 	$(call needs,IMAGE)
 	$(MAKE) --no-print-directory deploy
 	kubectl delete deployment,service --selector track=canary --namespace $(NAMESPACE)
 
-cluster-test: $(VENV)/.dev $(TOOLS:%=.tools/%) .tools/operators  ## Build, push and test on the cluster of KUBECONFIG, whose nodes must reach REGISTRY=localhost:5000
+cluster:
+	@phase=$$(kubectl get namespace $(NAMESPACE) --ignore-not-found --output jsonpath={.status.phase} 2>&1) || \
+		{ echo "$$phase" | tail -1 >&2; echo "error: KUBECONFIG must name a cluster that answers" >&2; exit 1; }; \
+	[ "$$phase" != Terminating ] || kubectl wait --for=delete namespace/$(NAMESPACE) --timeout 2m
+
+tools: $(TOOLS:%=.tools/%) .tools/operators  ## What cluster-test needs beside Python, into .tools
+
+cluster-test: $(VENV)/.dev tools  ## Build, push and test on the cluster of KUBECONFIG, whose nodes must reach REGISTRY=localhost:5000
 	CLUSTER_TEST=1 $(BIN)/python -m pytest tests/cluster
 
 lock: $(VENV)/.uv  ## Resolve requirements/*.in and benchmarks/peers/*.in again

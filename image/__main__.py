@@ -9,7 +9,7 @@ from classifier.errors import ClassifierError
 from image.bento import BuildError, build_bento
 from image.bill import audit as audit_locks
 from image.bill import write_bill
-from image.engine import NAME, Engine, Target, base_image, build_image, image_name, push_image
+from image.engine import NAME, Engine, Target, base_image, build_image, image_name, inspect, push_image
 
 MEGABYTE = 1e6
 SHOWN_CHARACTERS = 60
@@ -62,7 +62,13 @@ def push(
 ) -> None:
     """Push an image to a registry, and print the reference by digest, which manifests can name."""
     to = Target.parse(target)
-    typer.echo(push_image(image or image_name(build_bento(gpu)), to, engine))
+    if image is None:
+        image = image_name(build_bento(gpu))
+        try:
+            inspect(image, engine)
+        except BuildError as error:
+            raise BuildError(f"{error}; `make image` makes that of this commit and model") from error
+    typer.echo(push_image(image, to, engine))
 
 
 @app.command()

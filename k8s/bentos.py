@@ -9,10 +9,12 @@ SHOWN_TAGS = 10
 
 
 def release_of(tag: str) -> dict[str, str]:
-    """The `release` of an environment where this Bento runs; raises UnknownBento."""
+    """The `release` of an environment where this Bento runs; raises UnknownBento, also without a version."""
     import bentoml
     from bentoml.exceptions import BentoMLException
 
+    if ":" not in tag:
+        raise UnknownBento(f"the Bento {tag!r} has no version; an image is made of one, as in {tag}:VERSION")
     try:
         bento = bentoml.bentos.get(tag)
     except (BentoMLException, ValueError) as error:

@@ -29,6 +29,8 @@ def load_environment(
     Its `config` goes over config.yaml. Raises InvalidEnvironment with the key, its value and the rule.
     """
     sections = _read(path)
+    if DEFAULTS not in sections:
+        raise InvalidEnvironment(f"{path} has no section {DEFAULTS!r}, which every environment goes over")
     names = [known for known in sections if known != DEFAULTS]
     if name not in names:
         raise InvalidEnvironment(f"{path.name} has no environment {name!r}; {say_nearest(name, names)}")

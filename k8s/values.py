@@ -20,7 +20,7 @@ _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _DIGEST = r"sha256:[0-9a-f]{64}"
 _TAG_OR_DIGEST = re.compile(rf"(?P<tag>{_TAG})|(?P<digest>{_DIGEST})")
 _IMAGE = re.compile(
-    r"(?P<repository>([A-Za-z0-9.-]+(:\d+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*)"
+    r"(?!sha256:)(?P<repository>([A-Za-z0-9.-]+(:\d+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*)"
     rf"(:(?P<tag>{_TAG}))?(@(?P<digest>{_DIGEST}))?"
 )
 _MOVING_TAG = "latest"
