@@ -110,7 +110,7 @@ def _way_in(environment: Environment) -> Iterator[str]:
 def _canary(environment: Environment) -> Iterator[str]:
     canary, autoscaler, pods = environment.canary, environment.autoscaler, canary_pods(environment)
     if canary and canary.version == environment.image.reference.version:
-        yield f"canary.version is {str(canary.version)[1:]!r}, and so is the image's; one of them must be another"
+        yield f"canary.version is {str(canary.version)[1:]!r}, which the image has, too; one must be another"
     if canary and pods > autoscaler.max_pods:
         yield (
             f"canary.weight is {canary.weight}; beside autoscaler.min_pods, {autoscaler.min_pods}, "

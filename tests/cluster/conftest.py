@@ -97,7 +97,7 @@ def models(images: Mapping[str, str]) -> Models:  # noqa: ARG001
 @pytest.fixture(scope="session")
 def namespace(cluster: None) -> Iterator[None]:  # noqa: ARG001
     """Nothing of an earlier run is there, and nothing of this one stays."""
-    kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait")
+    kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
     port = {"service": {"type": "NodePort", "node_port": NODE_PORT}}
     environments(BEHIND_A_PORT, ENVIRONMENT, port)
     yield

@@ -10,6 +10,7 @@ from cluster import (
     config_changed,
     in_namespace,
     kubectl,
+    make,
     objects,
     ready_pods,
     rollout_status,
@@ -79,15 +80,15 @@ def test_an_artifact_that_is_not_what_was_made_is_never_served(
 
 
 def test_an_image_that_is_not_there_takes_no_traffic(
-    under_load: UnderLoad,
-    images: Mapping[str, str],
-    rendered: Callable[[str], Path],
+    under_load: UnderLoad, images: Mapping[str, str]
 ) -> None:
     old = ready_pods()
     nowhere = images["first"].partition("@")[0] + f"@sha256:{'0' * 64}"
     with under_load() as load:
-        kubectl("apply", "--kustomize", str(rendered(nowhere)))
-        rollout_fails(old)
+        said = make("deploy", IMAGE=nowhere, check=False)
+    assert "exceeded its progress deadline" in said
+    assert "ImagePull" in said
+    assert ready_pods() == old
     assert load.failures == []
 
 

@@ -10,11 +10,14 @@ import httpx
 import pytest
 from cluster import (
     DEPLOYMENT,
+    ENVIRONMENT,
     NAMESPACE,
     TEXTS,
     Models,
+    environments,
     in_namespace,
     kubectl,
+    make,
     objects,
     ready_pods,
     wait_until,
@@ -93,3 +96,25 @@ def test_the_log_is_json_and_says_which_model_answers(deployed: None) -> None:  
     lines = in_namespace("logs", DEPLOYMENT).splitlines()
     events = [json.loads(line) for line in lines if line.startswith("{")]
     assert any(event["event"] == "model_loaded" and event["name"] == "imdb-sentiment" for event in events)
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"IMAGE": ""}, "IMAGE is not given"),
+        ({"BENTO": "text-classifier:1"}, "IMAGE is not given"),
+        ({"IMAGE": "a:1", "BENTO": "text-classifier"}, "has no version"),
+        ({"IMAGE": "a:1", "ENVIRONMENTS": "mine.yaml"}, "where make looks"),
+        ({"IMAGE": "a:1", "ENV": "lokal"}, "the nearest is 'local'"),
+    ],
+    ids=["no image", "a Bento alone", "any Bento", "another namespace", "no environment"],
+)
+def test_what_cannot_be_meant_changes_nothing(
+    variables: dict[str, str], sentence: str, tmp_path: Path
+) -> None:
+    if "ENVIRONMENTS" in variables:
+        mine = environments(tmp_path / variables["ENVIRONMENTS"], ENVIRONMENT, {"namespace": "mine"})
+        variables = variables | {"ENVIRONMENTS": str(mine)}
+    before = kubectl("get", "deployments", "--all-namespaces", "--output", "yaml")
+    assert sentence in make("deploy", check=False, **variables)
+    assert kubectl("get", "deployments", "--all-namespaces", "--output", "yaml") == before

@@ -38,6 +38,12 @@ def put(store: Path, tag: str, labels: dict[str, str]) -> None:
     (folder / "bento.yaml").write_text(yaml.safe_dump(info))
 
 
+def test_a_bento_without_a_version_is_refused_though_the_store_has_one(store):
+    put(store, "text-classifier:0123-4567", LABELS)
+    with pytest.raises(UnknownBento, match="'text-classifier' has no version; an image is made of one"):
+        release_of("text-classifier")
+
+
 def test_a_bento_says_its_version_and_commit_and_model(store):
     put(store, "text-classifier:0123-4567", LABELS)
     assert release_of("text-classifier:0123-4567") == {
@@ -67,7 +73,7 @@ def test_an_unknown_bento_is_named_with_those_that_are_there(store):
 
 
 @pytest.mark.usefixtures("store")
-@pytest.mark.parametrize("tag", ["text-classifier:3", "text-classifier", "Text Classifier:1", ":"])
+@pytest.mark.parametrize("tag", ["text-classifier:3", "Text Classifier:1", ":"])
 def test_an_empty_store_is_said_to_be_empty(tag):
     with pytest.raises(UnknownBento) as refused:
         release_of(tag)

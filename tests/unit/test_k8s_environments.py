@@ -136,6 +136,11 @@ def refusal(over: dict[str, Any], name: str = "local") -> str:
         ),
         ({"image": {"reference": "Example/A:1"}}, "image.reference is 'Example/A:1': an image is "),
         ({"image": {"reference": 1}}, "image.reference is 1: an image is "),
+        ({"image": {"reference": "sha256:12"}}, "image.reference is 'sha256:12': an image is "),
+        (
+            {"image": {"reference": "a:1"}, "canary": {"version": "1", "weight": 10}},
+            "canary.version is '1', which the image has, too; one must be another",
+        ),
         (
             {"image": {"pull_policy": "Never"}},
             "image.pull_policy is 'Never': Input should be 'Always' or 'IfNotPresent'",
@@ -258,6 +263,7 @@ def test_an_unknown_environment_is_named_with_the_nearest(name, close):
     ("content", "message"),
     [
         ("a: [", " is not YAML: "),
+        ("local: {}", " has no section 'defaults', which every environment goes over"),
         ("[]", " holds []; it must hold sections"),
         ("defaults: {}\nlocal: 5\n", ": section 'local' is 5; it must hold keys and values"),
     ],
