@@ -87,23 +87,23 @@ bench-limits: $(VENV)/.train  ## The service alone under overload, in batches an
 	$(BIN)/python -m benchmarks.limits --artifact linear
 	$(BIN)/python -m benchmarks.limits --artifact cnn
 
-bento: $(VENV)/.dev  ## Build the Bento of this commit with the model that the settings name
+bento: $(VENV)/.deploy  ## Build the Bento of this commit with the model that the settings name
 	$(BIN)/python -m image bento
 
-image: $(VENV)/.dev  ## Make its container image; ENGINE=docker instead of podman, GPU=1 for networks on a GPU
+image: $(VENV)/.deploy  ## Make its container image; ENGINE=docker instead of podman, GPU=1 for networks on a GPU
 	$(BIN)/python -m image build --engine $(ENGINE) $(if $(GPU),--gpu)
 
-push: $(VENV)/.dev  ## Push the image to TARGET, repository:tag, and print its reference by digest
+push: $(VENV)/.deploy  ## Push the image to TARGET, repository:tag, and print its reference by digest
 	$(call needs,TARGET)
 	@$(BIN)/python -m image push $(TARGET) --engine $(ENGINE) $(if $(GPU),--gpu)
 
-audit: $(VENV)/.dev  ## Look the locked packages up among known vulnerabilities
+audit: $(VENV)/.deploy  ## Look the locked packages up among known vulnerabilities
 	$(BIN)/python -m image audit $(AUDIT)
 
-manifests: $(VENV)/.dev  ## Render k8s/rendered again
+manifests: $(VENV)/.deploy  ## Render k8s/rendered again
 	$(BIN)/python -m k8s render
 
-deploy: $(VENV)/.dev cluster  ## Apply ENV to the cluster of KUBECONFIG, as committed or with IMAGE, and wait until it is rolled out
+deploy: $(VENV)/.deploy cluster  ## Apply ENV to the cluster of KUBECONFIG, as committed or with IMAGE, and wait until it is rolled out
 	$(call not-empty,IMAGE ENVIRONMENTS BENTO)
 	$(if $(BENTO),$(call needs,IMAGE))
 	$(RENDER) $(addprefix --image ,$(IMAGE)) $(if $(IMAGE)$(ENVIRONMENTS),--out $(NEW_MANIFESTS),--check)
@@ -117,7 +117,7 @@ rollback:  ## Take ENV back to the version before; twice is there and back
 	kubectl rollout undo deployment/text-classifier --namespace $(NAMESPACE)
 	$(call rolled-out,text-classifier)
 
-canary: $(VENV)/.dev cluster  ## Give VERSION, a tag or digest, WEIGHT=10 percent of the requests in ENV, where IMAGE runs
+canary: $(VENV)/.deploy cluster  ## Give VERSION, a tag or digest, WEIGHT=10 percent of the requests in ENV, where IMAGE runs
 	$(call needs,IMAGE VERSION)
 	$(RENDER) --image $(IMAGE) --canary $(VERSION) --weight $(WEIGHT) --out $(NEW_MANIFESTS)
 	$(call apply,$(NEW_MANIFESTS)/$(ENV))
@@ -140,7 +140,7 @@ cluster-test: $(VENV)/.dev tools  ## Build, push and test on the cluster of KUBE
 	CLUSTER_TEST=1 $(BIN)/python -m pytest tests/cluster
 
 lock: $(VENV)/.uv  ## Resolve requirements/*.in and benchmarks/peers/*.in again
-	cd requirements && for layer in serve network gpu train dev; do $(LOCK) $$layer.in -o $$layer.txt || exit 1; done
+	cd requirements && for layer in serve network gpu deploy train dev; do $(LOCK) $$layer.in -o $$layer.txt || exit 1; done
 	cd benchmarks/peers && for peer in $(PEERS); do $(LOCK) $$peer.in -o $$peer.txt || exit 1; done
 
 clean:  ## Remove what make made here; the BentoML store stays
@@ -155,15 +155,20 @@ $(VENV)/.serve: requirements/serve.txt | $(BIN)/python
 	@$(INSTALL) $<
 	@touch $@
 
+$(VENV)/.deploy: requirements/deploy.txt | $(BIN)/python
+	@echo "Installing what images and manifests need into $(VENV)"
+	@$(INSTALL) $<
+	@touch $@ $(VENV)/.serve
+
 $(VENV)/.train: requirements/train.txt | $(BIN)/python
 	@echo "Installing the training dependencies into $(VENV)"
 	@$(INSTALL) $<
 	@touch $@ $(VENV)/.serve
 
 $(VENV)/.dev: requirements/dev.txt | $(BIN)/python
-	@echo "Installing the training and test dependencies into $(VENV)"
+	@echo "Installing the training, deployment and test dependencies into $(VENV)"
 	@$(INSTALL) $<
-	@touch $@ $(VENV)/.serve $(VENV)/.train
+	@touch $@ $(VENV)/.serve $(VENV)/.train $(VENV)/.deploy
 
 .tools/kube-score: MODULE = $(KUBE_SCORE)
 .tools/kubeconform: MODULE = $(KUBECONFORM)
