@@ -96,7 +96,7 @@ class InvalidRequest(RequestError):
 
 
 class HeadersTooLarge(RequestError):
-    """The request's headers are over what is read of them."""
+    """The request's headers, or its trailers, are over what is read of them."""
 
     status = 431
     title = "Headers too large"

@@ -65,8 +65,8 @@ def render_environments(
         raise typer.BadParameter(f"{', '.join(given)}: for one environment alone, which --env names")
     if weight is not None and canary is None:
         raise typer.BadParameter("--weight is the part of a --canary, which is not given")
-    if environments.resolve() != ENVIRONMENTS_PATH:
-        if out.resolve() == RENDERED:
+    if environments.resolve() != ENVIRONMENTS_PATH.resolve():
+        if out.resolve() == RENDERED.resolve():
             raise typer.BadParameter(
                 f"{RENDERED.name} holds the project's own environments; --out names another folder"
             )

@@ -1,6 +1,7 @@
 """The OpenAPI document of what is served, from the table of routes and the models of the contract."""
 
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -56,8 +57,8 @@ def _operation(route: Route, answer: Any, request: Any, components: dict[str, An
         "summary": route.summary,
         "responses": {"200": {"description": "The answer", "content": {route.media_type: media}}},
     }
-    by_status = sorted(route.errors, key=lambda error: error.status)
-    for status, errors in groupby(by_status, key=lambda error: error.status):
+    by_status = attrgetter("status")
+    for status, errors in groupby(sorted(route.errors, key=by_status), by_status):
         operation["responses"][str(status)] = _problem(", or ".join(error.title for error in errors))
     if route.can_be_unready:
         operation["responses"]["503"] = _problem("Not ready")

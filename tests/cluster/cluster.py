@@ -44,6 +44,14 @@ TEXTS = [
     "Dull, badly cut and far too long; the worst evening in years.",
     "The second half is better than the first.",
 ]
+ASK_PREDICT = """
+import json, sys, urllib.request
+url, text = sys.argv[1:]
+body = json.dumps({"text": text}).encode()
+request = urllib.request.Request(f"{url}/predict", body, {"content-type": "application/json"})
+print(urllib.request.urlopen(request, timeout=30).read().decode())
+"""
+"""For `python3 -c` in a container, with a URL and a text."""
 
 
 def kubectl(*arguments: str, check: bool = True, timeout: float = PATIENCE_SECONDS, stdin: str = "") -> str:

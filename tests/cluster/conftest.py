@@ -175,11 +175,11 @@ def spaces(cluster: None) -> Iterator[None]:  # noqa: ARG001
 @pytest.fixture(scope="session")
 def operators(cluster: None) -> Iterator[None]:  # noqa: ARG001
     """The API server knows the kinds of Gateway API, Prometheus operator and KEDA."""
-    with_them = {line.split()[0] for line in kubectl("get", "crds", "--no-headers").splitlines()}
+    there = {line.split()[0] for line in kubectl("get", "crds", "--no-headers").splitlines()}
     put = []
     for path in sorted(tool("operators").iterdir()):
         group, _, plural = path.stem.partition("_")
-        if f"{plural}.{group}" not in with_them:
+        if f"{plural}.{group}" not in there:
             kubectl("apply", "--server-side", "--filename", str(path))
             put.append(f"crd/{plural}.{group}")
     if put:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from cluster import (
+    ASK_PREDICT,
     DEPLOYMENT,
     ENVIRONMENT,
     NAMESPACE,
@@ -45,13 +46,9 @@ def test_a_call_through_the_node_port_gets_the_right_answer(url: str, models: Mo
 
 def test_a_call_from_within_the_cluster_gets_the_right_answer(deployed: None, models: Models) -> None:  # noqa: ARG001
     (port,) = [one["spec"]["ports"][0]["port"] for one in objects("services")]
-    url = f"http://text-classifier.{NAMESPACE}.svc:{port}/predict"
-    ask = (
-        "import json, sys, urllib.request as u; body = json.dumps({'text': sys.argv[2]}).encode(); "
-        "asked = u.Request(sys.argv[1], body, {'content-type': 'application/json'}); "
-        "print(u.urlopen(asked, timeout=30).read().decode())"
-    )
-    answer = json.loads(in_namespace("exec", ready_pods()[0], "--", "python3", "-c", ask, url, TEXTS[0]))
+    url = f"http://text-classifier.{NAMESPACE}.svc:{port}"
+    ask = ("python3", "-c", ASK_PREDICT, url, TEXTS[0])
+    answer = json.loads(in_namespace("exec", ready_pods()[0], "--", *ask))
     assert answer["probabilities"] == pytest.approx(models[0][TEXTS[0]], abs=1e-6)
 
 

@@ -10,19 +10,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from cluster import ENGINE, REPORTS, ROOT, TEXTS, Models, wait_until
+from cluster import ASK_PREDICT, ENGINE, REPORTS, ROOT, TEXTS, Models, wait_until
 
 MANIFESTS = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
 BUILD = """
 import sys, bentoml
 from image.engine import build_image
 build_image(bentoml.bentos.get(sys.argv[1]), sys.argv[2], "text-classifier:cluster-test")
-"""
-ASK = """
-import json, sys, urllib.request
-body = json.dumps({"text": sys.argv[1]}).encode()
-request = urllib.request.Request("http://127.0.0.1:8000/predict", body, {"content-type": "application/json"})
-print(urllib.request.urlopen(request).read().decode())
 """
 
 
@@ -82,7 +76,9 @@ def test_an_image_answers_without_any_network(images: Mapping[str, str], models:
 
     try:
         wait_until(is_ready, "it is ready", 60)
-        answer = json.loads(engine("exec", container, "python3", "-c", ASK, TEXTS[0]))
+        answer = json.loads(
+            engine("exec", container, "python3", "-c", ASK_PREDICT, "http://127.0.0.1:8000", TEXTS[0])
+        )
         assert answer["probabilities"] == pytest.approx(models[0][TEXTS[0]], abs=1e-6)
     finally:
         engine("rm", "--force", container)
