@@ -22,7 +22,7 @@ from classifier.schema import (
     TopKRequest,
 )
 from classifier.settings import load_settings
-from serving import answers, protocol
+from serving import answers, listening, protocol
 from serving.edge import Edge
 from serving.endpoint import batchable_endpoint, endpoint, endpoints_of
 from serving.logs import configure_logging
@@ -39,6 +39,7 @@ except ClassifierError as error:
     raise SystemExit(f"error: {error}") from None
 configure_logging(settings.logging)
 protocol.install(settings)
+listening.install()
 pages = Pages("text-classifier", __version__)
 limit = settings.api.max_body_bytes
 confidence_threshold = settings.inference.confidence_threshold

@@ -1,0 +1,126 @@
+"""The listening socket: every connection that waits is accepted in each turn of the event loop.
+
+uvloop accepts one connection in each turn. Under load a turn takes milliseconds, so that new clients would wait
+for seconds in the kernel's accept queue, or overflow it, while the clients that are already connected are served.
+"""
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+import uvicorn.config
+import uvloop
+
+ACCEPTED_PER_TURN = 512
+"""Most connections that are accepted before the event loop goes on to its other work."""
+
+PAUSE_SECONDS = 0.1
+"""How long accepting pauses when the process or the machine can open no more files."""
+
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+_log = structlog.get_logger("classifier.listening")
+
+ProtocolFactory = Callable[[], asyncio.Protocol]
+
+
+def install() -> None:
+    """Make `Loop` the event loop of the server that this process is going to run.
+
+    BentoML leaves the choice to uvicorn, which looks `auto` up in this table.
+    """
+    uvicorn.config.LOOP_FACTORIES["auto"] = f"{__name__}:{_loop_factory.__name__}"
+
+
+def _loop_factory(use_subprocess: bool) -> type["Loop"]:  # noqa: ARG001
+    return Loop
+
+
+class Loop(uvloop.Loop):
+    """uvloop's event loop with a server that accepts in bursts."""
+
+    async def create_server(  # type: ignore[override]
+        self, protocol_factory: ProtocolFactory, *arguments: Any, **options: Any
+    ) -> "asyncio.AbstractServer":
+        """Listen on the socket that is given as `sock`; a call without one is uvloop's own."""
+        listener = options.get("sock")
+        if listener is None:
+            return await super().create_server(protocol_factory, *arguments, **options)
+        listener.setblocking(False)
+        listener.listen(options.get("backlog", 100))
+        return Server(self, listener, protocol_factory, options.get("ssl"))
+
+
+class Server(asyncio.AbstractServer):
+    """Accepts the connections of one listening socket until it is closed."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        listener: socket.socket,
+        protocol_factory: ProtocolFactory,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        self._loop = loop
+        self._listener = listener
+        self._protocol_factory = protocol_factory
+        self._tls = tls
+        self._opening: set[asyncio.Task[Any]] = set()
+        self._is_listening = True
+        loop.add_reader(listener, self._accept)
+
+    def close(self) -> None:
+        """Stop listening: clients that come from now on are refused instead of left waiting.
+
+        The process that started this one holds the socket as well, so closing it here would not be enough.
+        """
+        if self._is_listening:
+            self._is_listening = False
+            self._loop.remove_reader(self._listener)
+            self._listener.shutdown(socket.SHUT_RDWR)
+
+    async def wait_closed(self) -> None:
+        """Wait until the connections that were accepted last are set up."""
+        await asyncio.gather(*self._opening, return_exceptions=True)
+
+    def is_serving(self) -> bool:
+        """Whether it accepts connections."""
+        return self._is_listening
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that it accepts in."""
+        return self._loop
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTED_PER_TURN):
+            try:
+                connection, _ = self._listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    raise
+                _log.warning("cannot_accept", reason=error.strerror, pause_seconds=PAUSE_SECONDS)
+                self._loop.remove_reader(self._listener)
+                self._loop.call_later(PAUSE_SECONDS, self._resume)
+                return
+            connection.setblocking(False)
+            task = self._loop.create_task(
+                self._loop.connect_accepted_socket(self._protocol_factory, connection, ssl=self._tls)
+            )
+            self._opening.add(task)
+            task.add_done_callback(self._opened)
+
+    def _resume(self) -> None:
+        if self._is_listening:
+            self._loop.add_reader(self._listener, self._accept)
+
+    def _opened(self, task: "asyncio.Task[Any]") -> None:
+        self._opening.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            # The client went away, or its TLS handshake failed, before there was a connection.
+            _log.debug("connection_not_set_up", reason=str(task.exception()))
