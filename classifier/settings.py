@@ -51,6 +51,8 @@ class ApiSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
     max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
+    max_held_bytes: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024)
+    max_connections: int = Field(default=12_000, ge=1)
     request_seconds: float = Field(default=30.0, gt=0)
     keep_alive_seconds: float = Field(default=75.0, gt=0)
     lame_duck_seconds: float = Field(default=0.0, ge=0)

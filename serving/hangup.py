@@ -6,7 +6,7 @@ from typing import Protocol
 
 from starlette.requests import Request
 
-from classifier.errors import CallerGone
+from classifier.errors import CallerGone, RequestError
 
 CONNECTION = "classifier.connection"
 """The name under which the protocol puts the connection into a scope's extensions."""
@@ -21,6 +21,15 @@ class Connection(Protocol):
     is_lost: bool
 
     when_lost: Callable[[], None] | None
+
+    failure: RequestError | None
+    """What the client was told where the connection ended within a request's body."""
+
+
+def failure_of(request: Request) -> RequestError | None:
+    """Why the connection ended within the request's body, where that was the server's doing."""
+    connection: Connection | None = request.scope.get("extensions", {}).get(CONNECTION)
+    return None if connection is None else connection.failure
 
 
 class EndedByHangup:

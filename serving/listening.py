@@ -1,7 +1,7 @@
 """The listening socket: every connection that waits is accepted in each turn of the event loop.
 
-uvloop accepts one connection in each turn. Under load a turn takes milliseconds, so that new clients would wait
-for seconds in the kernel's accept queue, or overflow it, while the clients that are already connected are served.
+uvloop accepts one connection in each turn. Under load a turn takes milliseconds, so that new clients would
+wait for seconds in the kernel's accept queue, or overflow it, while those that are connected are served.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class Loop(uvloop.Loop):
 
     async def create_server(  # type: ignore[override]
         self, protocol_factory: ProtocolFactory, *arguments: Any, **options: Any
-    ) -> "asyncio.AbstractServer":
+    ) -> Any:
         """Listen on the socket that is given as `sock`; a call without one is uvloop's own."""
         listener = options.get("sock")
         if listener is None:
@@ -55,8 +55,8 @@ class Loop(uvloop.Loop):
         return Server(self, listener, protocol_factory, options.get("ssl"))
 
 
-class Server(asyncio.AbstractServer):
-    """Accepts the connections of one listening socket until it is closed."""
+class Server:
+    """Accepts the connections of one listening socket until it is closed: what uvicorn asks of a server."""
 
     def __init__(
         self,
@@ -86,14 +86,6 @@ class Server(asyncio.AbstractServer):
     async def wait_closed(self) -> None:
         """Wait until the connections that were accepted last are set up."""
         await asyncio.gather(*self._opening, return_exceptions=True)
-
-    def is_serving(self) -> bool:
-        """Whether it accepts connections."""
-        return self._is_listening
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop that it accepts in."""
-        return self._loop
 
     def _accept(self) -> None:
         for _ in range(ACCEPTED_PER_TURN):

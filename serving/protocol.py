@@ -5,8 +5,12 @@ scope, a task and a response, half of what an answer of a light model costs. Und
 bear, a service would then be busy with nothing but refusing. A request that is plain and came in one piece is
 refused even without the parser's callbacks.
 
-The bounds are those that uvicorn lacks: on the bytes of headers and trailers, and on the time that a caller
-may leave a request unsent or an answer unread.
+The bounds are those that uvicorn lacks: on connections, on the bytes and the number of headers and trailers,
+on all that clients make the service hold (`serving.budget`), and on the time that a client may leave a
+request unsent or an answer unread.
+
+No two parsers may disagree about where a request ends. So what is ambiguous is refused, and an upgrade that
+is offered is never taken: the request is read as if the offer were not there.
 """
 
 import asyncio
@@ -16,12 +20,22 @@ import re
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import httptools
 import uvicorn.config
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from classifier.batching import Batcher
-from classifier.errors import HeadersTooLarge, MalformedRequest, RequestError, Unavailable
-from classifier.settings import Settings
+from classifier.errors import (
+    Draining,
+    HeadersTooLarge,
+    MalformedRequest,
+    QueueFull,
+    RequestError,
+    Unavailable,
+)
+from classifier.settings import ApiSettings, Settings
+from serving.budget import ByteBudget
 from serving.hangup import CONNECTION
 from serving.logs import log_request
 from serving.metrics import requests
@@ -29,9 +43,34 @@ from serving.problems import problem_response
 from serving.routes import ROUTES
 
 MAX_HEAD_BYTES = 65_536
-"""Of a request that are not its body: more without a word in between are not read."""
+"""Most bytes of a request's target, headers and trailers."""
+
+MAX_HEADERS = 100
+"""Most headers and trailers of a request."""
+
+REQUEST_BYTES = 4096
+"""What a request that is answered or waits counts in the budget beside its own bytes."""
+
+SLICE_BYTES = 16_384
+"""Bytes that are parsed before a look at whether requests wait behind one that is being answered."""
+
+UNREAD_ANSWER_BYTES = 16_384
+"""Bytes of an answer that a client may leave unread before they count in the budget."""
+
+REFUSED_CONNECTIONS = 256
+"""Connections beyond the limit that may be open for as long as they are told so."""
+
+REFUSED_SECONDS = 1.0
+"""How long a client beyond the limit of connections may take to read that it is refused."""
+
+PROBE_SECONDS = 0.1
+"""After this time a client that sends no more is asked, by an interim answer, whether it still reads."""
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _GUARDED = {route.path.encode(): route.path for route in ROUTES if route.request is not None}
+
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
 
 
 def install(settings: Settings) -> None:
@@ -42,6 +81,8 @@ def install(settings: Settings) -> None:
     DoorProtocol.logs_refusals = settings.logging.access
     DoorProtocol.patience_seconds = settings.api.request_seconds
     DoorProtocol.keep_alive_seconds = settings.api.keep_alive_seconds
+    DoorProtocol.max_connections = settings.api.max_connections
+    DoorProtocol.budget = ByteBudget(settings.api.max_held_bytes)
     uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:{DoorProtocol.__name__}"
 
 
@@ -57,51 +98,90 @@ _PLAIN = re.compile(
 """The head of a request about whose end and connection no two parsers can disagree: its path and length."""
 
 
+class _Flow(FlowControl):
+    """Flow control that reads no more while bytes that were read wait to be parsed."""
+
+    has_unparsed = False
+
+    def resume_reading(self) -> None:
+        if not self.has_unparsed:
+            super().resume_reading()
+
+
 class DoorProtocol(HttpToolsProtocol):
-    """One connection: a `serving.hangup.Connection`."""
+    """One connection: a `serving.hangup.Connection` and a `serving.budget.Holder`."""
 
     door: ClassVar[Batcher[Any] | None] = None
     """Whose `refusal` says why no request is let in; the service puts its batcher here."""
 
+    budget: ClassVar[ByteBudget] = ByteBudget(ApiSettings().max_held_bytes)
+    """What all connections hold together."""
+
+    max_connections: ClassVar[int] = ApiSettings().max_connections
+
     logs_refusals: ClassVar[bool] = False
 
     sees_off: ClassVar[bool] = False
-    """Whether each connection ends with its next answer, so that its caller goes on elsewhere."""
+    """Whether each connection ends with its next answer, so that its client goes on elsewhere."""
 
     patience_seconds: ClassVar[float] = 30.0
-    """How long nothing may happen while it is the caller's turn; what has stalled is ended by twice that."""
+    """How long nothing may happen while it is the client's turn; what has stalled is ended by twice that."""
 
     keep_alive_seconds: ClassVar[float] = 75.0
     """How long a connection is kept after an answer."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to look, now and then, whether the connection has stalled."""
+        """Refuse the connection if there are too many; else look, now and then, whether it has stalled."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(UNREAD_ANSWER_BYTES)
+        self.flow = _Flow(transport)
         self.timeout_keep_alive = self.keep_alive_seconds  # type: ignore[assignment]
         self.is_lost = False
         self.when_lost: Callable[[], None] | None = None
-        self._runs: Any = None
-        self._is_ending = self._is_deaf = self._is_last_look = self._is_in_head = False
+        self.failure: RequestError | None = None
+        self._running: Any = None
+        """The request that is being answered. `cycle` is the last one whose headers came."""
+        self._is_ending = self._ignores_input = self._is_half_closed = False
+        self._is_last_look = self._is_in_head = self._has_body_in_slice = False
         self._is_between_requests = True
-        self._bytes_of_head = 0
+        self._declined_offer = b""
+        self._header_bytes = self._header_count = self._hosts = 0
+        self._unfinished_bytes = 0
+        self._unparsed = bytearray()
+        self._request_bytes = self._held = 0
         self._refused_at = -math.inf
         self._stalled_at: object = self._progress()
         self._look = self.loop.call_later(self.patience_seconds, self._end_if_stalled)
+        if len(self.connections) > self.max_connections:
+            self._refuse_connection()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the request that is being answered, and let go of all: they refer to the connection."""
         self._look.cancel()
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
-        self._tell_the_one_that_runs()
+        self._disconnect_running()
         self.is_lost = True
         if self.when_lost is not None:
             self.when_lost()
-        self.cycle = self.scope = self._runs = self._stalled_at = None  # type: ignore[assignment]
+        self.cycle = self.scope = self._running = self._stalled_at = None  # type: ignore[assignment]
         self.pipeline.clear()
+        self.budget.stop_awaiting(self)
+        self.budget.held -= self._held
+        self._held = 0
+
+    def _refuse_connection(self) -> None:
+        if len(self.connections) > self.max_connections + REFUSED_CONNECTIONS:
+            self._abort()
+            return
+        error = QueueFull(f"{self.max_connections} connections are open, and no more are allowed")
+        self._write_refusal("-", "", error, keep_alive=False)
+        self._end()
+        self._look.cancel()
+        self._look = self.loop.call_later(REFUSED_SECONDS, self._abort)
 
     def _end_if_stalled(self) -> None:
-        """End the connection if it was the caller's turn at the last look, too, and no request came since."""
+        """End the connection if it was the client's turn at the last look, too, and no request came since."""
         # Between requests uvicorn has a timer of its own.
         owes_request = self._is_its_turn() and self.timeout_keep_alive_task is None
         if not owes_request and not self.transport.get_write_buffer_size():
@@ -114,26 +194,27 @@ class DoorProtocol(HttpToolsProtocol):
         self._look = self.loop.call_later(self.patience_seconds, self._end_if_stalled)
 
     def _end(self) -> None:
-        """Send no more, and close when the caller does.
+        """Send no more, and close when the client does.
 
         With bytes unread the kernel would reset the connection, and what is written might not arrive.
         """
-        self._is_ending = self._is_deaf = True
-        if self.transport.can_write_eof():
+        self._is_ending = self._ignores_input = True
+        self._forget_unparsed()
+        if self.transport.can_write_eof() and not self._is_half_closed:
             self.transport.write_eof()
         else:
             self.transport.close()
 
     def write(self, data: bytes) -> None:
-        """For the request that is being answered, to which this is the transport."""
+        """Write for the request that is being answered, to which this is the transport."""
         self.transport.write(data)
 
     def is_closing(self) -> bool:
-        """For the same: nothing can be written behind the last answer."""
+        """Whether the last answer is written, for the same request: nothing can follow it."""
         return self._is_ending or self.transport.is_closing()
 
     def close(self) -> None:
-        """For the same: its answer is written, and was the last."""
+        """Close for the same request: its answer is written, and was the last."""
         if self._is_between_requests:
             self.transport.close()
         else:
@@ -141,26 +222,33 @@ class DoorProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on to the next request, but not after the last answer."""
+        if self._running is not None:
+            self._request_bytes -= self._running.held_bytes
         if self._is_ending:
             self.pipeline.clear()
             self.flow.resume_reading()
         else:
             super().on_response_complete()
+            if self._unparsed and not self.pipeline and not self.is_closing():
+                self._parse_on()
+            if self._is_half_closed and (self._is_its_turn() or not self._has_answers_due()):
+                self.transport.close()
+        self._settle()
 
     def _abort(self) -> None:
         """End the connection at once: `close` would wait until all that is written is read."""
-        self._tell_the_one_that_runs()  # The loop says that the connection is lost in its next turn only.
+        self._disconnect_running()  # The loop says that the connection is lost in its next turn only.
         self.transport.abort()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        self._runs = cycle
+        self._running = cycle
         super()._start_asgi_task(cycle, app)
 
-    def _tell_the_one_that_runs(self) -> None:
-        """Of pipelined requests uvicorn tells the last one only."""
-        if self._runs is not None:
-            self._runs.disconnected = True
-            self._runs.message_event.set()
+    def _disconnect_running(self) -> None:
+        """Tell the request that is being answered that nobody reads on; uvicorn tells the last one only."""
+        if self._running is not None:
+            self._running.disconnected = True
+            self._running.message_event.set()
 
     def _progress(self) -> object:
         """What changes with each request."""
@@ -178,100 +266,275 @@ class DoorProtocol(HttpToolsProtocol):
         else:
             super().timeout_keep_alive_handler()
 
+    # What comes in
+
     def data_received(self, data: bytes) -> None:
-        """Refuse a plain request in one piece at once, and read on only while headers and trailers end."""
-        if self._is_deaf:
+        """Refuse a plain request in one piece at once; parse anything else, and count what is held of it."""
+        if self._ignores_input:
             return
-        if self._is_between_requests and self._is_its_turn() and self.door is not None:
-            error = self.door.refusal()
+        if self._is_between_requests and self._is_its_turn() and not self._unparsed:
+            error = self._refusal()
             if error is not None:
                 plain = _PLAIN.match(data)
                 if plain is not None and plain.end() + int(plain[2]) == len(data):
                     self._refuse(_GUARDED[plain[1]], error, keep_alive=True)
                     return
-        self._bytes_of_head += len(data)
-        super().data_received(data)
-        if self._bytes_of_head > MAX_HEAD_BYTES and not self._is_deaf and not self.transport.is_closing():
-            why = f"the headers have more than {MAX_HEAD_BYTES} bytes"
-            self._give_up(self.parser.get_method().decode(), HeadersTooLarge, why)
+        self._unset_keepalive_if_required()
+        if self._unparsed or self.pipeline or len(data) > SLICE_BYTES:
+            self._unparsed += data
+            self._parse_on()
+        else:
+            self._parse(data)
+        self._settle()
+        if self.budget.is_overspent:
+            self.budget.make_room()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Answer the requests that came whole: a client may end its side first and read on."""
+        if self._is_its_turn() or self._ignores_input:
+            return False
+        self._is_half_closed = True
+        self.loop.call_later(PROBE_SECONDS, self._probe_client, 2)
+        return self._has_answers_due()
+
+    def _has_answers_due(self) -> bool:
+        """Whether a request came whole, of a client that sends no more; the one that did not is dropped."""
+        if self._unparsed or self._is_between_requests:
+            return True
+        if not self._is_in_head and self._running is self.cycle:
+            return False
+        self._end_behind_due_answers()
+        return True
+
+    def _probe_client(self, times: int) -> None:
+        """Find out whether a client that sends no more is gone: then its kernel answers with a reset.
+
+        The reset that the first interim answer brings shows when the second is written.
+        """
+        request = self._running
+        if request is None or request.response_complete or request.scope["http_version"] == "1.0":
+            return
+        if not request.response_started and not self.is_closing():
+            self.transport.write(CONTINUE)
+            if times > 1:
+                self.loop.call_later(PROBE_SECONDS, self._probe_client, times - 1)
+
+    def shutdown(self) -> None:
+        """End the connection with its last answer; a request that has not come whole is refused."""
+        if self._is_between_requests or self._ignores_input:
+            super().shutdown()
+        else:
+            self._give_up(Draining("the service stopped before the whole request had come"))
+            self._settle()
+
+    def end_for_room(self) -> None:
+        """Refuse the request that has not come whole, since too much is held."""
+        self._give_up(self.budget.full())
+        self._settle()
+
+    def _parse_on(self) -> None:
+        """Parse what was read, as long as no request waits behind the one that is being answered."""
+        while self._unparsed and not self.pipeline and not self._ignores_input:
+            part = bytes(self._unparsed[:SLICE_BYTES])
+            del self._unparsed[:SLICE_BYTES]
+            self._unset_keepalive_if_required()
+            self._parse(part)
+        self._flow_has_unparsed(bool(self._unparsed))
+
+    def _forget_unparsed(self) -> None:
+        self._unparsed.clear()
+        self._flow_has_unparsed(False)
+
+    def _flow_has_unparsed(self, has_unparsed: bool) -> None:
+        if has_unparsed:
+            self.flow.pause_reading()
+        self.flow.has_unparsed = has_unparsed  # type: ignore[attr-defined]
+
+    def _parse(self, data: bytes) -> None:
+        """Parse the next bytes, and count those of a line or head that is not finished."""
+        self._has_body_in_slice = False
+        try:
+            self._feed(data)
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            known = isinstance(cause, RequestError)
+            self._give_up(cause if known else MalformedRequest("what came is not HTTP"))  # type: ignore[arg-type]
+            return
+        if self._has_body_in_slice:
+            self._unfinished_bytes = 0
+            return
+        line_end = -1 if self._is_between_requests else data.rfind(b"\n")
+        self._unfinished_bytes = (
+            self._unfinished_bytes + len(data) if line_end < 0 else len(data) - line_end - 1
+        )
+        if self._header_bytes + self._unfinished_bytes > MAX_HEAD_BYTES and not self._ignores_input:
+            self._give_up(_head_too_large())
+
+    def _feed(self, data: bytes) -> None:
+        """Hand bytes to the parser; where a request offers an upgrade, it is read again without the offer."""
+        rest = memoryview(data)
+        while True:
+            try:
+                self.parser.feed_data(rest)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = rest[upgrade.args[0] :]
+            head, self._declined_offer = self._declined_offer, b""
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # As uvicorn does.
+            self.parser.feed_data(head)
 
     def on_message_begin(self) -> None:
         """Note that the parser is in a request."""
         self._is_between_requests = self._is_last_look = False
         self._is_in_head = True
+        self._header_bytes = self._header_count = self._hosts = 0
         super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """Keep a part of the target, within the bounds of a head."""
+        self._count_header_bytes(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header, within the bounds of a head. Trailers are counted and dropped."""
+        self._count_header_bytes(len(name) + len(value) + 4)
+        self._header_count += 1
+        if self._header_count > MAX_HEADERS:
+            raise HeadersTooLarge(
+                f"the request has more than {MAX_HEADERS} headers, which is the most allowed"
+            )
+        if not self._is_in_head:
+            return
+        name, value = name.lower(), value.rstrip(b" \t")
+        if name == b"host":
+            self._hosts += 1
+            if not _HOST.fullmatch(value):
+                raise MalformedRequest("the Host header is not a host with an optional port")
+        elif name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+
+    def _count_header_bytes(self, count: int) -> None:
+        self._header_bytes += count
+        if self._header_bytes > MAX_HEAD_BYTES:
+            raise _head_too_large()
 
     def on_headers_complete(self) -> None:
         """Refuse a request to the model while the door is closed; but never before an answer that is due."""
-        self._bytes_of_head = 0
+        if self.parser.should_upgrade():
+            self._declined_offer = self._head_without_offer()
+            return
         if self._is_ending:
             return
-        if self._is_its_turn() and self.parser.get_method() == b"POST":
+        self._check_framing()
+        method = self.parser.get_method()
+        if self._is_its_turn() and method == b"POST":
             path = _GUARDED.get(self.url.partition(b"?")[0])
+            error = self._refusal() if path is not None else None
+            if path is not None and error is not None:
+                self._refuse(path, error, self.parser.should_keep_alive())
+                self.cycle = _Refused()  # type: ignore[assignment]
+                self._is_in_head = False
+                return
             if path is not None and self.door is not None:
-                error = self.door.refusal()
-                if error is not None:
-                    self._refuse(path, error, self.parser.should_keep_alive())
-                    self.cycle = _Refused()  # type: ignore[assignment]
-                    self._is_in_head = False
-                    return
                 self.door.let_in()
         self.scope["extensions"] = {CONNECTION: self}  # type: ignore[dict-item]
-        before = self.cycle
         super().on_headers_complete()  # It fails where the target is none.
         self._is_in_head = False
-        if self.cycle is not before:
-            self.cycle.transport = self  # type: ignore[assignment]
-            self.cycle.keep_alive = self.cycle.keep_alive and not self.sees_off
+        cycle: Any = self.cycle
+        cycle.transport = self
+        cycle.keep_alive = cycle.keep_alive and not self.sees_off
+        cycle.held_bytes = REQUEST_BYTES + self._header_bytes
+        self._request_bytes += cycle.held_bytes
+
+    def _check_framing(self) -> None:
+        """Refuse what another parser may read in another way; raises MalformedRequest."""
+        version = self.parser.get_http_version()
+        if version not in {"1.1", "1.0"}:
+            raise MalformedRequest(f"the version is HTTP/{version}; HTTP/1.1 and HTTP/1.0 are read")
+        if self._hosts > 1:
+            raise MalformedRequest(f"there are {self._hosts} Host headers; a request has one")
+        if version == "1.0":
+            if any(name == b"transfer-encoding" for name, _ in self.headers):
+                raise MalformedRequest("HTTP/1.0 has no Transfer-Encoding")
+        elif not self._hosts:
+            raise MalformedRequest("there is no Host header; HTTP/1.1 needs one")
+
+    def _head_without_offer(self) -> bytes:
+        """The head that was parsed, less the upgrade that it offers; raises MalformedRequest for CONNECT."""
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            raise MalformedRequest("CONNECT asks for a tunnel, and this service is not a proxy")
+        lines = [b"%b %b HTTP/%b" % (method, self.url, self.parser.get_http_version().encode())]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
 
     def on_body(self, body: bytes) -> None:
-        """Note that no headers are read now."""
-        self._bytes_of_head = 0
+        """Keep a part of the body, unless its request is answered."""
+        self._has_body_in_slice = True
+        cycle: Any = self.cycle
+        if not cycle.response_complete:
+            cycle.held_bytes += len(body)
+            self._request_bytes += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Note that the parser is between requests."""
-        self._bytes_of_head = 0
+        if self._declined_offer:
+            return
+        self._unfinished_bytes = self._header_bytes = 0
         self._is_between_requests = True
         super().on_message_complete()
         if self._is_its_turn() and not self._is_ending:
             self._await_next_request()
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002
-        """What came is no HTTP."""
-        if not self._is_deaf:
-            self._give_up("-", MalformedRequest, "what came is not HTTP")
+    # What is refused
 
-    def _give_up(self, method: str, kind: type[RequestError], why: str) -> None:
+    def _refusal(self) -> Unavailable | None:
+        """Why no request to the model is let in now; None if one is."""
+        return (self.door.refusal() if self.door is not None else None) or self.budget.refusal()
+
+    def _give_up(self, error: RequestError) -> None:
         """Read no more; say why if that is the next answer, else end behind those that are due."""
-        answer, _ = _answer(kind, False, why)  # type: ignore[arg-type]
+        if self._ignores_input:
+            return
+        self._forget_unparsed()
         is_in_body = not (self._is_in_head or self._is_between_requests)
+        running: Any = self._running
         if self._is_its_turn():
             if not is_in_body:
                 path = self.url.partition(b"?")[0].decode("latin-1")
-                self._write_refusal(method, path, kind.status, answer)
+                self._write_refusal(self.parser.get_method().decode(), path, error, keep_alive=False)
             self._end()
-        elif is_in_body and self._runs is self.cycle and not self._runs.response_started:
+        elif is_in_body and running is self.cycle and not running.response_started:
+            answer, _ = _answer(error, False)
             self.transport.write(answer)
-            self._tell_the_one_that_runs()  # It will be counted there.
+            self.failure = error  # It will be counted by whoever reads the body.
+            self._disconnect_running()
+            self._request_bytes -= self._running.held_bytes
+            self._running = None
             self.cycle = _Refused()  # type: ignore[assignment]
             self._end()
         else:
-            if is_in_body and self._runs is not self.cycle:
-                self.pipeline.popleft()
-            self.cycle = self.pipeline[0][0] if self.pipeline else self._runs
-            self.cycle.keep_alive = False
-            self._is_deaf = True
+            self._end_behind_due_answers()
+
+    def _end_behind_due_answers(self) -> None:
+        """Read no more, and answer no other requests than those that came whole."""
+        is_in_body = not (self._is_in_head or self._is_between_requests)
+        if is_in_body and self._running is not self.cycle:
+            unfinished: Any = self.pipeline.popleft()[0]
+            self._request_bytes -= unfinished.held_bytes
+        self.cycle = self.pipeline[0][0] if self.pipeline else self._running
+        self.cycle.keep_alive = False
+        self._ignores_input = True
 
     def _is_its_turn(self) -> bool:
         """Whether no answer to an earlier request is due."""
         return self.cycle is None or self.cycle.response_complete
 
     def _refuse(self, path: str, error: Unavailable, keep_alive: bool) -> None:
-        keep_alive = keep_alive and not self.sees_off
-        answer, ends = _answer(type(error), keep_alive, str(error), error.retry_after)  # type: ignore[arg-type]
-        self._write_refusal("POST", path, error.status, answer)
-        if ends:
+        if self._write_refusal("POST", path, error, keep_alive and not self.sees_off):
             self._end()
             return
         self._refused_at = self.loop.time()
@@ -279,11 +542,14 @@ class DoorProtocol(HttpToolsProtocol):
         if self.flow.write_paused:
             self.flow.pause_reading()
 
-    def _write_refusal(self, method: str, path: str, status: int, answer: bytes) -> None:
+    def _write_refusal(self, method: str, path: str, error: RequestError, keep_alive: bool) -> bool:
+        """Answer with an error, and count that; returns whether the connection ends with it."""
+        answer, ends = _answer(error, keep_alive)
         self.transport.write(answer)
-        requests.observe(path, status, 0.0)
+        requests.observe(path, error.status, 0.0)
         if self.logs_refusals:
-            log_request(method, path, status, 0.0)
+            log_request(method, path, error.status, 0.0)
+        return ends
 
     def _await_next_request(self) -> None:
         """For as long as an answered connection is kept, unless that has begun already."""
@@ -293,9 +559,34 @@ class DoorProtocol(HttpToolsProtocol):
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
 
+    # What is held
+
+    def _settle(self) -> None:
+        """Bring the budget up to date with what this connection holds."""
+        if self.is_lost:
+            return
+        awaits_rest = not (self._is_between_requests or self._ignores_input)
+        held = self._request_bytes + len(self._unparsed)
+        if awaits_rest and self._is_in_head:
+            held += self._header_bytes + self._unfinished_bytes
+        if self.flow.write_paused:
+            held += self.transport.get_write_buffer_size()
+        self.budget.held += held - self._held
+        self._held = held
+        if awaits_rest and held:
+            self.budget.await_rest(self)
+        else:
+            self.budget.stop_awaiting(self)
+
+    def pause_writing(self) -> None:
+        """Count the answer that is not read."""
+        super().pause_writing()
+        self._settle()
+
     def resume_writing(self) -> None:
         """Read on as well, where that waited for refusals to be taken."""
         super().resume_writing()
+        self._settle()
         if self._is_its_turn():
             self.flow.resume_reading()
 
@@ -307,9 +598,20 @@ class _Refused:
     message_event = asyncio.Event()
 
 
-@functools.lru_cache(256)
-def _answer(kind: Callable[..., RequestError], keep_alive: bool, *why: str | int) -> tuple[bytes, bool]:
+def _head_too_large() -> HeadersTooLarge:
+    return HeadersTooLarge(f"the headers have more than {MAX_HEAD_BYTES} bytes")
+
+
+def _answer(error: RequestError, keep_alive: bool) -> tuple[bytes, bool]:
     """The bytes of an answer, and whether the connection ends with it."""
+    retry_after = (error.retry_after,) if isinstance(error, Unavailable) else ()
+    return _cached_answer(type(error), keep_alive, str(error), *retry_after)  # type: ignore[arg-type]
+
+
+@functools.lru_cache(256)
+def _cached_answer(
+    kind: Callable[..., RequestError], keep_alive: bool, *why: str | int
+) -> tuple[bytes, bool]:
     response = problem_response(kind(*why))
     ends = not keep_alive or response.headers.get("connection") == "close"
     if ends:

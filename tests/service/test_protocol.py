@@ -1,142 +1,18 @@
 """The door in uvicorn's protocol: what is refused before it is read, and what becomes of the connection."""
 
-import asyncio
-import contextlib
-import socket
-import threading
 import time
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import httptools
 import httpx
 import orjson
 import pytest
-import uvicorn
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse
-from starlette.types import Receive, Scope, Send
 from structlog.testing import capture_logs
+from wire import DRAINING, FULL, OPEN, App, Connection, counted, head, wait_until_reset
 
-from classifier.batching import Batcher
-from classifier.settings import BatchingSettings
-from serving.metrics import registry
 from serving.protocol import _PLAIN, MAX_HEAD_BYTES, DoorProtocol
-
-
-def batcher(**changed: float) -> Batcher[str]:
-    changed_settings = BatchingSettings.model_construct(**BatchingSettings().model_dump() | changed)
-    return Batcher(list, changed_settings, releases_gil=False)
-
-
-OPEN = batcher()
-FULL = batcher(max_waiting_texts=0)
-DRAINING = batcher()
-asyncio.run(DRAINING.drain(0))
-
-
-class App:
-    """Says which path it was asked, once it has read the body; /hold waits until it is let go."""
-
-    def __init__(self) -> None:
-        self.held = threading.Event()
-        self.go = threading.Event()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        if scope["path"] == "/unread":
-            await PlainTextResponse(scope["path"])(scope, receive, send)
-            return
-        body = await request.body()
-        if scope["path"] == "/hold":
-            self.held.set()
-            await asyncio.to_thread(self.go.wait, 60)
-        await PlainTextResponse(f"{scope['path']} {len(body)}")(scope, receive, send)
-
-
-class Connection:
-    """A client that writes what it likes and reads one answer after the other."""
-
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), 60)
-        self.stream = self.socket.makefile("rb")
-
-    def send(self, *parts: bytes) -> None:
-        self.socket.sendall(b"".join(parts))
-
-    def answer(self) -> tuple[int, dict[str, str], bytes]:
-        status = int(self.stream.readline().split()[1])
-        headers: dict[str, str] = {}
-        while line := self.stream.readline().strip():
-            name, _, value = line.decode().partition(": ")
-            headers[name] = value
-        return status, headers, self.stream.read(int(headers["content-length"]))
-
-    def is_ended(self) -> bool:
-        return self.stream.read() == b""
-
-
-def wait_until_reset(connection: Connection) -> None:
-    """Until the other end has let the connection go altogether."""
-    with contextlib.suppress(ConnectionError):
-        for _ in range(200):
-            connection.send(b"x")
-            time.sleep(0.05)
-        pytest.fail("the connection is still there")
-
-
-@pytest.fixture(scope="module")
-def app() -> App:
-    return App()
-
-
-@pytest.fixture(scope="module")
-def port(app: App) -> Iterator[int]:
-    """Of a real server with this protocol in front of the app."""
-    config = uvicorn.Config(app, http=DoorProtocol, lifespan="off", log_config=None)
-    server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        yield listener.getsockname()[1]
-        server.should_exit = True
-        thread.join()
-
-
-@pytest.fixture
-def held(app: App) -> App:
-    """It holds what asks for /hold."""
-    app.held.clear()
-    app.go.clear()
-    return app
-
-
-@pytest.fixture
-def connection(port: int) -> Iterator[Connection]:
-    connection = Connection(port)
-    yield connection
-    connection.stream.close()
-    connection.socket.close()
-
-
-@pytest.fixture
-def door(monkeypatch: pytest.MonkeyPatch) -> Any:
-    def put(batcher: Batcher[str]) -> None:
-        monkeypatch.setattr(DoorProtocol, "door", batcher)
-
-    return put
-
-
-def head(path: str, length: int, *more: str, method: str = "POST", version: str = "1.1") -> bytes:
-    lines: Sequence[str] = [f"{method} {path} HTTP/{version}", "host: x", f"content-length: {length}", *more]
-    return "".join(f"{line}\r\n" for line in [*lines, ""]).encode()
-
-
-def counted(route: str, status: int) -> float:
-    labels = {"route": route, "status": str(status)}
-    return registry.get_sample_value("classifier_requests_total", labels) or 0.0
 
 
 def test_while_the_door_is_closed_a_request_is_refused_though_its_body_never_comes(

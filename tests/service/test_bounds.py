@@ -1,0 +1,187 @@
+"""What clients can make the service hold: bytes, for all connections together, and connections."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+
+import orjson
+import pytest
+import uvicorn
+from wire import App, Connection, counted, head, wait_until
+
+from serving.budget import ByteBudget
+from serving.protocol import REFUSED_CONNECTIONS, REQUEST_BYTES, DoorProtocol
+
+LIMIT = 1_000_000
+BODY = 300_000
+
+
+@pytest.fixture
+def budget(monkeypatch: pytest.MonkeyPatch) -> ByteBudget:
+    budget = ByteBudget(LIMIT)
+    monkeypatch.setattr(DoorProtocol, "budget", budget)
+    return budget
+
+
+@pytest.fixture
+def connect(port: int, budget: ByteBudget) -> Iterator[Callable[[], Connection]]:
+    """Open connections, and wait at the end until they are gone, so that each ends with its own budget."""
+    opened: list[Connection] = []
+
+    def connect() -> Connection:
+        opened.append(Connection(port))
+        return opened[-1]
+
+    yield connect
+    for connection in opened:
+        connection.stream.close()
+        connection.socket.close()
+    wait_until(lambda: budget.held == 0, "nothing is held for clients that are gone")
+
+
+HALF_BODY = head("/predict", 2 * BODY) + b"x" * BODY
+HALF_HEAD = b"POST /predict HTTP/1.1\r\nhost: x\r\nx-a: " + b"a" * 60_000
+
+
+def test_what_came_of_a_body_is_held_until_its_request_is_answered(
+    held: App, connect: Callable[[], Connection], budget: ByteBudget
+) -> None:
+    connection = connect()
+    connection.send(head("/hold", BODY), b"x" * BODY)
+    assert held.held.wait(60)
+    assert BODY + REQUEST_BYTES < budget.held < BODY + REQUEST_BYTES + 100
+    held.go.set()
+    assert connection.answer()[2] == b"/hold %d" % BODY
+    wait_until(lambda: budget.held == 0, "nothing is held")
+
+
+@pytest.mark.parametrize("sent", [HALF_BODY, HALF_HEAD], ids=["bodies", "heads"])
+def test_requests_that_never_come_whole_are_refused_the_oldest_first_and_others_are_answered(
+    connect: Callable[[], Connection], budget: ByteBudget, sent: bytes
+) -> None:
+    connections = [connect() for _ in range(2 * LIMIT // len(sent))]
+    connections[0].send(sent)
+    wait_until(lambda: budget.held > 0, "its bytes are counted")
+    for connection in connections[1:]:
+        connection.send(sent)
+    status, headers, body = connections[0].answer()
+    assert (status, headers["connection"], headers["retry-after"]) == (503, "close", "1")
+    assert orjson.loads(body)["title"] == "Overloaded"
+    assert connections[0].is_ended()
+    other = connect()
+    other.send(head("/predict", 3), b"abc")
+    assert other.answer()[0] == 200
+    connections[-1].socket.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        connections[-1].answer()
+
+
+def test_while_whole_requests_take_the_budget_no_other_is_let_in(
+    held: App, connect: Callable[[], Connection], budget: ByteBudget
+) -> None:
+    connection = connect()
+    connection.send(head("/hold", LIMIT), b"x" * LIMIT)
+    assert held.held.wait(60)
+    other = connect()
+    other.send(head("/predict", 3), b"abc")
+    status, headers, body = other.answer()
+    assert (status, headers["retry-after"]) == (503, "1")
+    assert orjson.loads(body)["detail"] == (
+        f"the service holds {budget.held} bytes of requests and answers; the limit is {LIMIT} bytes"
+    )
+    other.send(head("/livez", 0, method="GET"))
+    assert other.answer()[0] == 200
+    held.go.set()
+    assert connection.answer()[0] == 200
+    other.send(head("/predict", 3), b"abc")
+    assert other.answer()[0] == 200
+
+
+def test_an_answer_that_nobody_reads_is_held_and_one_that_is_read_is_not(
+    connect: Callable[[], Connection], budget: ByteBudget
+) -> None:
+    budget.limit = 100 * LIMIT
+    connection = connect()
+    requests = [head("/echo", 900_000), b"x" * 900_000] * 20
+    sender = threading.Thread(target=connection.send, args=requests)
+    sender.start()
+    wait_until(lambda: budget.held > 1_000_000, "an unread answer and the request behind it are counted")
+    for _ in range(20):
+        assert len(connection.answer()[2]) == 900_000
+    sender.join()
+    wait_until(lambda: budget.held == 0, "nothing is held")
+
+
+def test_requests_that_wait_behind_one_that_is_answered_are_read_only_in_part(
+    held: App, connect: Callable[[], Connection], budget: ByteBudget
+) -> None:
+    connection = connect()
+    connection.send(head("/hold", 0))
+    assert held.held.wait(60)
+    connection.socket.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            connection.socket.send(head("/a", 0) * 1000)
+    wait_until(lambda: budget.held > 100_000, "requests wait")
+    # A slice of requests is parsed, and what else was read waits as bytes.
+    assert budget.held < 1.5 * LIMIT
+    held.go.set()
+
+
+# Connections
+
+
+@pytest.fixture
+def few_connections(
+    monkeypatch: pytest.MonkeyPatch, server: uvicorn.Server, connect: Callable[[], Connection]
+) -> list[Connection]:
+    """As many connections as may be open, each of which has had an answer."""
+    wait_until(lambda: not server.server_state.connections, "the connections before are gone")
+    monkeypatch.setattr(DoorProtocol, "max_connections", 3)
+    connections = [connect() for _ in range(3)]
+    for connection in connections:
+        connection.send(head("/livez", 0, method="GET"))
+        assert connection.answer()[0] == 200
+    return connections
+
+
+def test_a_client_beyond_the_most_connections_gets_503_and_is_closed_and_the_others_go_on(
+    few_connections: list[Connection], connect: Callable[[], Connection]
+) -> None:
+    before = counted("other", 503)
+    beyond = connect()
+    beyond.send(head("/predict", 3))
+    status, headers, body = beyond.answer()
+    assert (status, headers["connection"], headers["retry-after"]) == (503, "close", "1")
+    assert orjson.loads(body)["detail"] == "3 connections are open, and no more are allowed"
+    assert beyond.is_ended()
+    assert counted("other", 503) == before + 1
+    few_connections[0].send(head("/predict", 3), b"abc")
+    assert few_connections[0].answer()[0] == 200
+
+
+def test_when_one_goes_another_may_come(
+    few_connections: list[Connection], connect: Callable[[], Connection]
+) -> None:
+    few_connections[0].stream.close()
+    few_connections[0].socket.close()
+
+    def is_let_in() -> bool:
+        connection = connect()
+        connection.send(head("/livez", 0, method="GET"))
+        return connection.answer()[0] == 200
+
+    wait_until(is_let_in, "another connection is let in")
+
+
+def test_clients_that_are_refused_and_stay_are_let_go_and_many_of_them_are_reset(
+    few_connections: list[Connection], connect: Callable[[], Connection]
+) -> None:
+    connections = [connect() for _ in range(REFUSED_CONNECTIONS + 50)]
+    first_lines = []
+    for connection in connections:
+        with contextlib.suppress(ConnectionError):
+            first_lines.append(connection.stream.readline())
+    assert {line for line in first_lines if line} == {b"HTTP/1.1 503 Service Unavailable\r\n"}
+    few_connections[0].send(head("/predict", 3), b"abc")
+    assert few_connections[0].answer()[0] == 200

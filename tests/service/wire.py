@@ -1,0 +1,103 @@
+"""An app to put behind the service's protocol, and a client that writes what it likes."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+
+from classifier.batching import Batcher
+from classifier.settings import BatchingSettings
+from serving.metrics import registry
+
+
+def batcher(**changed: float) -> Batcher[str]:
+    changed_settings = BatchingSettings.model_construct(**BatchingSettings().model_dump() | changed)
+    return Batcher(list, changed_settings, releases_gil=False)
+
+
+OPEN = batcher()
+FULL = batcher(max_waiting_texts=0)
+DRAINING = batcher()
+asyncio.run(DRAINING.drain(0))
+
+
+class App:
+    """Says which path it was asked, once it has read the body.
+
+    /hold waits until it is let go, /echo gives the body back, /unread answers without reading the body.
+    """
+
+    def __init__(self) -> None:
+        self.held = threading.Event()
+        self.go = threading.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        if scope["path"] == "/unread":
+            await PlainTextResponse(scope["path"])(scope, receive, send)
+            return
+        body = await request.body()
+        if scope["path"] == "/hold":
+            self.held.set()
+            await asyncio.to_thread(self.go.wait, 60)
+        answer = body if scope["path"] == "/echo" else f"{scope['path']} {len(body)}"
+        await PlainTextResponse(answer)(scope, receive, send)
+
+
+class Connection:
+    """A client that writes what it likes and reads one answer after the other."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), 60)
+        self.stream = self.socket.makefile("rb")
+
+    def send(self, *parts: bytes) -> None:
+        self.socket.sendall(b"".join(parts))
+
+    def answer(self, may_continue: bool = False) -> tuple[int, dict[str, str], bytes]:
+        """Read one answer; `may_continue` skips interim ones before it."""
+        status = int(self.stream.readline().split()[1])
+        while may_continue and status == 100:
+            assert self.stream.readline() == b"\r\n"
+            status = int(self.stream.readline().split()[1])
+        headers: dict[str, str] = {}
+        while line := self.stream.readline().strip():
+            name, _, value = line.decode().partition(": ")
+            headers[name] = value
+        return status, headers, self.stream.read(int(headers["content-length"]))
+
+    def is_ended(self) -> bool:
+        return self.stream.read() == b""
+
+
+def wait_until_reset(connection: Connection) -> None:
+    """Until the other end has let the connection go altogether."""
+    with contextlib.suppress(ConnectionError):
+        for _ in range(200):
+            connection.send(b"x")
+            time.sleep(0.05)
+        pytest.fail("the connection is still there")
+
+
+def head(path: str, length: int, *more: str, method: str = "POST", version: str = "1.1") -> bytes:
+    lines: Sequence[str] = [f"{method} {path} HTTP/{version}", "host: x", f"content-length: {length}", *more]
+    return "".join(f"{line}\r\n" for line in [*lines, ""]).encode()
+
+
+def counted(route: str, status: int) -> float:
+    labels = {"route": route, "status": str(status)}
+    return registry.get_sample_value("classifier_requests_total", labels) or 0.0
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        time.sleep(0.005)

@@ -1,0 +1,59 @@
+"""The bytes that clients make the service hold: a bound for all connections together."""
+
+import pytest
+
+from serving.budget import ByteBudget
+
+
+class Holder:
+    def __init__(self, budget: ByteBudget, held: int) -> None:
+        self.budget = budget
+        self.held = held
+        self.is_refused = False
+        budget.held += held
+
+    def end_for_room(self) -> None:
+        self.is_refused = True
+        self.budget.held -= self.held
+
+
+@pytest.mark.parametrize(("held", "is_refused"), [(0, False), (99, False), (100, True), (101, True)])
+def test_nothing_is_let_in_once_the_budget_is_spent(held: int, is_refused: bool) -> None:
+    budget = ByteBudget(100)
+    budget.held = held
+    assert (budget.refusal() is not None) == is_refused
+
+
+def test_the_refusal_says_what_is_held_and_the_limit() -> None:
+    budget = ByteBudget(100)
+    budget.held = 120
+    error = budget.refusal()
+    assert str(error) == "the service holds 120 bytes of requests and answers; the limit is 100 bytes"
+    assert error is not None
+    assert error.retry_after == 1
+
+
+def test_those_whose_rest_is_awaited_longest_make_room_and_no_more_than_are_needed() -> None:
+    budget = ByteBudget(100)
+    holders = [Holder(budget, 40) for _ in range(4)]
+    for holder in holders:
+        budget.await_rest(holder)
+    budget.await_rest(holders[0])  # It waits no shorter for another part of its body.
+    budget.make_room()
+    assert [holder.is_refused for holder in holders] == [True, True, False, False]
+    assert budget.held == 80
+
+
+def test_a_request_that_came_whole_is_not_refused_to_make_room() -> None:
+    budget = ByteBudget(100)
+    holders = [Holder(budget, 70), Holder(budget, 70)]
+    budget.await_rest(holders[0])
+    budget.stop_awaiting(holders[0])
+    budget.make_room()
+    assert not any(holder.is_refused for holder in holders)
+    assert budget.is_overspent
+
+
+def test_what_awaited_nothing_can_stop_awaiting() -> None:
+    budget = ByteBudget(100)
+    budget.stop_awaiting(Holder(budget, 1))
