@@ -1,0 +1,19 @@
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+
+/** Posts its second argument as JSON to its first with Java's default client, which offers HTTP/2, twice. */
+class Post {
+    public static void main(String[] arguments) throws Exception {
+        HttpClient client = HttpClient.newHttpClient();
+        HttpRequest request = HttpRequest.newBuilder(URI.create(arguments[0]))
+                .header("content-type", "application/json")
+                .POST(HttpRequest.BodyPublishers.ofString(arguments[1]))
+                .build();
+        for (int time = 0; time < 2; time++) {
+            HttpResponse<String> response = client.send(request, HttpResponse.BodyHandlers.ofString());
+            System.out.println(response.statusCode() + " " + response.body());
+        }
+    }
+}
