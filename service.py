@@ -23,6 +23,7 @@ from classifier.schema import (
 )
 from classifier.settings import load_settings
 from serving import answers, listening, protocol
+from serving.access import Access
 from serving.edge import Edge
 from serving.endpoint import batchable_endpoint, endpoint, endpoints_of
 from serving.logs import configure_logging
@@ -34,13 +35,14 @@ from serving.stopping import drain_on_sigterm
 
 try:
     settings = load_settings()
+    access = Access.load(settings.api)
     check_model(settings)
 except ClassifierError as error:
     raise SystemExit(f"error: {error}") from None
 configure_logging(settings.logging)
 protocol.install(settings)
 listening.install()
-pages = Pages("text-classifier", __version__)
+pages = Pages("text-classifier", __version__, access.needs_key)
 limit = settings.api.max_body_bytes
 confidence_threshold = settings.inference.confidence_threshold
 log = structlog.get_logger("classifier.service")
@@ -134,5 +136,6 @@ TextClassifier.add_asgi_middleware(  # type: ignore[attr-defined]
     Edge,
     endpoints=endpoints_of(TextClassifier),
     settings=settings.api,
+    access=access,
     access_log=settings.logging.access,
 )

@@ -45,6 +45,13 @@ class MalformedBody(RequestError):
     title = "Malformed JSON"
 
 
+class Unauthorized(RequestError):
+    """The route needs an API key, and the request has none that is known."""
+
+    status = 401
+    title = "Unauthorized"
+
+
 class RouteNotFound(RequestError):
     """There is no such route."""
 
@@ -82,6 +89,13 @@ class UnsupportedMediaType(RequestError):
 
     status = 415
     title = "Unsupported media type"
+
+
+class MisdirectedRequest(RequestError):
+    """The request is for a host name that is not in `api.allowed_hosts`."""
+
+    status = 421
+    title = "Misdirected request"
 
 
 class InvalidRequest(RequestError):

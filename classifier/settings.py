@@ -56,6 +56,9 @@ class ApiSettings(_Section):
     request_seconds: float = Field(default=30.0, gt=0)
     keep_alive_seconds: float = Field(default=75.0, gt=0)
     lame_duck_seconds: float = Field(default=0.0, ge=0)
+    allowed_hosts: tuple[str, ...] = ()
+    keys_file: str = ""
+    metrics_need_key: bool = False
 
 
 class InferenceSettings(_Section):

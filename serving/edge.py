@@ -11,11 +11,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from classifier.errors import RequestTooSlow
 from classifier.settings import ApiSettings
+from serving.access import Access
 from serving.body import check_headers
 from serving.endpoint import Endpoint
 from serving.logs import log_request
 from serving.metrics import requests
-from serving.problems import PROBLEM_JSON, no_such_route, problem_of_status, problem_response
+from serving.problems import NOSNIFF, PROBLEM_JSON, no_such_route, problem_of_status, problem_response
 from serving.routes import HEALTH, JSON, ROUTES
 
 _WITH_BODY = frozenset((route.method, route.path) for route in ROUTES if route.request is not None)
@@ -29,11 +30,17 @@ class Edge:
     """
 
     def __init__(
-        self, app: ASGIApp, endpoints: Mapping[str, Endpoint], settings: ApiSettings, access_log: bool
+        self,
+        app: ASGIApp,
+        endpoints: Mapping[str, Endpoint],
+        settings: ApiSettings,
+        access: Access,
+        access_log: bool,
     ) -> None:
         self._app = app
         self._endpoints = endpoints
         self._settings = settings
+        self._access = access
         self._access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,6 +77,10 @@ class Edge:
 
     async def _answer(self, scope: Scope, receive: Receive, answered: "_Answered") -> None:
         method, path = scope["method"], scope["path"]
+        if not self._access.is_unrestricted:
+            refusal = self._access.refusal(path, dict(scope["headers"]))
+            if refusal is not None:
+                raise refusal
         if (method, path) in _WITH_BODY:
             check_headers(dict(scope["headers"]), self._settings.max_body_bytes)
         endpoint = self._endpoints.get(path)
@@ -97,6 +108,7 @@ class _Answered:
 
     async def by(self, response: Response) -> None:
         self._begin(response.status_code)
+        response.raw_headers.append(NOSNIFF)
         await response(self._scope, self._receive, self._send)
 
     async def watch(self, message: Message) -> None:
@@ -105,6 +117,8 @@ class _Answered:
             if self.status >= 400 and not _is_described(message, self._scope["path"]):
                 self._is_replaced = True
                 await self.by(_problem(self.status, self._scope))
+            else:
+                message["headers"] = [*message["headers"], NOSNIFF]
         if not self._is_replaced:
             await self._send(message)
 

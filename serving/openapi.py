@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
+from classifier.errors import Unauthorized
 from classifier.schema import Problem
 from serving.problems import PROBLEM_JSON
 from serving.routes import HEALTH, JSON, ROUTES, Route
@@ -15,8 +16,14 @@ _REF = "#/components/schemas/{model}"
 _REFERENCE = {"$ref": _REF.format(model="Problem")}
 
 
-def openapi_document(version: str) -> dict[str, Any]:
-    """OpenAPI 3.1, whose schemas are JSON Schema as pydantic writes it."""
+_KEY = "key"
+
+
+def openapi_document(version: str, needs_key: bool) -> dict[str, Any]:
+    """OpenAPI 3.1, whose schemas are JSON Schema as pydantic writes it.
+
+    `needs_key`: whether API keys are set, which the page then offers to send.
+    """
     types = {route: TypeAdapter(route.answer) for route in ROUTES if route.answer is not None}
     inputs: list[tuple[Any, JsonSchemaMode, TypeAdapter[Any]]] = [
         (("answer", route), "serialization", adapter) for route, adapter in types.items()
@@ -33,7 +40,13 @@ def openapi_document(version: str) -> dict[str, Any]:
         answer = schemas.get((("answer", route), "serialization"))
         request = schemas.get((("request", route), "validation"))
         operation = _operation(route, answer, request, definitions["$defs"])
+        if needs_key and route.needs_key:
+            operation["security"] = [{_KEY: []}]
+            operation["responses"]["401"] = _problem(Unauthorized.title)
         paths.setdefault(route.path, {})[route.method.lower()] = operation
+    components: dict[str, Any] = {"schemas": definitions["$defs"]}
+    if needs_key:
+        components["securitySchemes"] = {_KEY: {"type": "http", "scheme": "bearer"}}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -44,7 +57,7 @@ def openapi_document(version: str) -> dict[str, Any]:
         },
         "servers": [{"url": "/"}],
         "paths": paths,
-        "components": {"schemas": definitions["$defs"]},
+        "components": components,
     }
 
 

@@ -26,16 +26,16 @@ _STATIC = Path(__file__).parent / "static"
 _PAGE_HEADERS = {
     "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
 }
 
 
 class Pages:
     """The app and the model it tells of, which is there once the service has started."""
 
-    def __init__(self, name: str, version: str) -> None:
+    def __init__(self, name: str, version: str, needs_key: bool) -> None:
         self._name = name
         self._version = version
+        self._needs_key = needs_key
         self._classifier: Classifier | None = None
         swagger = str(resources.files("bentoml._internal.server") / "static_content")
         routes: list[BaseRoute] = [
@@ -62,7 +62,7 @@ class Pages:
 
     @functools.cached_property
     def _openapi(self) -> dict[str, object]:
-        return openapi_document(self._version)
+        return openapi_document(self._version, self._needs_key)
 
     async def _index(self, request: Request) -> Response:  # noqa: ARG002
         return json_response(

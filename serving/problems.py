@@ -16,6 +16,7 @@ from classifier.errors import (
     RequestError,
     RequestTooSlow,
     RouteNotFound,
+    Unauthorized,
     Unavailable,
 )
 from classifier.schema import Problem
@@ -23,6 +24,9 @@ from serving.routes import ROUTES
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_SECONDS = 1
+
+NOSNIFF = (b"x-content-type-options", b"nosniff")
+"""A header of every answer: a browser takes it for what its content type says, and nothing else."""
 
 _log = structlog.get_logger("classifier.problems")
 
@@ -38,7 +42,7 @@ def problem_document(error: RequestError) -> Problem:
 
 
 def problem_response(error: Exception) -> Response:
-    """The answer to a request that failed. An unforeseen error is logged under an id, which it tells."""
+    """The answer to a request that failed. An unexpected error is logged with an id, which it repeats."""
     if not isinstance(error, RequestError):
         error_id = uuid.uuid4().hex
         _log.error("internal_error", id=error_id, exc_info=error)
@@ -50,6 +54,8 @@ def problem_response(error: Exception) -> Response:
     headers = {}
     if isinstance(error, MethodNotAllowed):
         headers["allow"] = error.allow
+    if isinstance(error, Unauthorized):
+        headers["www-authenticate"] = "Bearer"
     if isinstance(error, Unavailable):
         headers["retry-after"] = str(error.retry_after)
     if isinstance(error, (Draining, RequestTooSlow)):

@@ -39,7 +39,7 @@ from serving.budget import ByteBudget
 from serving.hangup import CONNECTION
 from serving.logs import log_request
 from serving.metrics import requests
-from serving.problems import problem_response
+from serving.problems import NOSNIFF, problem_response
 from serving.routes import ROUTES
 
 MAX_HEAD_BYTES = 65_536
@@ -616,5 +616,5 @@ def _cached_answer(
     ends = not keep_alive or response.headers.get("connection") == "close"
     if ends:
         response.headers["connection"] = "close"
-    lines = [b"%s: %s\r\n" % header for header in response.raw_headers]
+    lines = [b"%s: %s\r\n" % header for header in [*response.raw_headers, NOSNIFF]]
     return b"".join([STATUS_LINE[response.status_code], *lines, b"\r\n", bytes(response.body)]), ends

@@ -49,6 +49,8 @@ class Route:
     """Fields of the request that may stand in the query instead."""
     can_be_unready: bool = False
     """Whether it answers 503 while the model cannot answer."""
+    needs_key: bool = True
+    """Whether it is closed to requests without an API key, where keys are set."""
 
     @property
     def errors(self) -> tuple[type[RequestError], ...]:
@@ -85,13 +87,15 @@ CLASSIFY = Route(
     request=schema.ClassifyRequest,
 )
 INDEX = Route("GET", "/", "What runs here", schema.ServiceInfo)
-HEALTH = Route("GET", "/health", "Whether the model can answer", schema.Health, can_be_unready=True)
-LIVEZ = Route("GET", "/livez", "Alive", media_type=TEXT)
-READYZ = Route("GET", "/readyz", "Able to answer", media_type=TEXT, can_be_unready=True)
+HEALTH = Route(
+    "GET", "/health", "Whether the model can answer", schema.Health, can_be_unready=True, needs_key=False
+)
+LIVEZ = Route("GET", "/livez", "Alive", media_type=TEXT, needs_key=False)
+READYZ = Route("GET", "/readyz", "Able to answer", media_type=TEXT, can_be_unready=True, needs_key=False)
 MODEL_INFO = Route("GET", "/model/info", "The model that answers", schema.ModelInfo, can_be_unready=True)
 METRICS = Route("GET", "/metrics", "Prometheus metrics", media_type=TEXT)
-DOCS = Route("GET", "/docs", "This API as a page", media_type="text/html")
-OPENAPI = Route("GET", "/openapi.json", "This API as a schema", dict[str, Any])
+DOCS = Route("GET", "/docs", "This API as a page", media_type="text/html", needs_key=False)
+OPENAPI = Route("GET", "/openapi.json", "This API as a schema", dict[str, Any], needs_key=False)
 
 ROUTES = (
     INDEX,

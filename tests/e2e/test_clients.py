@@ -1,4 +1,4 @@
-"""Clients and proxies that others wrote, and what an attacker does through them: Java, curl, a proxy in Go."""
+"""Clients and proxies that others wrote, and an attack through them: Java, curl, a proxy in Go."""
 
 import json
 import os

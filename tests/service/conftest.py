@@ -42,22 +42,30 @@ def app() -> App:
 
 
 @pytest.fixture(scope="module")
-def server(app: App) -> Iterator[uvicorn.Server]:
-    """A real server with the service's protocol in front of the app."""
-    config = uvicorn.Config(app, http=DoorProtocol, lifespan="off", log_config=None)
-    server = uvicorn.Server(config)
+def listener() -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        wait_until(lambda: server.started, "the server listens")
-        yield server
-        server.should_exit = True
-        thread.join()
+        yield listener
 
 
 @pytest.fixture(scope="module")
-def port(server: uvicorn.Server) -> int:
-    return server.servers[0].sockets[0].getsockname()[1]
+def server(app: App, listener: socket.socket) -> Iterator[uvicorn.Server]:
+    """A real server with the service's event loop, and its protocol in front of the app."""
+    config = uvicorn.Config(
+        app, loop="serving.listening:Loop", http=DoorProtocol, lifespan="off", log_config=None
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    wait_until(lambda: server.started, "the server listens")
+    yield server
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def port(server: uvicorn.Server, listener: socket.socket) -> int:  # noqa: ARG001
+    """Where the server listens."""
+    return listener.getsockname()[1]
 
 
 @pytest.fixture

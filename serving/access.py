@@ -1,0 +1,117 @@
+"""Who may ask: the host names that the service answers to, and the API keys that open its routes."""
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from classifier.errors import MisdirectedRequest, RequestError, SettingsError, Unauthorized
+from classifier.settings import ApiSettings
+from serving.routes import METRICS, ROUTES
+
+MAX_KEYS_FILE_BYTES = 1_000_000
+"""Most bytes of the file of keys, about 14,000 keys."""
+
+KEY_BYTES = 32
+"""Random bytes of a new key."""
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+_OPEN = frozenset(route.path for route in ROUTES if not route.needs_key) | {"/healthz"}  # BentoML's probe
+_PAGE = "/docs/"
+"""What the page of the API loads."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """The rules that every request is held to before it is answered."""
+
+    allowed_hosts: frozenset[str]
+    """In lower case, without ports; with none of them, every host name is answered to."""
+    key_hashes: tuple[bytes, ...]
+    """SHA-256 of each key; with none of them, no key is needed."""
+    open_paths: frozenset[str]
+    """Paths that need no key."""
+
+    @classmethod
+    def load(cls, settings: ApiSettings) -> "Access":
+        """Read the file of keys; raises SettingsError where it cannot be used."""
+        hashes = read_key_hashes(Path(settings.keys_file)) if settings.keys_file else ()
+        return cls(
+            frozenset(host.lower() for host in settings.allowed_hosts),
+            hashes,
+            _OPEN if settings.metrics_need_key else _OPEN | {METRICS.path},
+        )
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether there are keys at all."""
+        return bool(self.key_hashes)
+
+    @property
+    def is_unrestricted(self) -> bool:
+        """Whether every request passes."""
+        return not self.key_hashes and not self.allowed_hosts
+
+    def refusal(self, path: str, headers: Mapping[bytes, bytes]) -> RequestError | None:
+        """Why a request is not answered; None where it is.
+
+        Every key is compared, each in constant time, so that the time of the answer tells nothing about them.
+        """
+        if self.allowed_hosts:
+            host = _without_port(headers.get(b"host", b"").decode("latin-1").lower())
+            if host not in self.allowed_hosts:
+                return MisdirectedRequest(f"the host {host[:60]!r} is not one that this service answers to")
+        if not self.key_hashes or path in self.open_paths or path.startswith(_PAGE):
+            return None
+        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+        if scheme.lower() != b"bearer" or not token.strip():
+            return Unauthorized("an API key is needed: Authorization: Bearer KEY")
+        digest = hashlib.sha256(token.strip()).digest()
+        known = [hmac.compare_digest(digest, key_hash) for key_hash in self.key_hashes]
+        return None if any(known) else Unauthorized("the API key is not one that this service knows")
+
+
+def read_key_hashes(path: Path) -> tuple[bytes, ...]:
+    """Read a file with the SHA-256 of one key on each line, in hexadecimal; `#` begins a comment.
+
+    Raises SettingsError where it cannot be read, or holds something else, or no key at all.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_KEYS_FILE_BYTES + 1)
+    except OSError as error:
+        raise SettingsError(f"api.keys_file {path} cannot be read: {error.strerror}") from error
+    if len(content) > MAX_KEYS_FILE_BYTES:
+        raise SettingsError(f"api.keys_file {path} has more than {MAX_KEYS_FILE_BYTES} bytes")
+    hashes = []
+    for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), start=1):
+        entry = line.partition("#")[0].strip()
+        if not entry:
+            continue
+        if not _HASH.fullmatch(entry):  # The line is not repeated: it may be a key.
+            raise SettingsError(
+                f"api.keys_file {path} line {number} is not the SHA-256 of a key: 64 characters 0-9a-f; "
+                "`python -m serving.access` makes a key and its line"
+            )
+        hashes.append(bytes.fromhex(entry))
+    if not hashes:
+        raise SettingsError(f"api.keys_file {path} has no key; leave the setting empty to need none")
+    return tuple(hashes)
+
+
+def _without_port(host: str) -> str:
+    name, separator, port = host.rpartition(":")
+    return name if separator and not port.endswith("]") else host
+
+
+def main() -> None:
+    """Print a new key, and the line for the file of keys."""
+    key = secrets.token_urlsafe(KEY_BYTES)
+    print(f"key:  {key}\nline: {hashlib.sha256(key.encode()).hexdigest()}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""A server with API keys and allowed hosts, asked over HTTP and by BentoML's clients."""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import bentoml
+import httpx
+import pytest
+
+KEY = "a-key-of-a-client"
+TEXT = "A moving, beautifully acted film."
+
+
+@pytest.fixture(scope="module")
+def server(serve: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    keys = tmp_path_factory.mktemp("keys") / "keys"
+    keys.write_text(hashlib.sha256(KEY.encode()).hexdigest(), encoding="utf-8")
+    with serve(
+        tmp_path_factory.mktemp("store"),
+        CLASSIFIER__API__KEYS_FILE=str(keys),
+        CLASSIFIER__API__ALLOWED_HOSTS='["127.0.0.1"]',
+    ) as server:
+        yield server
+
+
+@pytest.mark.parametrize("path", ["/predict", "/classify", "/nowhere"])
+def test_a_request_without_a_key_gets_a_problem(server: Any, path: str) -> None:
+    answer = httpx.post(server.url + path, json={"text": TEXT})
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"] == "an API key is needed: Authorization: Bearer KEY"
+
+
+def test_a_request_with_a_key_is_answered(server: Any) -> None:
+    headers = {"authorization": f"Bearer {KEY}"}
+    answer = httpx.post(f"{server.url}/predict", json={"text": TEXT}, headers=headers)
+    assert answer.raise_for_status().json()["label"] == "positive"
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz", "/health", "/metrics", "/docs"])
+def test_what_needs_no_key_is_answered_without(server: Any, path: str) -> None:
+    assert httpx.get(server.url + path).status_code == 200
+
+
+def test_the_page_of_the_api_can_send_the_key(server: Any) -> None:
+    document = httpx.get(f"{server.url}/openapi.json").json()
+    assert document["components"]["securitySchemes"] == {"key": {"type": "http", "scheme": "bearer"}}
+    assert document["paths"]["/predict"]["post"]["security"] == [{"key": []}]
+    assert "401" in document["paths"]["/predict"]["post"]["responses"]
+    assert "security" not in document["paths"]["/livez"]["get"]
+
+
+def test_bentoml_s_clients_send_the_key(server: Any) -> None:
+    with bentoml.SyncHTTPClient(server.url, token=KEY) as client:
+        assert client.predict(text=TEXT)["label"] == "positive"
+        assert client.classify(texts=[TEXT])[0]["label"] == "positive"
+
+
+@pytest.mark.parametrize("path", ["/livez", "/predict"])
+def test_a_name_that_is_rebound_to_this_address_is_not_answered_to(server: Any, path: str) -> None:
+    answer = httpx.get(server.url + path, headers={"host": f"evil.example.com:{server.port}"})
+    assert answer.status_code == 421
+    assert answer.json()["detail"] == "the host 'evil.example.com' is not one that this service answers to"
+
+
+def test_an_answer_says_that_its_type_is_not_to_be_guessed(server: Any) -> None:
+    for path in ("/livez", "/docs", "/docs/static/docs.js", "/metrics", "/nowhere", "/openapi.json"):
+        answer = httpx.get(server.url + path, headers={"authorization": f"Bearer {KEY}"})
+        assert answer.headers["x-content-type-options"] == "nosniff", path
+    refused = httpx.post(f"{server.url}/predict", content=b"{}" * 10, headers={"host": "a b"})
+    assert (refused.status_code, refused.headers["x-content-type-options"]) == (400, "nosniff")
+
+
+def test_a_file_of_keys_that_cannot_be_used_stops_the_start(refuse: Any, tmp_path: Any) -> None:
+    refused = refuse(tmp_path, CLASSIFIER__API__KEYS_FILE=str(tmp_path / "none"))
+    assert refused.returncode == 1
+    assert (
+        f"error: api.keys_file {tmp_path / 'none'} cannot be read: No such file or directory"
+        in refused.stderr
+    )
+    assert "Traceback" not in refused.stderr

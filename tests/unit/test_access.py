@@ -1,0 +1,116 @@
+"""Who may ask: host names and API keys."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from classifier.errors import MisdirectedRequest, SettingsError, Unauthorized
+from classifier.settings import ApiSettings
+from serving import access
+from serving.access import MAX_KEYS_FILE_BYTES, Access, read_key_hashes
+
+KEY = "correct horse battery staple"
+LINE = hashlib.sha256(KEY.encode()).hexdigest()
+OTHER_LINE = hashlib.sha256(b"another").hexdigest()
+
+
+@pytest.fixture
+def keys_file(tmp_path: Path) -> Path:
+    path = tmp_path / "keys"
+    path.write_text(f"# of our clients\n{OTHER_LINE}  # the batch job\n\n{LINE}\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def with_keys(keys_file: Path) -> Access:
+    return Access.load(ApiSettings(keys_file=str(keys_file)))
+
+
+def bearer(value: str) -> dict[bytes, bytes]:
+    return {b"host": b"x", b"authorization": value.encode()}
+
+
+def test_without_hosts_and_keys_everything_passes() -> None:
+    unrestricted = Access.load(ApiSettings())
+    assert unrestricted.is_unrestricted
+    assert unrestricted.refusal("/predict", {}) is None
+
+
+@pytest.mark.parametrize("value", [f"Bearer {KEY}", f"bearer {KEY}", f"BEARER  {KEY} ", "Bearer another"])
+def test_each_key_of_the_file_opens_a_route(with_keys: Access, value: str) -> None:
+    assert with_keys.refusal("/predict", bearer(value)) is None
+
+
+@pytest.mark.parametrize("path", ["/predict", "/classify", "/", "/model/info", "/schema.json", "/nowhere"])
+@pytest.mark.parametrize(
+    "value", ["", "Bearer", "Bearer ", f"Basic {KEY}", KEY, f"Bearer {KEY}x", f"Bearer {LINE}", "Bearer \xff"]
+)
+def test_without_a_known_key_a_route_stays_closed(with_keys: Access, path: str, value: str) -> None:
+    assert isinstance(with_keys.refusal(path, bearer(value)), Unauthorized)
+    assert isinstance(with_keys.refusal(path, {}), Unauthorized)
+
+
+@pytest.mark.parametrize(
+    "path", ["/livez", "/readyz", "/healthz", "/health", "/docs", "/docs/static/docs.js", "/openapi.json"]
+)
+def test_probes_and_the_page_of_the_api_need_no_key(with_keys: Access, path: str) -> None:
+    assert with_keys.refusal(path, {}) is None
+
+
+@pytest.mark.parametrize("needs_key", [False, True])
+def test_whether_metrics_need_a_key_is_a_setting(keys_file: Path, needs_key: bool) -> None:
+    loaded = Access.load(ApiSettings(keys_file=str(keys_file), metrics_need_key=needs_key))
+    assert (loaded.refusal("/metrics", {}) is not None) == needs_key
+
+
+@pytest.mark.parametrize(
+    ("host", "passes"),
+    [
+        ("api.example.com", True),
+        ("API.example.com:8443", True),
+        ("[::1]:8000", True),
+        ("[::1]", True),
+        ("evil.example.com", False),
+        ("api.example.com.evil.com", False),
+        ("", False),
+    ],
+)
+def test_only_allowed_hosts_are_answered_to(host: str, passes: bool) -> None:
+    with_hosts = Access.load(ApiSettings(allowed_hosts=("api.Example.com", "[::1]")))
+    refusal = with_hosts.refusal("/livez", {b"host": host.encode()})
+    assert (refusal is None) == passes
+    if not passes:
+        assert isinstance(refusal, MisdirectedRequest)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (f"{LINE}\n{KEY}\n", "line 2 is not the SHA-256 of a key"),
+        (LINE.upper(), "line 1 is not the SHA-256 of a key"),
+        ("", "has no key"),
+        ("# none yet\n", "has no key"),
+        ("#" * (MAX_KEYS_FILE_BYTES + 1), f"has more than {MAX_KEYS_FILE_BYTES} bytes"),
+    ],
+)
+def test_a_file_that_holds_something_else_is_refused_and_never_repeated(
+    tmp_path: Path, content: str, said: str
+) -> None:
+    path = tmp_path / "keys"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(SettingsError, match=said) as raised:
+        read_key_hashes(path)
+    assert KEY not in str(raised.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"api\.keys_file .*keys cannot be read: No such file"):
+        read_key_hashes(tmp_path / "keys")
+
+
+def test_a_new_key_and_its_line_belong_together(capsys: pytest.CaptureFixture[str]) -> None:
+    access.main()
+    key, line = (row.split()[1] for row in capsys.readouterr().out.splitlines())
+    assert len(key) >= 43
+    assert line == hashlib.sha256(key.encode()).hexdigest()
