@@ -36,7 +36,7 @@ def check_headers(headers: Mapping[bytes, bytes], max_bytes: int) -> None:
     declared = headers.get(b"content-type", b"")
     media_type = declared.decode("latin-1").partition(";")[0].strip().lower()
     if media_type != JSON:
-        shown = repr(media_type) if media_type else "not declared"
+        shown = repr(_shown(media_type)) if media_type else "not declared"
         raise UnsupportedMediaType(f"the body's media type is {shown}; it must be {JSON}")
     if (encoding := headers.get(b"content-encoding", b"identity")) != b"identity":
         shown = _shown(encoding.decode("latin-1"))

@@ -92,7 +92,6 @@ def batchable_endpoint(
         async def handler(self: Service, items: list[str | Exception], /) -> list[Any]:
             texts = [item for item in items if isinstance(item, str)]
             try:
-                self.batcher.check_open()
                 answers = iter(await method(self, texts))
                 return [next(answers) if isinstance(item, str) else item for item in items]
             except Exception as error:
@@ -159,6 +158,7 @@ def _texts_or_error(route: Route, max_body_bytes: int) -> type[IODescriptor]:
         @classmethod
         async def from_http_request(cls, request: Request, serde: Any) -> Any:
             try:
+                bentoml.get_current_service().batcher.check_open()
                 return parse(request_model, await read_json(request, max_body_bytes)).texts  # type: ignore[attr-defined]
             except Exception as error:
                 return [error]

@@ -36,7 +36,7 @@ def install() -> None:
     uvicorn.config.LOOP_FACTORIES["auto"] = f"{__name__}:{_loop_factory.__name__}"
 
 
-def _loop_factory(use_subprocess: bool) -> type["Loop"]:  # noqa: ARG001
+def _loop_factory(**_: bool) -> type["Loop"]:
     return Loop
 
 

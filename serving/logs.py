@@ -4,29 +4,37 @@ import logging
 import sys
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 from classifier.settings import LoggingSettings
+
+SHOWN_PATH = 200
+"""Characters of a path that the access log repeats; a client can send 60,000."""
+
+_CONTROLS = {code: f"\\x{code:02x}" for code in [*range(0x20), *range(0x7F, 0xA0)]}
 
 _access_log = structlog.get_logger("classifier.access")
 
 
 def configure_logging(settings: LoggingSettings) -> None:
-    """Set up structlog for this process."""
+    """Set up structlog for this process; as JSON, what BentoML and uvicorn log through `logging`, too."""
     shared: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    last: list[Processor]
     if settings.format == "json":
-        shared += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        _log_as_json(shared, last)
     else:
-        shared.append(
+        last = [
+            _escape_controls,
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            )
-        )
+            ),
+        ]
     structlog.configure(
-        processors=shared,
+        processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.level]),
         # Asked for anew, since whoever runs the service may have put another file there.
         logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
@@ -35,6 +43,29 @@ def configure_logging(settings: LoggingSettings) -> None:
 
 def log_request(method: str, path: str, status: int, seconds: float) -> None:
     """The line of the access log for one answered request."""
+    shown = path if len(path) <= SHOWN_PATH else path[:SHOWN_PATH] + "…"
     _access_log.info(
-        "request", method=method, path=path, status=status, milliseconds=round(1000 * seconds, 3)
+        "request", method=method, path=shown, status=status, milliseconds=round(1000 * seconds, 3)
     )
+
+
+def _escape_controls(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Show control characters that a client sent, which a terminal would obey; JSON escapes them anyway."""
+    strings = {key: value for key, value in event.items() if isinstance(value, str)}
+    return {**event, **{key: value.translate(_CONTROLS) for key, value in strings.items()}}
+
+
+def _log_as_json(shared: list[Processor], last: list[Processor]) -> None:
+    """Let every logger of `logging` that has handlers write the same JSON lines instead."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    manager = logging.getLogger().manager
+    loggers = [logging.getLogger(), *map(logging.getLogger, list(manager.loggerDict))]
+    for logger in loggers:
+        if logger.handlers:
+            logger.handlers = [handler]

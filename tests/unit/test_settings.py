@@ -31,7 +31,9 @@ def config(tmp_path: Path) -> Path:
 
 
 def test_the_default_file_states_every_default() -> None:
-    assert yaml.safe_load(DEFAULT_CONFIG_PATH.read_text(encoding="utf-8")) == Settings().model_dump(mode="json")
+    assert yaml.safe_load(DEFAULT_CONFIG_PATH.read_text(encoding="utf-8")) == Settings().model_dump(
+        mode="json"
+    )
 
 
 def test_the_default_file_gives_the_defaults() -> None:

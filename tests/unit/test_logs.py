@@ -1,0 +1,56 @@
+"""The log: what a client sends cannot act on a terminal, and as JSON every line is JSON."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+
+import pytest
+import structlog
+
+from classifier.settings import LoggingSettings
+from serving.logs import SHOWN_PATH, configure_logging, log_request
+
+Read = Callable[[], str]
+
+
+@pytest.fixture
+def written(capsys: pytest.CaptureFixture[str]) -> Iterator[Read]:
+    """What is on standard error; the loggers are as before afterwards."""
+    names = [None, *logging.getLogger().manager.loggerDict]
+    before = {name: logging.getLogger(name).handlers for name in names}
+    yield lambda: capsys.readouterr().err
+    for name, handlers in before.items():
+        logging.getLogger(name).handlers = handlers
+    structlog.reset_defaults()
+
+
+def test_control_characters_of_a_path_are_shown_and_not_sent_to_a_terminal(written: Read) -> None:
+    configure_logging(LoggingSettings(access=True))
+    log_request("GET", "/a\x1b[31m\x08\x7f\x9bé\n", 404, 0.001)
+    line = written()
+    assert r"/a\x1b[31m\x08\x7f\x9bé\x0a" in line
+    assert not set(line.rstrip("\n")) & {"\x1b", "\x08", "\x7f", "\x9b", "\n"}
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_a_long_path_is_cut(written: Read, form: str) -> None:
+    configure_logging(LoggingSettings(access=True, format=form))  # type: ignore[arg-type]
+    log_request("GET", "/" + "a" * 60_000, 404, 0.001)
+    line = written()
+    assert len(line) < SHOWN_PATH + 300
+    assert "a" * (SHOWN_PATH - 1) in line
+
+
+def test_as_json_what_other_libraries_log_is_json_too(written: Read) -> None:
+    logger = logging.getLogger("bentoml.test_logs")
+    logger.propagate = False
+    logger.addHandler(logging.StreamHandler())
+    configure_logging(LoggingSettings(format="json"))
+    logger.warning("said %s", "so")
+    try:
+        raise ValueError("wrong\x1b")
+    except ValueError:
+        logger.exception("failed")
+    said, failed = map(json.loads, written().splitlines())
+    assert (said["event"], said["level"], said["logger"]) == ("said so", "warning", "bentoml.test_logs")
+    assert "ValueError: wrong" in failed["exception"]
