@@ -31,7 +31,7 @@ from serving.memory import settle_memory
 from serving.model import check_model, load_model
 from serving.pages import Pages
 from serving.routes import CLASSIFY, PREDICT, PREDICT_BATCH, PREDICT_THRESHOLDS, PREDICT_TOP_K
-from serving.stopping import drain_on_sigterm
+from serving.stopping import drain_on_sigterm, finish_requests
 
 try:
     settings = load_settings()
@@ -81,7 +81,9 @@ class TextClassifier:
             pages.serve(None)
             protocol.DoorProtocol.sees_off = True
             await asyncio.sleep(settings.api.lame_duck_seconds)
-            left = await self.batcher.drain(settings.batching.drain_seconds)
+            left = await finish_requests(
+                self.batcher, protocol.DoorProtocol.budget, settings.batching.drain_seconds
+            )
             log.info("drained", unfinished_texts=left)
 
     async def classify_texts(self, texts: Sequence[str], timeout: float | None) -> list[Prediction]:

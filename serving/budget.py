@@ -31,6 +31,11 @@ class ByteBudget:
         """Whether more bytes are held than the limit allows."""
         return self.held > self.limit
 
+    @property
+    def is_awaiting(self) -> bool:
+        """Whether the rest of any request is awaited."""
+        return bool(self._receiving)
+
     def refusal(self) -> QueueFull | None:
         """Why no request may come in now; None if one may."""
         return self.full() if self.held >= self.limit else None

@@ -61,7 +61,7 @@ REFUSED_CONNECTIONS = 256
 """Connections beyond the limit that may be open for as long as they are told so."""
 
 REFUSED_SECONDS = 1.0
-"""How long a client beyond the limit of connections may take to read that it is refused."""
+"""How long a client may take to read that it is refused, beyond the limit of connections or at the end."""
 
 PROBE_SECONDS = 0.1
 """After this time a client that sends no more is asked, by an interim answer, whether it still reads."""
@@ -177,8 +177,7 @@ class DoorProtocol(HttpToolsProtocol):
         error = QueueFull(f"{self.max_connections} connections are open, and no more are allowed")
         self._write_refusal("-", "", error, keep_alive=False)
         self._end()
-        self._look.cancel()
-        self._look = self.loop.call_later(REFUSED_SECONDS, self._abort)
+        self._abort_later()
 
     def _end_if_stalled(self) -> None:
         """End the connection if it was the client's turn at the last look, too, and no request came since."""
@@ -239,6 +238,11 @@ class DoorProtocol(HttpToolsProtocol):
         """End the connection at once: `close` would wait until all that is written is read."""
         self._disconnect_running()  # The loop says that the connection is lost in its next turn only.
         self.transport.abort()
+
+    def _abort_later(self) -> None:
+        """Give the client a moment to read the last answer and to close."""
+        self._look.cancel()
+        self._look = self.loop.call_later(REFUSED_SECONDS, self._abort)
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._running = cycle
@@ -323,9 +327,11 @@ class DoorProtocol(HttpToolsProtocol):
         """End the connection with its last answer; a request that has not come whole is refused."""
         if self._is_between_requests or self._ignores_input:
             super().shutdown()
-        else:
-            self._give_up(Draining("the service stopped before the whole request had come"))
-            self._settle()
+            return
+        self._give_up(Draining("the service stopped before the whole request had come"))
+        self._settle()
+        if self._is_ending:
+            self._abort_later()
 
     def end_for_room(self) -> None:
         """Refuse the request that has not come whole, since too much is held."""

@@ -7,6 +7,9 @@ from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import Any
 
+from classifier.batching import SWEEP_SECONDS, Batcher
+from serving.budget import ByteBudget
+
 
 def drain_on_sigterm(drain: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """On SIGTERM run `drain`, and only then the handler that was there; a second one goes there at once.
@@ -33,3 +36,15 @@ def drain_on_sigterm(drain: Callable[[], Coroutine[Any, Any, None]]) -> None:
             loop.call_soon_threadsafe(lambda: draining.append(loop.create_task(drain_and_end())))
 
     signal.signal(signal.SIGTERM, handle)
+
+
+async def finish_requests(batcher: Batcher[Any], budget: ByteBudget, seconds: float) -> int:
+    """Let no more requests in, and finish those that have begun to come, within `seconds`.
+
+    Returns how many texts were left over.
+    """
+    deadline = asyncio.get_running_loop().time() + seconds
+    left = await batcher.drain(seconds)
+    while budget.is_awaiting and asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(SWEEP_SECONDS)
+    return left
