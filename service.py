@@ -27,7 +27,8 @@ from serving.access import Access
 from serving.edge import Edge
 from serving.endpoint import batchable_endpoint, endpoint, endpoints_of
 from serving.logs import configure_logging
-from serving.memory import settle_memory
+from serving.memory import give_back_when_idle, settle_memory
+from serving.metrics import requests
 from serving.model import check_model, load_model
 from serving.pages import Pages
 from serving.routes import CLASSIFY, PREDICT, PREDICT_BATCH, PREDICT_THRESHOLDS, PREDICT_TOP_K
@@ -70,6 +71,7 @@ class TextClassifier:
         protocol.DoorProtocol.door = self.batcher
         drain_on_sigterm(self.drain)
         settle_memory()
+        give_back_when_idle(lambda: not requests.in_progress)
 
     def __is_ready__(self) -> bool:
         return pages.is_ready

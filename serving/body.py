@@ -17,7 +17,7 @@ from classifier.errors import (
     MalformedBody,
     UnsupportedMediaType,
 )
-from serving.hangup import failure_of
+from serving.hangup import take_failure
 from serving.routes import JSON
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -70,7 +70,7 @@ async def read_json(request: Request, max_bytes: int) -> Any:
     while not is_whole:
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            raise failure_of(request) or MalformedBody(f"the caller hung up after {size} bytes of the body")
+            raise take_failure(request) or MalformedBody(f"the caller hung up after {size} bytes of the body")
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
         if size > max_bytes:

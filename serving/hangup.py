@@ -26,10 +26,16 @@ class Connection(Protocol):
     """What the client was told where the connection ended within a request's body."""
 
 
-def failure_of(request: Request) -> RequestError | None:
-    """Why the connection ended within the request's body, where that was the server's doing."""
+def take_failure(request: Request) -> RequestError | None:
+    """Why the connection ended within the request's body, where that was the server's doing.
+
+    It is taken from the connection, to be raised: kept there, it would keep all that its traceback refers to.
+    """
     connection: Connection | None = request.scope.get("extensions", {}).get(CONNECTION)
-    return None if connection is None else connection.failure
+    if connection is None:
+        return None
+    failure, connection.failure = connection.failure, None
+    return failure
 
 
 class EndedByHangup:

@@ -51,8 +51,8 @@ MAX_HEADERS = 100
 REQUEST_BYTES = 4096
 """What a request that is answered or waits counts in the budget beside its own bytes."""
 
-SLICE_BYTES = 16_384
-"""Bytes that are parsed before a look at whether requests wait behind one that is being answered."""
+SLICE_BYTES = 4096
+"""Bytes that are parsed before a look at whether a request came whole; those behind it wait unparsed."""
 
 UNREAD_ANSWER_BYTES = 16_384
 """Bytes of an answer that a client may leave unread before they count in the budget."""
@@ -197,12 +197,24 @@ class DoorProtocol(HttpToolsProtocol):
 
         With bytes unread the kernel would reset the connection, and what is written might not arrive.
         """
-        self._is_ending = self._ignores_input = True
-        self._forget_unparsed()
+        self._is_ending = True
+        self._ignore_input()
         if self.transport.can_write_eof() and not self._is_half_closed:
             self.transport.write_eof()
         else:
             self.transport.close()
+
+    def _ignore_input(self) -> None:
+        """Read what comes without keeping it, and forget what was kept of an unfinished request."""
+        self._ignores_input = True
+        self._forget_unparsed()
+        self.headers = []
+        self.parser = self._new_parser()
+
+    def _new_parser(self) -> httptools.HttpRequestParser:
+        parser = httptools.HttpRequestParser(self)
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)  # As uvicorn does.
+        return parser
 
     def write(self, data: bytes) -> None:
         """Write for the request that is being answered, to which this is the transport."""
@@ -228,7 +240,7 @@ class DoorProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
         else:
             super().on_response_complete()
-            if self._unparsed and not self.pipeline and not self.is_closing():
+            if self._unparsed and not self.is_closing():
                 self._parse_on()
             if self._is_half_closed and (self._is_its_turn() or not self._has_answers_due()):
                 self.transport.close()
@@ -284,7 +296,7 @@ class DoorProtocol(HttpToolsProtocol):
                     self._refuse(_GUARDED[plain[1]], error, keep_alive=True)
                     return
         self._unset_keepalive_if_required()
-        if self._unparsed or self.pipeline or len(data) > SLICE_BYTES:
+        if self._unparsed or self._is_answering() or len(data) > SLICE_BYTES:
             self._unparsed += data
             self._parse_on()
         else:
@@ -339,8 +351,8 @@ class DoorProtocol(HttpToolsProtocol):
         self._settle()
 
     def _parse_on(self) -> None:
-        """Parse what was read, as long as no request waits behind the one that is being answered."""
-        while self._unparsed and not self.pipeline and not self._ignores_input:
+        """Parse what was read, as long as no request that came whole is being answered."""
+        while self._unparsed and not self._is_answering() and not self._ignores_input:
             part = bytes(self._unparsed[:SLICE_BYTES])
             del self._unparsed[:SLICE_BYTES]
             self._unset_keepalive_if_required()
@@ -386,8 +398,7 @@ class DoorProtocol(HttpToolsProtocol):
             except httptools.HttpParserUpgrade as upgrade:
                 rest = rest[upgrade.args[0] :]
             head, self._declined_offer = self._declined_offer, b""
-            self.parser = httptools.HttpRequestParser(self)
-            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # As uvicorn does.
+            self.parser = self._new_parser()
             self.parser.feed_data(head)
 
     def on_message_begin(self) -> None:
@@ -445,6 +456,8 @@ class DoorProtocol(HttpToolsProtocol):
                 return
             if path is not None and self.door is not None:
                 self.door.let_in()
+        if not self._is_its_turn() and self.budget.is_overspent:
+            raise self.budget.full()
         self.scope["extensions"] = {CONNECTION: self}  # type: ignore[dict-item]
         super().on_headers_complete()  # It fails where the target is none.
         self._is_in_head = False
@@ -505,7 +518,6 @@ class DoorProtocol(HttpToolsProtocol):
         """Read no more; say why if that is the next answer, else end behind those that are due."""
         if self._ignores_input:
             return
-        self._forget_unparsed()
         is_in_body = not (self._is_in_head or self._is_between_requests)
         running: Any = self._running
         if self._is_its_turn():
@@ -533,11 +545,15 @@ class DoorProtocol(HttpToolsProtocol):
             self._request_bytes -= unfinished.held_bytes
         self.cycle = self.pipeline[0][0] if self.pipeline else self._running
         self.cycle.keep_alive = False
-        self._ignores_input = True
+        self._ignore_input()
 
     def _is_its_turn(self) -> bool:
         """Whether no answer to an earlier request is due."""
         return self.cycle is None or self.cycle.response_complete
+
+    def _is_answering(self) -> bool:
+        """Whether a request came whole whose answer is due: what comes behind it can wait."""
+        return self._is_between_requests and not self._is_its_turn()
 
     def _refuse(self, path: str, error: Unavailable, keep_alive: bool) -> None:
         if self._write_refusal("POST", path, error, keep_alive and not self.sees_off):
@@ -579,7 +595,7 @@ class DoorProtocol(HttpToolsProtocol):
             held += self.transport.get_write_buffer_size()
         self.budget.held += held - self._held
         self._held = held
-        if awaits_rest and held:
+        if self._unparsed or (awaits_rest and held):
             self.budget.await_rest(self)
         else:
             self.budget.stop_awaiting(self)
