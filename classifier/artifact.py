@@ -22,6 +22,7 @@ from pydantic import (
 
 from classifier.errors import ArtifactError
 from classifier.runtime import LinearSettings, OnnxSettings
+from classifier.settings import TAG_PATTERN
 from classifier.text import TextSettings
 
 FORMAT_VERSION = 1
@@ -73,7 +74,7 @@ class Manifest(_Part):
     """`artifact.json`."""
 
     format_version: int
-    name: str
+    name: str = Field(pattern=TAG_PATTERN)
     labels: tuple[str, ...] = Field(min_length=2)
     text: TextSettings
     model: Annotated[LinearSettings | OnnxSettings, Field(discriminator="kind")]
@@ -88,9 +89,19 @@ class Manifest(_Part):
     files: dict[str, str] = {}
     """SHA-256 of every other file."""
 
+    @property
+    def other_files(self) -> tuple[str, ...]:
+        """The names of the files that an artifact of this kind has beside its manifest."""
+        return (VOCABULARY, GOLDEN, MODEL_CARD, WEIGHTS if self.model.kind == "linear" else NETWORK)
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         model, classes, bias = self.model, len(self.labels), self.calibration.bias
+        for name in self.files:
+            if name not in (files := self.other_files):
+                raise ValueError(
+                    f"files names {name!r}; the other files of a model of kind {model.kind!r} are {', '.join(files)}"
+                )
         if bias is not None and len(bias) != classes:
             raise ValueError(f"calibration.bias has {len(bias)} values; there are {classes} labels")
         if isinstance(model, OnnxSettings):
@@ -195,21 +206,46 @@ def _first_error(error: ValidationError) -> str:
     return f"{'.'.join(map(str, broken['loc'])) or 'content'}: {broken['msg']}"
 
 
+def read_manifest(folder: Path) -> Manifest:
+    """Read an artifact's manifest alone; raises ArtifactError, which names the file and what is wrong."""
+    return _manifest(folder, _read(folder, MANIFEST))
+
+
+def _manifest(folder: Path, content: bytes) -> Manifest:
+    try:
+        return Manifest.model_validate_json(content)
+    except ValidationError as error:
+        raise ArtifactError(
+            f"{folder / MANIFEST} is not an artifact's manifest: {_first_error(error)}"
+        ) from error
+
+
+def digest_of(folder: Path) -> str:
+    """The digest of an artifact by its manifest alone; raises ArtifactError."""
+    return _sha256(_read(folder, MANIFEST))
+
+
+def holds(folder: Path, digest: str) -> bool:
+    """Whether a folder holds every file of the artifact with this digest, unchanged."""
+    try:
+        content = _read(folder, MANIFEST)
+        if _sha256(content) != digest:
+            return False
+        files = _manifest(folder, content).files
+        return all(_sha256(_read(folder, name)) == files[name] for name in files)
+    except ArtifactError:
+        return False
+
+
 def read_artifact(folder: Path) -> Artifact:
     """Read an artifact and check its format and digests.
 
     Raises ArtifactError, which names the file and what is wrong. Nothing in it is ever run or unpickled.
     """
     content = _read(folder, MANIFEST)
-    try:
-        manifest = Manifest.model_validate_json(content)
-    except ValidationError as error:
-        raise ArtifactError(
-            f"{folder / MANIFEST} is not an artifact's manifest: {_first_error(error)}"
-        ) from error
-    weights = WEIGHTS if manifest.model.kind == "linear" else NETWORK
+    manifest = _manifest(folder, content)
     contents: dict[str, bytes] = {}
-    for name in (VOCABULARY, GOLDEN, MODEL_CARD, weights):
+    for name in manifest.other_files:
         if name not in manifest.files:
             raise ArtifactError(f"{folder / MANIFEST} lists no digest of {name}")
         contents[name] = _read(folder, name)

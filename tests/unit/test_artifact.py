@@ -225,6 +225,22 @@ def test_a_manifest_that_breaks_a_rule_names_it(folder: Path, edit: dict[str, An
     assert message in str(e.value)
 
 
+@pytest.mark.parametrize(
+    "name", ["../../PWNED.txt", "/etc/passwd", "notes.txt", "model.yaml", "", "a/weights.npz", "model.onnx"]
+)
+def test_a_manifest_that_lists_another_file_than_those_of_the_format_is_refused(
+    folder: Path, name: str
+) -> None:
+    _edit_manifest(folder, lambda manifest: manifest["files"].update({name: "0" * 64}))
+    _assert_refused(folder, f"files names {name!r}; the other files of a model of kind 'linear' are ")
+
+
+@pytest.mark.parametrize("name", ["../tiny", "a/b", "", "tiny:1", "-tiny", "t" * 64, "Tiny", "tiny\n"])
+def test_a_name_that_no_model_of_the_store_can_have_is_refused(folder: Path, name: str) -> None:
+    _edit_manifest(folder, lambda manifest: manifest.update(name=name))
+    _assert_refused(folder, f"{folder / 'artifact.json'} is not an artifact's manifest: name: ")
+
+
 def test_a_manifest_without_a_required_field_names_it(folder: Path) -> None:
     _edit_manifest(folder, lambda manifest: manifest.pop("labels"))
     _assert_refused(folder, "labels: Field required")
