@@ -1,8 +1,8 @@
 """The model package on disk: one folder of data, described by its `artifact.json`."""
 
 import hashlib
-import io
 import json
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +14,16 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    FiniteFloat,
     TypeAdapter,
     ValidationError,
     field_validator,
     model_validator,
 )
 
+from classifier.arrays import read_arrays
 from classifier.errors import ArtifactError
-from classifier.runtime import LinearSettings, OnnxSettings
+from classifier.runtime import LINEAR_ARRAYS, LinearSettings, OnnxSettings
 from classifier.settings import TAG_PATTERN
 from classifier.text import TextSettings
 
@@ -33,6 +35,19 @@ VOCABULARY = "vocabulary.json"
 GOLDEN = "golden.jsonl"
 MODEL_CARD = "MODEL_CARD.md"
 FEWEST_GOLDEN_CASES = 20
+MOST_GOLDEN_CASES = 1000
+"""Each is run at every start."""
+
+_MEBIBYTE = 2**20
+LARGEST_BYTES = {
+    MANIFEST: 16 * _MEBIBYTE,
+    WEIGHTS: 512 * _MEBIBYTE,
+    NETWORK: 2048 * _MEBIBYTE - 1,  # as much as an ONNX model can have in one file
+    VOCABULARY: 64 * _MEBIBYTE,
+    GOLDEN: 64 * _MEBIBYTE,
+    MODEL_CARD: _MEBIBYTE,
+}
+"""The largest size of each file that is read, in bytes."""
 
 
 class _Part(BaseModel):
@@ -48,8 +63,8 @@ class Calibration(_Part):
 
     method: Literal["none", "temperature", "platt"] = "none"
     activation: Literal["softmax", "one-vs-rest"] = "softmax"
-    scale: float = Field(default=1.0, gt=0)
-    bias: tuple[float, ...] | None = None
+    scale: FiniteFloat = Field(default=1.0, gt=0)
+    bias: tuple[FiniteFloat, ...] | None = None
 
 
 class TrainingData(_Part):
@@ -100,7 +115,8 @@ class Manifest(_Part):
         for name in self.files:
             if name not in (files := self.other_files):
                 raise ValueError(
-                    f"files names {name!r}; the other files of a model of kind {model.kind!r} are {', '.join(files)}"
+                    f"files names {name!r}; the other files of a model of kind {model.kind!r} are "
+                    f"{', '.join(files)}"
                 )
         if bias is not None and len(bias) != classes:
             raise ValueError(f"calibration.bias has {len(bias)} values; there are {classes} labels")
@@ -195,10 +211,16 @@ def write_artifact(artifact: Artifact, folder: Path) -> Manifest:
 
 
 def _read(folder: Path, name: str) -> bytes:
+    path, bound = folder / name, LARGEST_BYTES[name]
     try:
-        return (folder / name).read_bytes()
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ArtifactError(f"{path} is not a file")
+        if status.st_size > bound:
+            raise ArtifactError(f"{path} has {status.st_size} bytes; at most {bound} are allowed")
+        return path.read_bytes()
     except OSError as error:
-        raise ArtifactError(f"{folder / name} cannot be read: {error.strerror}") from error
+        raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _first_error(error: ValidationError) -> str:
@@ -258,7 +280,7 @@ def read_artifact(folder: Path) -> Artifact:
         vocabulary = TypeAdapter(tuple[str | None, ...]).validate_python(
             json.loads(contents[VOCABULARY].decode("utf-8", "surrogatepass"))
         )
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{folder / VOCABULARY} is not a JSON array of tokens: {error}") from error
     tokens = [token for token in vocabulary if token is not None]
     if len(set(tokens)) != len(tokens):
@@ -271,24 +293,18 @@ def read_artifact(folder: Path) -> Artifact:
         raise ArtifactError(
             f"{folder / GOLDEN} has {len(golden)} cases; at least {FEWEST_GOLDEN_CASES} are needed"
         )
+    if len(golden) > MOST_GOLDEN_CASES:
+        raise ArtifactError(
+            f"{folder / GOLDEN} has {len(golden)} cases; at most {MOST_GOLDEN_CASES} are allowed"
+        )
     return Artifact(
         manifest=manifest,
         vocabulary=vocabulary,
-        arrays=_arrays(folder / WEIGHTS, contents[WEIGHTS]) if manifest.model.kind == "linear" else {},
+        arrays=read_arrays(folder / WEIGHTS, contents[WEIGHTS], LINEAR_ARRAYS)
+        if manifest.model.kind == "linear"
+        else {},
         network=contents[NETWORK] if manifest.model.kind == "onnx" else b"",
         golden=golden,
         model_card=contents[MODEL_CARD].decode("utf-8", "replace"),
         digest=_sha256(content),
     )
-
-
-def _arrays(path: Path, content: bytes) -> dict[str, NDArray[np.generic]]:
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except Exception as error:  # numpy, zipfile, zlib and tokenize raise a dozen classes for damaged files
-        raise ArtifactError(f"{path} does not hold flat arrays: {error}") from error
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):  # numpy gives the bytes of what is no array
-            raise ArtifactError(f"{path} does not hold flat arrays: {name} is not an array")
-    return arrays

@@ -56,8 +56,8 @@ class StoredModel:
 def save(folder: Path) -> str:
     """Copy a checked artifact into the store, where it becomes the latest of its name; returns its tag.
 
-    The entry appears whole, by one rename, and an entry that is there in part is replaced. Imports at the same
-    time wait for each other. Raises ArtifactError if the artifact is damaged or the store cannot be written.
+    The entry appears whole, by one rename, and an entry that is there in part is replaced. Imports at the
+    same time wait for each other. Raises ArtifactError if the artifact is damaged or the store cannot be written.
     """
     artifact = read_artifact(folder)
     name, version = artifact.manifest.name, artifact.version
@@ -91,7 +91,7 @@ def save_if_missing(folder: Path) -> str | None:
 
 
 def _store() -> Path:
-    """The folder of the store, which BentoML has no public name for; raises ArtifactError if there can be none."""
+    """The store's folder, which BentoML has no public name for; raises ArtifactError if it cannot be made."""
     try:
         return BentoMLContainer.model_store.get()._path
     except OSError as error:  # BentoML makes its folders when the store is first used
@@ -180,7 +180,7 @@ def _is_readable(entry: Path) -> bool:
 
 
 def folder_of(tag: str) -> Path:
-    """The folder of a stored artifact; raises ArtifactError if there is none or BentoML cannot read its entry."""
+    """The folder of a stored artifact; raises ArtifactError if there is none or its entry cannot be read."""
     try:
         for entry in _candidates(bentoml.Tag.from_taglike(tag)):
             _model(entry)

@@ -17,7 +17,8 @@ _log = structlog.get_logger("classifier.model")
 def check_model(settings: Settings) -> None:
     """Load the model once before anything starts; raises ArtifactError, which says what is wrong.
 
-    The bundled model is put into the store first, so that `bentoml serve` and `bentoml build` work on a fresh clone.
+    The bundled model is put into the store first, so that `bentoml serve` and `bentoml build` work on a fresh
+    clone.
     BentoML imports the service in its parent process, then in each worker. A worker that fails is started
     again and again, each time with a stack trace, so it is the parent that must find the fault.
     """

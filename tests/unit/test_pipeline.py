@@ -156,12 +156,12 @@ def test_only_two_classes_are_binary(classifier: Classifier, is_binary: bool) ->
     assert classifier.is_binary is is_binary
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("value", [1e308, 2e307])
 def test_scores_that_are_no_finite_numbers_raise(value: float) -> None:
-    artifact = tiny_artifact(FOUR_LABELS)
+    artifact = tiny_artifact(FOUR_LABELS, calibration=Calibration(method="temperature", scale=10.0))
     arrays = dict(artifact.arrays) | {"intercept": np.array([0, 0, 0, value])}
     with (
-        np.errstate(invalid="ignore"),
+        np.errstate(invalid="ignore", over="ignore"),
         pytest.raises(FloatingPointError, match="score that is not a finite number"),
     ):
         Classifier(replace(artifact, arrays=arrays)).predict(["good"])
