@@ -5,7 +5,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import filterfalse, repeat
 from typing import Literal
 
 import numpy as np
@@ -133,7 +133,7 @@ def clean(text: str, settings: TextSettings) -> str:
         if settings.strip_accents == "ascii":
             text = text.encode("ascii", "ignore").decode("ascii")
         else:
-            text = "".join(char for char in text if not unicodedata.combining(char))
+            text = "".join(filterfalse(unicodedata.combining, text))
     if settings.remove_special_chars:
         text = _not_letters().sub(" ", _EMAIL.sub(" ", _URL.sub(" ", text)))
     return text

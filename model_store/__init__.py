@@ -57,7 +57,8 @@ def save(folder: Path) -> str:
     """Copy a checked artifact into the store, where it becomes the latest of its name; returns its tag.
 
     The entry appears whole, by one rename, and an entry that is there in part is replaced. Imports at the
-    same time wait for each other. Raises ArtifactError if the artifact is damaged or the store cannot be written.
+    same time wait for each other. Raises ArtifactError if the artifact is damaged or the store cannot be
+    written.
     """
     artifact = read_artifact(folder)
     name, version = artifact.manifest.name, artifact.version

@@ -75,6 +75,10 @@ def test_of_ten_thousand_combining_marks_thirty_are_kept() -> None:
     assert clean("e" + "\u0316" * 10_000 + "f", only(normalize="NFC")) == "e" + "\u0316" * 30 + "f"
 
 
+def test_of_thirty_one_combining_marks_thirty_are_kept() -> None:
+    assert clean("a" + "\u0335" * 31, only(normalize="NFC")) == "a" + "\u0335" * 30
+
+
 def test_thirty_combining_marks_are_kept_whole() -> None:
     text = "e" + "\u0316" * 30
     assert clean(text, only(normalize="NFC")) == text
@@ -133,6 +137,10 @@ def test_strip_accents_ascii_equals_scikit_learn(text: str) -> None:
 )
 def test_a_url_is_dropped_with_the_special_characters(address: str) -> None:
     assert clean(f"see {address} now", only(remove_special_chars=True)) == "see now"
+
+
+def test_urls_are_dropped_before_e_mail_addresses() -> None:
+    assert clean("write me@www.example.com now", only(remove_special_chars=True)) == "write me now"
 
 
 @pytest.mark.parametrize("address", ["someone@example.com", "(me@example.org)", "first.last+tag@example.com"])
