@@ -30,12 +30,18 @@ TAKEN = {
 }
 
 
+def variables(home: Path) -> dict[str, str]:
+    """The environment with the store in `home`, and no settings of whoever runs the tests."""
+    inherited = {name: value for name, value in os.environ.items() if "CLASSIFIER_" not in name}
+    return inherited | {"BENTOML_HOME": str(home)}
+
+
 def run(project: Path, home: Path, *command: str) -> str:
     """What `python -m` prints in a checkout, with the store in `home`."""
     done = subprocess.run(
         [sys.executable, "-m", *command],
         cwd=project,
-        env=os.environ | {"BENTOML_HOME": str(home)},
+        env=variables(home),
         capture_output=True,
         text=True,
         check=False,
@@ -70,7 +76,7 @@ def save(folder: Path, project: Path, home: Path) -> str:
     done = subprocess.run(
         [sys.executable, "-c", code, folder],
         cwd=project,
-        env=os.environ | {"BENTOML_HOME": str(home)},
+        env=variables(home),
         capture_output=True,
         text=True,
         check=True,
