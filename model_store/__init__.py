@@ -91,6 +91,20 @@ def save_if_missing(folder: Path) -> str | None:
     return save(folder)
 
 
+def save_if_nothing_is_there(folder: Path, tag: str) -> None:
+    """Save an artifact if the store has nothing for a tag, or for that tag has the artifact in part.
+
+    Another model that the tag stands for stays what it stands for. Raises ArtifactError.
+    """
+    try:
+        found = folder_of(tag)
+    except ArtifactError:
+        save(folder)
+    else:
+        if found.name == version_of(digest_of(folder)):
+            save_if_missing(folder)
+
+
 def _store() -> Path:
     """The store's folder, which BentoML has no public name for; raises ArtifactError if it cannot be made."""
     try:

@@ -313,3 +313,18 @@ def test_an_artifact_that_is_there_in_part_counts_as_missing(folder, tmp_path, s
     spoil(tmp_path / "store" / "tiny" / tag.partition(":")[2])
     assert model_store.save_if_missing(folder) == tag
     _assert_whole(tmp_path / "store", folder)
+
+
+def test_where_another_model_is_the_latest_of_the_name_nothing_is_saved(folder, tmp_path):
+    other = model_store.save(write_tiny(tmp_path / "other", threshold=0.7))
+    model_store.save_if_nothing_is_there(folder, "tiny:latest")
+    assert [model.tag for model in model_store.stored_models()] == [other]
+
+
+@pytest.mark.parametrize("spoil", PARTIAL.values(), ids=PARTIAL.keys())
+def test_where_nothing_or_a_part_is_there_the_artifact_is_saved(folder, tmp_path, spoil):
+    model_store.save_if_nothing_is_there(folder, "tiny:latest")
+    _assert_whole(tmp_path / "store", folder)
+    spoil(tmp_path / "store" / "tiny" / read_artifact(folder).version)
+    model_store.save_if_nothing_is_there(folder, "tiny:latest")
+    _assert_whole(tmp_path / "store", folder)
