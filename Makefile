@@ -98,7 +98,7 @@ push: $(VENV)/.deploy  ## Push the image to TARGET, repository:tag, and print it
 	@$(BIN)/python -m image push $(TARGET) --engine $(ENGINE) $(if $(GPU),--gpu)
 
 audit: $(VENV)/.deploy  ## Look the locked packages up among known vulnerabilities
-	$(BIN)/python -m image audit $(AUDIT)
+	$(BIN)/python -m image audit
 
 manifests: $(VENV)/.deploy  ## Render k8s/rendered again
 	$(BIN)/python -m k8s render

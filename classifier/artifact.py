@@ -1,8 +1,8 @@
 """The model package on disk: one folder of data, described by its `artifact.json`."""
 
 import hashlib
-import io
 import json
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +14,17 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    FiniteFloat,
     TypeAdapter,
     ValidationError,
     field_validator,
     model_validator,
 )
 
+from classifier.arrays import read_arrays
 from classifier.errors import ArtifactError
-from classifier.runtime import LinearSettings, OnnxSettings
+from classifier.runtime import LINEAR_ARRAYS, LinearSettings, OnnxSettings
+from classifier.settings import TAG_PATTERN
 from classifier.text import TextSettings
 
 FORMAT_VERSION = 1
@@ -32,6 +35,19 @@ VOCABULARY = "vocabulary.json"
 GOLDEN = "golden.jsonl"
 MODEL_CARD = "MODEL_CARD.md"
 FEWEST_GOLDEN_CASES = 20
+MOST_GOLDEN_CASES = 1000
+"""Each is run at every start."""
+
+_MEBIBYTE = 2**20
+LARGEST_BYTES = {
+    MANIFEST: 16 * _MEBIBYTE,
+    WEIGHTS: 512 * _MEBIBYTE,
+    NETWORK: 2048 * _MEBIBYTE - 1,  # as much as an ONNX model can have in one file
+    VOCABULARY: 64 * _MEBIBYTE,
+    GOLDEN: 64 * _MEBIBYTE,
+    MODEL_CARD: _MEBIBYTE,
+}
+"""The largest size of each file that is read, in bytes."""
 
 
 class _Part(BaseModel):
@@ -47,8 +63,8 @@ class Calibration(_Part):
 
     method: Literal["none", "temperature", "platt"] = "none"
     activation: Literal["softmax", "one-vs-rest"] = "softmax"
-    scale: float = Field(default=1.0, gt=0)
-    bias: tuple[float, ...] | None = None
+    scale: FiniteFloat = Field(default=1.0, gt=0)
+    bias: tuple[FiniteFloat, ...] | None = None
 
 
 class TrainingData(_Part):
@@ -73,7 +89,7 @@ class Manifest(_Part):
     """`artifact.json`."""
 
     format_version: int
-    name: str
+    name: str = Field(pattern=TAG_PATTERN)
     labels: tuple[str, ...] = Field(min_length=2)
     text: TextSettings
     model: Annotated[LinearSettings | OnnxSettings, Field(discriminator="kind")]
@@ -88,9 +104,20 @@ class Manifest(_Part):
     files: dict[str, str] = {}
     """SHA-256 of every other file."""
 
+    @property
+    def other_files(self) -> tuple[str, ...]:
+        """The names of the files that an artifact of this kind has beside its manifest."""
+        return (VOCABULARY, GOLDEN, MODEL_CARD, WEIGHTS if self.model.kind == "linear" else NETWORK)
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         model, classes, bias = self.model, len(self.labels), self.calibration.bias
+        for name in self.files:
+            if name not in (files := self.other_files):
+                raise ValueError(
+                    f"files names {name!r}; the other files of a model of kind {model.kind!r} are "
+                    f"{', '.join(files)}"
+                )
         if bias is not None and len(bias) != classes:
             raise ValueError(f"calibration.bias has {len(bias)} values; there are {classes} labels")
         if isinstance(model, OnnxSettings):
@@ -184,15 +211,52 @@ def write_artifact(artifact: Artifact, folder: Path) -> Manifest:
 
 
 def _read(folder: Path, name: str) -> bytes:
+    path, bound = folder / name, LARGEST_BYTES[name]
     try:
-        return (folder / name).read_bytes()
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ArtifactError(f"{path} is not a file")
+        if status.st_size > bound:
+            raise ArtifactError(f"{path} has {status.st_size} bytes; at most {bound} are allowed")
+        return path.read_bytes()
     except OSError as error:
-        raise ArtifactError(f"{folder / name} cannot be read: {error.strerror}") from error
+        raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _first_error(error: ValidationError) -> str:
     broken = error.errors(include_url=False)[0]
     return f"{'.'.join(map(str, broken['loc'])) or 'content'}: {broken['msg']}"
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read an artifact's manifest alone; raises ArtifactError, which names the file and what is wrong."""
+    return _manifest(folder, _read(folder, MANIFEST))
+
+
+def _manifest(folder: Path, content: bytes) -> Manifest:
+    try:
+        return Manifest.model_validate_json(content)
+    except ValidationError as error:
+        raise ArtifactError(
+            f"{folder / MANIFEST} is not an artifact's manifest: {_first_error(error)}"
+        ) from error
+
+
+def digest_of(folder: Path) -> str:
+    """The digest of an artifact by its manifest alone; raises ArtifactError."""
+    return _sha256(_read(folder, MANIFEST))
+
+
+def holds(folder: Path, digest: str) -> bool:
+    """Whether a folder holds every file of the artifact with this digest, unchanged."""
+    try:
+        content = _read(folder, MANIFEST)
+        if _sha256(content) != digest:
+            return False
+        files = _manifest(folder, content).files
+        return all(_sha256(_read(folder, name)) == files[name] for name in files)
+    except ArtifactError:
+        return False
 
 
 def read_artifact(folder: Path) -> Artifact:
@@ -201,15 +265,9 @@ def read_artifact(folder: Path) -> Artifact:
     Raises ArtifactError, which names the file and what is wrong. Nothing in it is ever run or unpickled.
     """
     content = _read(folder, MANIFEST)
-    try:
-        manifest = Manifest.model_validate_json(content)
-    except ValidationError as error:
-        raise ArtifactError(
-            f"{folder / MANIFEST} is not an artifact's manifest: {_first_error(error)}"
-        ) from error
-    weights = WEIGHTS if manifest.model.kind == "linear" else NETWORK
+    manifest = _manifest(folder, content)
     contents: dict[str, bytes] = {}
-    for name in (VOCABULARY, GOLDEN, MODEL_CARD, weights):
+    for name in manifest.other_files:
         if name not in manifest.files:
             raise ArtifactError(f"{folder / MANIFEST} lists no digest of {name}")
         contents[name] = _read(folder, name)
@@ -222,7 +280,7 @@ def read_artifact(folder: Path) -> Artifact:
         vocabulary = TypeAdapter(tuple[str | None, ...]).validate_python(
             json.loads(contents[VOCABULARY].decode("utf-8", "surrogatepass"))
         )
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{folder / VOCABULARY} is not a JSON array of tokens: {error}") from error
     tokens = [token for token in vocabulary if token is not None]
     if len(set(tokens)) != len(tokens):
@@ -235,24 +293,18 @@ def read_artifact(folder: Path) -> Artifact:
         raise ArtifactError(
             f"{folder / GOLDEN} has {len(golden)} cases; at least {FEWEST_GOLDEN_CASES} are needed"
         )
+    if len(golden) > MOST_GOLDEN_CASES:
+        raise ArtifactError(
+            f"{folder / GOLDEN} has {len(golden)} cases; at most {MOST_GOLDEN_CASES} are allowed"
+        )
     return Artifact(
         manifest=manifest,
         vocabulary=vocabulary,
-        arrays=_arrays(folder / WEIGHTS, contents[WEIGHTS]) if manifest.model.kind == "linear" else {},
+        arrays=read_arrays(folder / WEIGHTS, contents[WEIGHTS], LINEAR_ARRAYS)
+        if manifest.model.kind == "linear"
+        else {},
         network=contents[NETWORK] if manifest.model.kind == "onnx" else b"",
         golden=golden,
         model_card=contents[MODEL_CARD].decode("utf-8", "replace"),
         digest=_sha256(content),
     )
-
-
-def _arrays(path: Path, content: bytes) -> dict[str, NDArray[np.generic]]:
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except Exception as error:  # numpy, zipfile, zlib and tokenize raise a dozen classes for damaged files
-        raise ArtifactError(f"{path} does not hold flat arrays: {error}") from error
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):  # numpy gives the bytes of what is no array
-            raise ArtifactError(f"{path} does not hold flat arrays: {name} is not an array")
-    return arrays

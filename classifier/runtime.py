@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, Literal, Protocol
@@ -129,12 +130,30 @@ class NgramTable:
         return hits, self._nodes[slots[hits]].astype(np.int64)
 
 
-def _counts(arrays: Mapping[str, NDArray[np.generic]], name: str) -> NDArray[np.int64]:
-    """A flat array of whole numbers, from 0 up."""
+LINEAR_ARRAYS = re.compile(r"weights|intercept|scale|(words|children)_[2-9]")
+"""The names of the arrays of a linear model."""
+MOST_NGRAMS = 2**24
+"""Of two tokens or more. To hash as many takes some seconds and 1.5 GB."""
+
+
+def _counts(arrays: Mapping[str, NDArray[np.generic]], name: str, most: int) -> NDArray[np.int64] | None:
+    """A flat array of whole numbers, from 0 up; None if one is above `most`."""
     array = arrays.get(name)
     if array is None or array.ndim != 1 or not np.issubdtype(array.dtype, np.unsignedinteger):
         raise ArtifactError(f"weights.npz: {name} must be a flat array of unsigned integers")
-    return array.astype(np.int64)
+    counts: NDArray[np.unsignedinteger[Any]] = array  # type: ignore[assignment]
+    return None if (counts > most).any() else counts.astype(np.int64)
+
+
+def _finite(arrays: Mapping[str, NDArray[np.generic]], name: str) -> NDArray[np.generic]:
+    """An array of finite numbers."""
+    array = arrays[name]
+    if not np.issubdtype(array.dtype, np.integer) and not np.issubdtype(array.dtype, np.floating):
+        raise ArtifactError(f"weights.npz: {name} must be numbers")
+    strange = array[~np.isfinite(array)]
+    if strange.size:
+        raise ArtifactError(f"weights.npz: {name} holds {strange.flat[0]}, which is not a finite number")
+    return array
 
 
 class LinearRuntime:
@@ -170,23 +189,31 @@ class LinearRuntime:
         keys: list[NDArray[np.int64]] = []
         first, size = 0, vocabulary_size
         for level in range(2, self._depth + 1):
-            words, children = _counts(arrays, f"words_{level}"), _counts(arrays, f"children_{level}")
-            if len(children) != size or children.sum() != len(words) or (words >= vocabulary_size).any():
+            words = _counts(arrays, f"words_{level}", vocabulary_size - 1)
+            children = _counts(arrays, f"children_{level}", vocabulary_size)
+            if words is None or children is None or len(children) != size or children.sum() != len(words):
                 raise ArtifactError(
                     f"weights.npz: words_{level} and children_{level} do not fit the level above"
                 )
             parents = np.arange(size).repeat(children)
-            keys.append((parents + first) * id_count + words)
+            level_keys = (parents + first) * id_count + words
+            in_order = np.sort(level_keys)
+            if (in_order[1:] == in_order[:-1]).any():
+                raise ArtifactError(f"weights.npz: words_{level} holds an n-gram twice")
+            keys.append(level_keys)
             first, size = first + size, len(words)
+        if first + size - vocabulary_size > MOST_NGRAMS:
+            raise ArtifactError(
+                f"weights.npz has {first + size - vocabulary_size} n-grams of two tokens or more; "
+                f"at most {MOST_NGRAMS} are allowed"
+            )
         self._nodes = first + size
         self._table = NgramTable(np.concatenate([np.empty(0, np.int64), *keys]), vocabulary_size)
-        weights = arrays["weights"]
-        if not all(np.issubdtype(arrays[name].dtype, np.number) for name in ("weights", "intercept")):
-            raise ArtifactError("weights.npz: weights and intercept must be numbers")
+        weights = _finite(arrays, "weights")
         # Half precision is how they are stored; to compute with it would convert them at every text.
         self._weights = weights.astype(np.float32 if weights.dtype == np.float16 else np.float64)
-        self._intercept = arrays["intercept"].astype(np.float64)
-        self._scale = arrays["scale"].astype(np.float64) if "scale" in arrays else None
+        self._intercept = _finite(arrays, "intercept").astype(np.float64)
+        self._scale = _finite(arrays, "scale").astype(np.float64) if "scale" in arrays else None
         columns = 1 if classes == 2 else classes
         if self._weights.shape != (self._nodes, columns) or self._intercept.shape != (columns,):
             raise ArtifactError(

@@ -17,6 +17,10 @@ ENV_PREFIX = "CLASSIFIER__"
 CONFIG_PATH_VARIABLE = "CLASSIFIER_CONFIG"
 DEFAULT_CONFIG_PATH = Path(__file__).parent.parent / "config.yaml"
 BUNDLED_MODEL = Path(__file__).parent.parent / "models" / "imdb-sentiment"
+SHOWN_CHARACTERS = 100
+"""Of a setting's value in an error message."""
+TAG_PATTERN = r"^[a-z0-9]([-_.a-z0-9]{0,61}[a-z0-9])?$"
+"""What BentoML allows as a model's name, and as its version."""
 
 
 class _Section(BaseModel):
@@ -26,8 +30,8 @@ class _Section(BaseModel):
 class ModelSettings(_Section):
     """Which model of the BentoML model store is served."""
 
-    name: str = Field(default=BUNDLED_MODEL.name, pattern=r"^[a-z0-9]([-_.a-z0-9]{0,61}[a-z0-9])?$")
-    version: str = Field(default="latest", min_length=1)
+    name: str = Field(default=BUNDLED_MODEL.name, pattern=TAG_PATTERN)
+    version: str = Field(default="latest", pattern=TAG_PATTERN)
 
     @property
     def tag(self) -> str:
@@ -191,4 +195,10 @@ def load_settings(path: Path | None = None) -> Settings:
         variable = ENV_PREFIX + "__".join(map(str, broken["loc"])).upper()
         given = next((name for name in os.environ if name.upper() == variable), None)
         source = f"environment variable {given}" if given else str(path)
-        raise SettingsError(f"{source}: {place} is {broken['input']!r}: {broken['msg']}") from error
+        value = repr(broken["input"])
+        shown = (
+            value
+            if len(value) <= SHOWN_CHARACTERS
+            else f"{value[:SHOWN_CHARACTERS]}… ({len(value)} characters)"
+        )
+        raise SettingsError(f"{source}: {place} is {shown}: {broken['msg']}") from error

@@ -5,22 +5,28 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import filterfalse, repeat
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from classifier.token_pattern import UnboundedPattern, check_token_pattern
+
 WORDS = r"\w+"
 """Tokens are runs of letters, digits and underscores."""
+SHOWN_CHARACTERS = 200
+"""Of a pattern in an error message."""
 
 _TAG = re.compile(r"<(?:/?[A-Za-z]|!)[^<>]*>")
 _URL = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
 _EMAIL = re.compile(r"(?<!\S)[^\s@]++@\S+")
 # A pattern of this shape matches maximal runs of one class of characters, of two characters or more where the
-# class stands twice.
-_RUN_PATTERN = re.compile(r"(?:\(\?u\))?(?:(?:\\b)?(\\w)(\\w)?\+(?:\\b)?|(\[\^?(?:\\.|[^\]\\])+\])(\3)?\+)")
+# class stands twice. What stands first in a class is a member, "]" too.
+_RUN_PATTERN = re.compile(
+    r"(?:\(\?u\))?(?:(?:\\b)?(\\w)(\\w)?\+(?:\\b)?|(\[\^?+(?:\\.|[^\\])(?:\\.|[^\]\\])*+\])(\3)?\+)"
+)
 _MARKS_KEPT = 30
 """The longest run of combining marks that is kept, as in Unicode's stream-safe text format (UAX #15, D3):
 without a bound, normalization takes time in the square of the run."""
@@ -42,8 +48,8 @@ class TextSettings(BaseModel):
     strip_accents: Literal["ascii", "unicode"] | None = None
     remove_special_chars: bool = False
     """Drop URLs and e-mail addresses, then everything but letters and their marks."""
-    token_pattern: str = WORDS
-    """Regular expression; each match is a token."""
+    token_pattern: str = Field(default=WORDS, max_length=10_000)
+    """Regular expression; each match is a token. `classifier.token_pattern` says which are refused."""
     stopwords: tuple[str, ...] = ()
     """Tokens to drop."""
     unknown: Literal["keep", "drop"] = "keep"
@@ -56,12 +62,17 @@ class TextSettings(BaseModel):
     @field_validator("token_pattern")
     @classmethod
     def _compiles(cls, pattern: str) -> str:
+        shown = repr(pattern if len(pattern) <= SHOWN_CHARACTERS else pattern[:SHOWN_CHARACTERS] + "…")
         try:
             groups = re.compile(pattern).groups
-        except re.error as error:
-            raise ValueError(f"token_pattern {pattern!r} is not a regular expression: {error}") from error
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError(f"token_pattern {shown} is not a regular expression: {error}") from error
         if groups:
-            raise ValueError(f"token_pattern {pattern!r} has a capturing group; a token is the whole match")
+            raise ValueError(f"token_pattern {shown} has a capturing group; a token is the whole match")
+        try:
+            check_token_pattern(pattern)
+        except UnboundedPattern as error:
+            raise ValueError(f"token_pattern {shown} {error}") from error
         return pattern
 
 
@@ -122,7 +133,7 @@ def clean(text: str, settings: TextSettings) -> str:
         if settings.strip_accents == "ascii":
             text = text.encode("ascii", "ignore").decode("ascii")
         else:
-            text = "".join(char for char in text if not unicodedata.combining(char))
+            text = "".join(filterfalse(unicodedata.combining, text))
     if settings.remove_special_chars:
         text = _not_letters().sub(" ", _EMAIL.sub(" ", _URL.sub(" ", text)))
     return text

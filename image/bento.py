@@ -38,13 +38,6 @@ class Commit:
         return self.digest[:12] + ("-changed" if self.is_changed else "")
 
 
-def _store_bundled() -> None:
-    """Put the bundled model into the store; where it is there, it must not become the latest again."""
-    tag = f"{BUNDLED_MODEL.name}:{read_artifact(BUNDLED_MODEL).version}"
-    if tag not in {model.tag for model in model_store.stored_models()}:
-        model_store.save(BUNDLED_MODEL)
-
-
 def checked_out() -> Commit:
     """The commit of this checkout; raises BuildError where there is none."""
     return Commit(_git("rev-parse", "HEAD"), bool(_git("status", "--porcelain")))
@@ -72,7 +65,7 @@ def build_bento(gpu: bool = False) -> bentoml.Bento:
     """
     tag = load_settings().model
     if tag.name == BUNDLED_MODEL.name:
-        _store_bundled()
+        model_store.save_if_missing(BUNDLED_MODEL)
     folder = model_store.folder_of(tag.tag)
     artifact = read_artifact(folder)
     commit = checked_out()

@@ -1,22 +1,46 @@
 """Artifacts in the BentoML model store."""
 
+import fcntl
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import bentoml
+import yaml
+from bentoml._internal.configuration.containers import BentoMLContainer
+from bentoml._internal.models.model import ModelInfo
 from bentoml.exceptions import BentoMLException
-from pydantic import ValidationError
 
-from classifier.artifact import MANIFEST, Manifest, read_artifact
+from classifier.artifact import (
+    MANIFEST,
+    Artifact,
+    Manifest,
+    digest_of,
+    holds,
+    read_artifact,
+    read_manifest,
+    version_of,
+)
 from classifier.errors import ArtifactError
 
 MODULE = "classifier"
 """Marks a model of the store as one of ours."""
 
 SHOWN_TAGS = 10
+
+DESCRIPTION = "model.yaml"
+"""BentoML's own file in each entry of the store."""
+LATEST = "latest"
+"""The file beside a model's versions that names the latest."""
+LOCK = ".import-lock"
+NEW_FILE = ".import-new"
+"""A file of the store until it is complete."""
+STAGED = "classifier-import-in-progress"
+"""The folder of an import until it is complete. It holds no folder, so BentoML takes it for a model without
+versions."""
 
 
 @dataclass(frozen=True)
@@ -30,34 +54,171 @@ class StoredModel:
 
 
 def save(folder: Path) -> str:
-    """Copy a checked artifact into the store, where it is the latest of its name then; returns its tag."""
+    """Copy a checked artifact into the store, where it becomes the latest of its name; returns its tag.
+
+    The entry appears whole, by one rename, and an entry that is there in part is replaced. Imports at the
+    same time wait for each other. Raises ArtifactError if the artifact is damaged or the store cannot be
+    written.
+    """
     artifact = read_artifact(folder)
-    name = artifact.manifest.name
-    tag = f"{name}:{artifact.version}"
-    stored = {str(model.tag) for model in bentoml.models.list()}
-    if tag in stored:
-        if str(bentoml.models.get(f"{name}:latest").tag) == tag:
-            return tag
-        bentoml.models.delete(tag)  # BentoML takes the one that was made last for the latest
-    with bentoml.models.create(tag, module=MODULE, labels={"kind": artifact.manifest.model.kind}) as model:
+    name, version = artifact.manifest.name, artifact.version
+    store = _store()
+    try:
+        with _one_import_at_a_time(store):
+            entry = store / name / version
+            if not (_is_readable(entry) and holds(entry, artifact.digest)):
+                _put(folder, artifact, entry)
+            elif _latest(entry.parent) != version:
+                # Where "latest" is lost, BentoML takes the entry that was made last.
+                _replace(entry / DESCRIPTION, _description(artifact.manifest, version))
+            if _latest(entry.parent) != version:
+                _replace(entry.parent / LATEST, version)
+    except OSError as error:
+        raise ArtifactError(f"the BentoML model store {store} cannot be written: {error.strerror}") from error
+    return f"{name}:{version}"
+
+
+def save_if_missing(folder: Path) -> str | None:
+    """Save an artifact if the store does not have all of it; returns the tag if it was saved.
+
+    An artifact that is there does not become the latest again. Raises ArtifactError.
+    """
+    manifest = read_manifest(folder)
+    digest = digest_of(folder)
+    entry = _store() / manifest.name / version_of(digest)
+    if _is_readable(entry) and holds(entry, digest) and _latest(entry.parent):
+        return None
+    return save(folder)
+
+
+def save_if_nothing_is_there(folder: Path, tag: str) -> None:
+    """Save an artifact if the store has nothing for a tag, or for that tag has the artifact in part.
+
+    Another model that the tag stands for stays what it stands for. Raises ArtifactError.
+    """
+    try:
+        found = folder_of(tag)
+    except ArtifactError:
+        save(folder)
+    else:
+        if found.name == version_of(digest_of(folder)):
+            save_if_missing(folder)
+
+
+def _store() -> Path:
+    """The store's folder, which BentoML has no public name for; raises ArtifactError if it cannot be made."""
+    try:
+        return BentoMLContainer.model_store.get()._path
+    except OSError as error:  # BentoML makes its folders when the store is first used
+        raise ArtifactError(
+            f"the BentoML home cannot be made: {error.filename}: {error.strerror}; "
+            "the environment variable BENTOML_HOME names another folder"
+        ) from error
+
+
+@contextmanager
+def _one_import_at_a_time(store: Path) -> Iterator[None]:
+    """Hold the store's lock, which the kernel takes back from a process that dies."""
+    store.mkdir(parents=True, exist_ok=True)
+    with (store / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _put(folder: Path, artifact: Artifact, entry: Path) -> None:
+    """Make the entry of an artifact beside its place, then move it there."""
+    staged = _store() / STAGED
+    if staged.exists():  # of an import that was killed
+        shutil.rmtree(staged)
+    staged.mkdir()
+    try:
         for file in (MANIFEST, *artifact.manifest.files):
-            shutil.copyfile(folder / file, Path(model.path) / file)
-    return tag
+            shutil.copyfile(folder / file, staged / file)
+        (staged / DESCRIPTION).write_text(_description(artifact.manifest, artifact.version), encoding="utf-8")
+        entry.parent.mkdir(exist_ok=True)
+        if entry.exists():
+            shutil.rmtree(entry)
+        staged.rename(entry)
+    except OSError:
+        shutil.rmtree(staged, ignore_errors=True)
+        raise
+
+
+def _description(manifest: Manifest, version: str) -> str:
+    """BentoML's description of an entry that is made now."""
+    info = ModelInfo(
+        tag=bentoml.Tag(manifest.name, version),
+        module=MODULE,
+        labels={"kind": manifest.model.kind},
+        options={},
+        metadata={},
+        context=bentoml.models.ModelContext("", {}),
+        signatures={},
+        api_version="v1",
+    )
+    text: str = yaml.safe_dump(info.to_dict(), sort_keys=False)
+    return text
+
+
+def _replace(path: Path, text: str) -> None:
+    """Give a file a new content, by one rename."""
+    new = _store() / NEW_FILE
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)
+
+
+def _latest(versions: Path) -> str | None:
+    """The version that the file "latest" in the folder of a model's versions names."""
+    try:
+        return (versions / LATEST).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return None
+
+
+def _model(entry: Path) -> bentoml.Model:
+    """An entry as BentoML reads it; raises ArtifactError where it cannot."""
+    try:
+        # BentoML itself would log what is wrong as well.
+        yaml.safe_load((entry / DESCRIPTION).read_text(encoding="utf-8"))
+        return bentoml.Model.from_path(entry)
+    except Exception as error:  # a class for each kind of fault, of YAML, cattrs and BentoML
+        reason = " ".join(str(error).split()) or repr(error)
+        raise ArtifactError(f"{entry / DESCRIPTION} cannot be read: {reason}") from error
+
+
+def _is_readable(entry: Path) -> bool:
+    try:
+        _model(entry)
+    except ArtifactError:
+        return False
+    return True
 
 
 def folder_of(tag: str) -> Path:
-    """The folder of a stored artifact; raises ArtifactError where there is none."""
+    """The folder of a stored artifact; raises ArtifactError if there is none or its entry cannot be read."""
     try:
+        for entry in _candidates(bentoml.Tag.from_taglike(tag)):
+            _model(entry)
         return Path(bentoml.models.get(tag).path)
-    except (BentoMLException, ValueError) as error:
+    except (BentoMLException, ValueError, OSError) as error:
         stored = sorted(str(model.tag) for model in _ours())
         has = f"it has {', '.join(stored[:SHOWN_TAGS])}" if stored else "it is empty"
         raise ArtifactError(f"the BentoML model store has no model {tag!r}; {has}") from error
 
 
-def _ours() -> list[Any]:
+def _candidates(tag: bentoml.Tag) -> list[Path]:
+    """The entries that BentoML reads to find a tag."""
+    versions = _store() / tag.name
+    version = tag.version if tag.version not in {None, LATEST} else _latest(versions)
+    if version and (versions / version).is_dir():
+        return [versions / version]
+    return [path for path in versions.glob("*") if path.is_dir()]
+
+
+def _ours() -> list[bentoml.Model]:
     """The store's models that are artifacts, newest first."""
-    models = [model for model in bentoml.models.list() if model.info.module == MODULE]
+    entries = (path for path in _store().glob("*/*") if path.is_dir() and _is_readable(path))
+    models = [model for model in map(_model, entries) if model.info.module == MODULE]
     return sorted(models, key=lambda model: model.info.creation_time, reverse=True)
 
 
@@ -71,6 +232,6 @@ def stored_models() -> list[StoredModel]:
 
 def _manifest(folder: Path) -> Manifest | None:
     try:
-        return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
-    except (OSError, ValidationError):
+        return read_manifest(folder)
+    except ArtifactError:
         return None

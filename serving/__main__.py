@@ -1,9 +1,7 @@
 """`make serve`: the bundled model into the store if need be, one screen of words, then `bentoml serve`."""
 
-import hashlib
 import os
 import socket
-from pathlib import Path
 
 from classifier.errors import ClassifierError, SettingsError
 from classifier.schema import EXAMPLE_TEXT
@@ -12,23 +10,13 @@ from classifier.settings import BUNDLED_MODEL, Settings, load_settings
 DRAIN_SECONDS = 30
 
 
-def _is_stored(name: str, version: str) -> bool:
-    """Whether the store has a model. Asking BentoML would take half a second of each start."""
-    home = os.environ.get("BENTOML_HOME") or Path.home() / "bentoml"
-    return (Path(home) / "models" / name / version).exists()
-
-
 def _prepare(settings: Settings) -> None:
     """See that the model is in the store and the port is free; raises ClassifierError."""
-    digest = hashlib.sha256((BUNDLED_MODEL / "artifact.json").read_bytes()).hexdigest()
-    if settings.model.name == BUNDLED_MODEL.name and not _is_stored(BUNDLED_MODEL.name, digest[:12]):
-        import model_store
+    import model_store
 
-        print(f"Putting {model_store.save(BUNDLED_MODEL)} into the BentoML model store")  # noqa: T201
-    if not _is_stored(settings.model.name, settings.model.version):
-        import model_store
-
-        model_store.folder_of(settings.model.tag)
+    if settings.model.name == BUNDLED_MODEL.name and (tag := model_store.save_if_missing(BUNDLED_MODEL)):
+        print(f"Put {tag} into the BentoML model store")  # noqa: T201
+    model_store.folder_of(settings.model.tag)
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

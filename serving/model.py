@@ -7,7 +7,7 @@ import structlog
 
 import model_store
 from classifier.pipeline import Classifier, load_classifier
-from classifier.settings import Settings
+from classifier.settings import BUNDLED_MODEL, Settings
 
 CHECKED_BY = "_CLASSIFIER_MODEL_CHECKED_BY"
 
@@ -17,11 +17,15 @@ _log = structlog.get_logger("classifier.model")
 def check_model(settings: Settings) -> None:
     """Load the model once before anything starts; raises ArtifactError, which says what is wrong.
 
+    If the settings name the bundled model and the store has none of that name, it is put there first, so that
+    `bentoml serve` and `bentoml build` work in a fresh clone.
     BentoML imports the service in its parent process, then in each worker. A worker that fails is started
     again and again, each time with a stack trace, so it is the parent that must find the fault.
     """
     if os.environ.get(CHECKED_BY) == str(os.getppid()):
         return
+    if settings.model.name == BUNDLED_MODEL.name and BUNDLED_MODEL.exists():  # a Bento has it in its store
+        model_store.save_if_nothing_is_there(BUNDLED_MODEL, settings.model.tag)
     load_classifier(model_store.folder_of(settings.model.tag))
     os.environ[CHECKED_BY] = str(os.getpid())
 

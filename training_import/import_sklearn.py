@@ -9,6 +9,7 @@ import numpy as np
 import scipy
 import sklearn
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, SGDClassifier
 from sklearn.multiclass import OneVsRestClassifier
@@ -190,22 +191,22 @@ def _text_settings(step: _Step, options: ImportOptions) -> TextSettings:
         raise _refuse(name, f"({_type(vectorizer)}) has strip_accents={vectorizer.strip_accents!r}")
     if np.dtype(vectorizer.dtype) not in {np.dtype(t) for t in ("int32", "int64", "float32", "float64")}:
         raise _refuse(name, f"({_type(vectorizer)}) counts in {np.dtype(vectorizer.dtype)}, which overflows")
-    pattern = vectorizer.token_pattern
-    if not isinstance(pattern, str) or re.compile(pattern).groups:
-        raise _refuse(
-            name, f"({_type(vectorizer)}) has token_pattern={pattern!r}, and groups are not supported"
+    try:
+        return TextSettings(
+            normalize=None,
+            strip_html=options.strip_html,
+            lowercase=bool(vectorizer.lowercase),
+            strip_accents=vectorizer.strip_accents,
+            remove_special_chars=options.remove_special_chars,
+            token_pattern=vectorizer.token_pattern,
+            stopwords=tuple(sorted({*(vectorizer.get_stop_words() or ()), *options.stopwords})),
+            unknown="keep",
+            max_tokens=MAX_TOKENS,
         )
-    return TextSettings(
-        normalize=None,
-        strip_html=options.strip_html,
-        lowercase=bool(vectorizer.lowercase),
-        strip_accents=vectorizer.strip_accents,
-        remove_special_chars=options.remove_special_chars,
-        token_pattern=pattern,
-        stopwords=tuple(sorted({*(vectorizer.get_stop_words() or ()), *options.stopwords})),
-        unknown="keep",
-        max_tokens=MAX_TOKENS,
-    )
+    except ValidationError as error:
+        raise _refuse(
+            name, f"({_type(vectorizer)}) cannot be imported: {error.errors(include_url=False)[0]['msg']}"
+        ) from error
 
 
 def _ngrams(step: _Step, terms: Sequence[str]) -> dict[int, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from tiny import write_tiny
 
 from classifier.pipeline import load_classifier
 from image.bento import checked_out
@@ -28,14 +30,58 @@ TAKEN = {
 }
 
 
+def variables(home: Path) -> dict[str, str]:
+    """The environment with the store in `home`, and no settings of whoever runs the tests."""
+    inherited = {name: value for name, value in os.environ.items() if "CLASSIFIER_" not in name}
+    return inherited | {"BENTOML_HOME": str(home)}
+
+
+def run(project: Path, home: Path, *command: str) -> str:
+    """What `python -m` prints in a checkout, with the store in `home`."""
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=project,
+        env=variables(home),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
 def build(project: Path, home: Path) -> Path:
     """The folder of a Bento that is built into the store in `home`."""
-    command = [sys.executable, "-m", "image", "bento"]
-    variables = os.environ | {"BENTOML_HOME": str(home)}
-    done = subprocess.run(command, cwd=project, env=variables, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    name, _, version = done.stdout.split()[-1].partition(":")
+    name, _, version = run(project, home, "image", "bento").split()[-1].partition(":")
     return home / "bentos" / name / version
+
+
+@pytest.fixture
+def checkout(project: Path, tmp_path: Path) -> Path:
+    """A copy of the checkout with a commit of its own."""
+    listed = subprocess.run(["git", "ls-files"], cwd=project, capture_output=True, text=True, check=True)
+    copy = tmp_path / "checkout"
+    for name in listed.stdout.splitlines():
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(project / name, copy / name)
+    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "All"]):
+        who = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
+        subprocess.run(["git", *who, *command], cwd=copy, check=True)
+    return copy
+
+
+def save(folder: Path, project: Path, home: Path) -> str:
+    """Put an artifact into the store in `home`; returns its version."""
+    code = "import sys, pathlib, model_store; print(model_store.save(pathlib.Path(sys.argv[1])))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, folder],
+        cwd=project,
+        env=variables(home),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip().partition(":")[2]
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +152,41 @@ def test_its_image_names_the_one_model_that_it_holds(bento: Path, bundled: Path)
     classifier = load_classifier(bundled)
     assert f"ENV CLASSIFIER__MODEL__NAME={classifier.manifest.name}\n" in dockerfile
     assert f"ENV CLASSIFIER__MODEL__VERSION={classifier.version}\n" in dockerfile
+
+
+def test_bentoml_build_and_serve_work_in_a_fresh_clone_with_an_empty_store(
+    serve: Any, checkout: Path, tmp_path: Path, bundled: Path
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    assert "Successfully built Bento" in run(checkout, home, "bentoml", "build")
+    (version,) = (path.name for path in (home / "bentos" / "text-classifier").iterdir() if path.is_dir())
+    with serve(home, [sys.executable, "-m", "bentoml", "serve", f"text-classifier:{version}"]) as server:
+        answer = httpx.post(f"{server.url}/predict", json={"text": TEXT}, timeout=60).json()
+    (right,) = load_classifier(bundled).predict([TEXT])
+    assert answer["probabilities"] == pytest.approx(right.probabilities, abs=1e-9)
+
+
+def test_a_newer_model_of_the_bundled_ones_name_stays_the_latest_and_is_what_a_build_holds(
+    checkout: Path, tmp_path: Path, bundled: Path
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    save(bundled, checkout, home)
+    newer = save(write_tiny(tmp_path / "newer", name=bundled.name), checkout, home)
+    bento = build(checkout, home)
+    assert description(bento)["labels"]["model"] == f"{bundled.name}:{newer}"
+    assert (home / "models" / bundled.name / "latest").read_text(encoding="utf-8") == newer
+
+
+def test_a_changed_checkout_that_is_built_twice_gives_the_second_content(
+    checkout: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    config = checkout / "config.yaml"
+    original = config.read_text(encoding="utf-8")
+    for change in ("first", "second"):
+        config.write_text(f"{original}# {change}\n", encoding="utf-8")
+        bento = build(checkout, home)
+        assert (bento / "src" / "config.yaml").read_text(encoding="utf-8").endswith(f"# {change}\n")

@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from networks import mean_network
 from tiny import FOUR_LABELS, tiny_artifact, with_golden, write_tiny
 
-from classifier.artifact import write_artifact
+from classifier.artifact import read_artifact, write_artifact
 from classifier.runtime import OnnxSettings
 
 BY_MAKE = (sys.executable, "-m", "serving")
@@ -109,6 +110,11 @@ def test_the_bundled_model_is_imported_once(serve: Any, tmp_path: Path) -> None:
     assert artifact.stat().st_mtime_ns == changed
 
 
+def test_bentoml_serve_serves_the_bundled_model_on_a_fresh_machine(serve: Any, tmp_path: Path) -> None:
+    with serve(tmp_path, BY_BENTOML) as server:
+        assert httpx.get(f"{server.url}/model/info").json()["name"] == "imdb-sentiment"
+
+
 def test_bentoml_serve_serves_what_is_in_the_store(
     serve: Any, bundled: Path, project: Path, tmp_path: Path
 ) -> None:
@@ -185,7 +191,58 @@ def test_an_onnx_model_is_served(serve: Any, project: Path, tmp_path: Path) -> N
     assert ["warnings" in item for item in batch] == [False, False, False, False, True]
 
 
+def _only_the_folder(model: Path) -> None:
+    shutil.rmtree(model)
+    model.mkdir()
+    (model.parent / "latest").unlink()
+
+
+def _half_of_the_weights(model: Path) -> None:
+    weights = model / "weights.npz"
+    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+    (model.parent / "latest").unlink()
+
+
+@both_commands
+@pytest.mark.parametrize("spoil", [_only_the_folder, _half_of_the_weights])
+def test_a_bundled_model_whose_import_was_killed_is_imported_again(
+    serve: Any, command: tuple[str, ...], one_model: Path, tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    home = shutil.copytree(one_model, tmp_path / "home", symlinks=True)
+    (version,) = stored(home, "imdb-sentiment")
+    spoil(home / "models" / "imdb-sentiment" / version)
+    with serve(home, command) as server:
+        assert httpx.get(f"{server.url}/model/info").json()["version"] == version
+
+
 # What does not start
+
+
+def test_a_home_that_cannot_be_made_stops_the_start(refuse: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    line = only_sentence(refuse(tmp_path / "file" / "home"))
+    assert line.startswith(f"error: the BentoML home cannot be made: {tmp_path / 'file'}")
+    assert "BENTOML_HOME names another folder" in line
+
+
+@both_commands
+def test_a_version_that_is_too_long_stops_the_start(
+    refuse: Any, command: tuple[str, ...], tmp_path: Path
+) -> None:
+    line = only_sentence(refuse(tmp_path, command, CLASSIFIER__MODEL__VERSION="a" * 5000))
+    assert line.startswith("error: environment variable CLASSIFIER__MODEL__VERSION: model.version is 'aaa")
+    assert len(line) < 1000
+
+
+@both_commands
+@pytest.mark.parametrize("content", [b"", b"- 1", b"{"], ids=repr)
+def test_a_broken_description_in_the_store_stops_the_start(
+    refuse: Any, command: tuple[str, ...], spoilt: tuple[Path, Path], content: bytes
+) -> None:
+    home, model = spoilt
+    (model / "model.yaml").write_bytes(content)
+    line = only_sentence(refuse(home, command, CLASSIFIER__MODEL__NAME="mine"))
+    assert line.startswith(f"error: {model / 'model.yaml'} cannot be read: ")
 
 
 @both_commands
@@ -255,12 +312,23 @@ def one_model(bundled: Path, project: Path, tmp_path_factory: pytest.TempPathFac
     return home
 
 
+@pytest.fixture(scope="module")
+def foreign_model(bundled: Path, project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a model that this checkout does not hold; copied by the tests that spoil it."""
+    folder = tmp_path_factory.mktemp("renamed")
+    artifact = read_artifact(bundled)
+    write_artifact(replace(artifact, manifest=artifact.manifest.model_copy(update={"name": "mine"})), folder)
+    home = tmp_path_factory.mktemp("foreign")
+    save(folder, home, project)
+    return home
+
+
 @pytest.fixture
-def spoilt(one_model: Path, tmp_path: Path) -> tuple[Path, Path]:
-    """A store, and the folder of the one model in it."""
-    home = shutil.copytree(one_model, tmp_path / "home", symlinks=True)
-    (version,) = stored(home, "imdb-sentiment")
-    return home, home / "models" / "imdb-sentiment" / version
+def spoilt(foreign_model: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A store, and the folder of the one model in it, which the settings name."""
+    home = shutil.copytree(foreign_model, tmp_path / "home", symlinks=True)
+    (version,) = stored(home, "mine")
+    return home, home / "models" / "mine" / version
 
 
 @both_commands
@@ -272,7 +340,7 @@ def test_a_corrupted_file_of_the_model_stops_the_start(
     content = bytearray((model / name).read_bytes())
     content[len(content) // 2] ^= 1
     (model / name).write_bytes(content)
-    line = only_sentence(refuse(home, command))
+    line = only_sentence(refuse(home, command, CLASSIFIER__MODEL__NAME="mine"))
     assert str(model) in line
     assert name in line
 
@@ -284,7 +352,7 @@ def test_a_missing_file_of_the_model_stops_the_start(
 ) -> None:
     home, model = spoilt
     (model / name).unlink()
-    line = only_sentence(refuse(home, command))
+    line = only_sentence(refuse(home, command, CLASSIFIER__MODEL__NAME="mine"))
     assert str(model) in line
     assert name in line
 
@@ -295,7 +363,7 @@ def test_a_manifest_that_is_not_json_stops_the_start(
 ) -> None:
     home, model = spoilt
     (model / "artifact.json").write_text("{")
-    line = only_sentence(refuse(home, command))
+    line = only_sentence(refuse(home, command, CLASSIFIER__MODEL__NAME="mine"))
     assert str(model / "artifact.json") in line
 
 
@@ -308,6 +376,6 @@ def test_a_foreign_model_in_the_store_stops_the_start(
         if file.name != "model.yaml":
             file.unlink()
     (model / "saved_model.pkl").write_bytes(b"cos\nsystem\n(S'touch /tmp/owned'\ntR.")
-    line = only_sentence(refuse(home, command))
+    line = only_sentence(refuse(home, command, CLASSIFIER__MODEL__NAME="mine"))
     assert str(model) in line
     assert "artifact.json" in line

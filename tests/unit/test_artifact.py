@@ -3,7 +3,9 @@
 import hashlib
 import io
 import json
+import os
 import re
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +16,15 @@ import numpy as np
 import pytest
 from tiny import BINARY_LABELS, FOUR_LABELS, tiny_artifact, with_golden, write_tiny
 
-from classifier.artifact import Artifact, Calibration, GoldenCase, Quantization, read_artifact, write_artifact
+from classifier.artifact import (
+    LARGEST_BYTES,
+    Artifact,
+    Calibration,
+    GoldenCase,
+    Quantization,
+    read_artifact,
+    write_artifact,
+)
 from classifier.errors import ArtifactError
 from classifier.pipeline import load_classifier
 from classifier.runtime import OnnxSettings
@@ -225,6 +235,22 @@ def test_a_manifest_that_breaks_a_rule_names_it(folder: Path, edit: dict[str, An
     assert message in str(e.value)
 
 
+@pytest.mark.parametrize(
+    "name", ["../../PWNED.txt", "/etc/passwd", "notes.txt", "model.yaml", "", "a/weights.npz", "model.onnx"]
+)
+def test_a_manifest_that_lists_another_file_than_those_of_the_format_is_refused(
+    folder: Path, name: str
+) -> None:
+    _edit_manifest(folder, lambda manifest: manifest["files"].update({name: "0" * 64}))
+    _assert_refused(folder, f"files names {name!r}; the other files of a model of kind 'linear' are ")
+
+
+@pytest.mark.parametrize("name", ["../tiny", "a/b", "", "tiny:1", "-tiny", "t" * 64, "Tiny", "tiny\n"])
+def test_a_name_that_no_model_of_the_store_can_have_is_refused(folder: Path, name: str) -> None:
+    _edit_manifest(folder, lambda manifest: manifest.update(name=name))
+    _assert_refused(folder, f"{folder / 'artifact.json'} is not an artifact's manifest: name: ")
+
+
 def test_a_manifest_without_a_required_field_names_it(folder: Path) -> None:
     _edit_manifest(folder, lambda manifest: manifest.pop("labels"))
     _assert_refused(folder, "labels: Field required")
@@ -278,10 +304,12 @@ def test_an_array_of_objects_is_never_unpickled(folder: Path, tmp_path: Path) ->
     assert not (tmp_path / "touched").exists()
 
 
-def _zip(name: str, content: bytes) -> bytes:
+def _zip(*members: Any) -> bytes:
+    """An archive of members, each given by its name and its content."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(name, content)
+        for name, content in zip(members[::2], members[1::2], strict=True):
+            archive.writestr(name, content)
     return buffer.getvalue()
 
 
@@ -367,7 +395,8 @@ def test_weights_that_are_no_numbers_are_refused_with_the_folder_s_name(folder: 
         changed = {**arrays, "intercept": np.array([np.nan])}
     _put(folder, "weights.npz", _npz(**changed))
     with pytest.raises(
-        ArtifactError, match=re.escape(f"{folder}: the model gave a score that is not a finite")
+        ArtifactError,
+        match=re.escape(f"{folder}: weights.npz: intercept holds nan, which is not a finite number"),
     ):
         load_classifier(folder)
 
@@ -376,3 +405,192 @@ def test_a_network_that_is_none_is_named(tmp_path: Path) -> None:
     write_artifact(_onnx_artifact(), tmp_path)
     with pytest.raises(ArtifactError, match=re.escape(f"{tmp_path}: model.onnx cannot be loaded")):
         load_classifier(tmp_path)
+
+
+# What is too large, refused before it is read
+
+
+def _sparse(path: Path, size: int) -> None:
+    """A file of `size` bytes that takes no room on the disk."""
+    path.unlink()
+    with path.open("wb") as file:
+        file.truncate(size)
+
+
+@pytest.mark.parametrize("name", ["artifact.json", *FILES])
+def test_a_file_above_its_bound_is_refused_unread(folder: Path, name: str) -> None:
+    bound = LARGEST_BYTES[name]
+    _sparse(folder / name, bound + 1)
+    _assert_refused(folder, f"{folder / name} has {bound + 1} bytes; at most {bound} are allowed")
+
+
+@pytest.mark.parametrize("name", ["artifact.json", *FILES])
+def test_what_is_not_a_file_is_refused(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    _assert_refused(folder, f"{folder / name} is not a file")
+
+
+def test_a_deeply_nested_vocabulary_is_refused(folder: Path) -> None:
+    _put(folder, "vocabulary.json", b"[" * 200_000 + b"]" * 200_000)
+    _assert_refused(folder, f"{folder / 'vocabulary.json'} is not a JSON array of tokens")
+
+
+def test_a_deeply_nested_manifest_is_refused(folder: Path) -> None:
+    (folder / "artifact.json").write_bytes(b'{"metrics":' * 200_000)
+    _assert_refused(folder, f"{folder / 'artifact.json'} is not an artifact's manifest")
+
+
+def test_deeply_nested_golden_cases_are_refused(folder: Path) -> None:
+    _put(folder, "golden.jsonl", b"[" * 200_000 + b"\n")
+    _assert_refused(folder, f"{folder / 'golden.jsonl'}: ")
+
+
+def test_more_golden_cases_than_a_start_should_run_are_refused(folder: Path) -> None:
+    line = (folder / "golden.jsonl").read_bytes().splitlines(keepends=True)[0]
+    _put(folder, "golden.jsonl", line * 1001)
+    _assert_refused(folder, f"{folder / 'golden.jsonl'} has 1001 cases; at most 1000 are allowed")
+
+
+def test_a_vocabulary_with_a_token_twice_is_refused(folder: Path) -> None:
+    tokens = json.loads((folder / "vocabulary.json").read_bytes())
+    _put(folder, "vocabulary.json", json.dumps([*tokens, tokens[0]]).encode())
+    _assert_refused(folder, f"{folder / 'vocabulary.json'} has a token twice")
+
+
+def _with_arrays(folder: Path, **arrays: np.ndarray) -> None:
+    with np.load(folder / "weights.npz") as old:
+        _put(folder, "weights.npz", _npz(**{**old, **arrays}))
+
+
+def test_an_array_that_no_linear_model_has_is_refused_unread(folder: Path) -> None:
+    _with_arrays(folder, unused=np.zeros(10))
+    _assert_refused(folder, f"{folder / 'weights.npz'} holds 'unused'; the arrays of a linear model are ")
+
+
+def _declared(shape: tuple[int, ...], content: bytes = b"", dtype: str = "<f8") -> bytes:
+    """An .npy file whose header declares a shape, whatever content follows."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return buffer.getvalue() + content
+
+
+@pytest.mark.parametrize("shape", [(2**27,), (2**20, 2**20), (2**62, 2**62)], ids=str)
+def test_more_numbers_than_the_bound_are_refused_unread(folder: Path, shape: tuple[int, ...]) -> None:
+    tracemalloc.start()
+    _put(folder, "weights.npz", _zip("weights.npy", _declared(shape), "intercept.npy", _npy(np.ones(1))))
+    with pytest.raises(ArtifactError, match=re.escape(str(folder / "weights.npz"))) as caught:
+        read_artifact(folder)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert "numbers; at most 134217728 are allowed" in str(caught.value) or "declares" in str(caught.value)
+    assert peak < 50_000_000
+
+
+def test_an_archive_that_unpacks_to_more_than_its_arrays_is_refused_unread(folder: Path) -> None:
+    buffer = io.BytesIO()
+    with (
+        zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("weights.npy", "w") as file,
+    ):
+        file.write(_npy(np.ones(3)))
+        for _ in range(100):
+            file.write(bytes(1_000_000))
+    _put(folder, "weights.npz", buffer.getvalue())
+    _assert_refused(
+        folder, f"{folder / 'weights.npz'} does not hold flat arrays: weights.npy declares 24 bytes"
+    )
+
+
+def test_an_archive_of_very_many_members_is_refused_before_its_directory_is_read(folder: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for number in range(100):
+            archive.writestr(f"{number}.npy", b"")
+    _put(folder, "weights.npz", buffer.getvalue())
+    _assert_refused(folder, f"{folder / 'weights.npz'} has 100 members; at most 64 are allowed")
+
+
+def test_an_array_that_is_there_twice_is_refused(folder: Path) -> None:
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        content = _zip("weights.npy", _npy(np.ones(1)), "weights.npy", _npy(np.zeros(1)))
+    _put(folder, "weights.npz", content)
+    _assert_refused(folder, f"{folder / 'weights.npz'} does not hold flat arrays: weights.npy is there twice")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], ids=["bzip2", "lzma"])
+def test_a_compression_whose_output_cannot_be_bounded_is_refused(folder: Path, method: int) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        archive.writestr("weights.npy", _npy(np.ones(3)))
+    _put(folder, "weights.npz", buffer.getvalue())
+    _assert_refused(folder, "weights.npy is compressed by method ")
+
+
+@pytest.mark.parametrize(
+    "array", [np.ones(3, complex), np.array(["a"]), np.array([True]), np.ones(3, "longdouble")]
+)
+def test_arrays_of_anything_but_plain_numbers_are_refused(folder: Path, array: np.ndarray) -> None:
+    _with_arrays(folder, weights=array)
+    _assert_refused(folder, f"does not hold flat arrays: weights.npy is of {array.dtype}")
+
+
+# Numbers that no score can be made of
+
+
+@pytest.mark.parametrize("name", ["weights", "intercept", "scale"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
+def test_a_weight_that_is_not_finite_is_refused_though_no_golden_case_needs_it(
+    folder: Path, name: str, value: float, dtype: type
+) -> None:
+    with np.load(folder / "weights.npz") as arrays:
+        array = np.ones(len(arrays["weights"])) if name == "scale" else arrays[name].copy()
+        if name == "weights":
+            # No golden case holds this word.
+            array[json.loads((folder / "vocabulary.json").read_bytes()).index("awful")] = value
+        else:
+            array[-1] = value
+    _with_arrays(folder, **{name: array.astype(dtype)})
+    with pytest.raises(
+        ArtifactError,
+        match=re.escape(f"{folder}: weights.npz: {name} holds {value}, which is not a finite number"),
+    ):
+        load_classifier(folder)
+
+
+@pytest.mark.parametrize("field", [{"scale": 1e999}, {"bias": [0.0, 1e999]}, {"scale": float("nan")}])
+def test_a_calibration_that_is_not_finite_is_refused(folder: Path, field: dict[str, Any]) -> None:
+    _edit_manifest(folder, lambda manifest: manifest["calibration"].update(field))
+    _assert_refused(folder, f"calibration.{next(iter(field))}")
+
+
+def _with_words(folder: Path, level: int, change: Callable[[np.ndarray, np.ndarray], Any]) -> None:
+    with np.load(folder / "weights.npz") as arrays:
+        words, children = change(arrays[f"words_{level}"], arrays[f"children_{level}"])
+    _with_arrays(folder, **{f"words_{level}": words, f"children_{level}": children})
+
+
+@pytest.mark.parametrize("large", [2**63, 2**64 - 1])
+def test_an_id_that_is_too_large_for_a_signed_number_is_refused(folder: Path, large: int) -> None:
+    _with_words(folder, 2, lambda words, children: (np.full(len(words), large, np.uint64), children))
+    with pytest.raises(ArtifactError, match="words_2 and children_2 do not fit the level above"):
+        load_classifier(folder)
+
+
+def test_counts_of_children_that_overflow_are_refused(folder: Path) -> None:
+    def overflow(words: np.ndarray, children: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        counts = children.astype(np.uint64)
+        counts[0] += 2**63
+        counts[1] += 2**63
+        return words, counts
+
+    _with_words(folder, 2, overflow)
+    with pytest.raises(ArtifactError, match="words_2 and children_2 do not fit the level above"):
+        load_classifier(folder)
+
+
+def test_an_n_gram_that_is_there_twice_is_refused_without_hashing(folder: Path) -> None:
+    _with_words(folder, 2, lambda words, children: (np.full(len(words), words[0]), children))
+    with pytest.raises(ArtifactError, match="words_2 holds an n-gram twice"):
+        load_classifier(folder)

@@ -309,7 +309,11 @@ REFUSED: dict[str, tuple[Callable[[], list[tuple[str, object]]], str]] = {
     ),
     "a group in the pattern": (
         lambda: [("v", CountVectorizer(**{"token_pattern": r"(\w+)!?"}))],
-        "'v'.*groups are not",
+        "'v'.*token_pattern .* has a capturing group",
+    ),
+    "a pattern of exponential time": (
+        lambda: [("v", CountVectorizer(**{"token_pattern": r"\w+(?:(?:~+)+!)?"}))],
+        "'v'.*token_pattern .* has a repeat without bound before",
     ),
     "tokens with spaces": (
         lambda: [("v", CountVectorizer(**{"token_pattern": r"[a-z ]+"}, ngram_range=(1, 2)))],

@@ -1,5 +1,14 @@
 """Artifacts in a BentoML model store, each test with an empty one of its own."""
 
+import itertools
+import os
+import re
+import resource
+import shutil
+import signal
+import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import bentoml
@@ -106,3 +115,216 @@ def test_what_was_saved_last_is_the_latest_even_if_it_was_there_before(tmp_path)
     assert model_store.folder_of("tiny:latest") == model_store.folder_of(second)
     assert model_store.save(tmp_path / "first") == first
     assert model_store.folder_of("tiny:latest") == model_store.folder_of(first)
+
+
+# An import that is killed, and imports at the same time
+
+
+def _in_a_child(work: Callable[[], object]) -> int:
+    """Run `work` in a process of its own; returns its exit status, negative for a signal that ended it."""
+    child = os.fork()
+    if not child:
+        try:
+            work()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _killed_at(step: int, work: Callable[[], object]) -> Callable[[], None]:
+    """`work`, which SIGKILL ends at its n-th change of the file system; to be run in a child."""
+
+    def killed() -> None:
+        steps = itertools.count()
+
+        def hook(event: str, arguments: tuple[object, ...]) -> None:
+            changes = event.startswith(("os.", "shutil.")) or (
+                event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+            )
+            if changes and next(steps) == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(hook)
+        work()
+
+    return killed
+
+
+def _entries(store: Path) -> list[set[str]]:
+    """The names of the files of each entry of "tiny"."""
+    folders = [path for path in (store / "tiny").glob("*") if path.is_dir()]
+    return [{path.name for path in folder.iterdir()} for folder in folders]
+
+
+def _assert_whole(store: Path, folder: Path) -> None:
+    assert _entries(store) == [{path.name for path in folder.iterdir()} | {"model.yaml"}]
+    assert [str(model.tag) for model in bentoml.models.list()] == [model_store.save(folder)]
+    assert read_artifact(model_store.folder_of("tiny:latest")).digest == read_artifact(folder).digest
+    assert [path.name for path in store.iterdir() if path.is_dir()] == ["tiny"]
+
+
+def test_wherever_an_import_is_killed_the_store_has_all_of_the_model_or_nothing_and_the_next_one_succeeds(
+    folder, tmp_path
+):
+    store = tmp_path / "store"
+    whole = {path.name for path in folder.iterdir()} | {"model.yaml"}
+    for step in itertools.count():
+        status = _in_a_child(_killed_at(step, lambda: model_store.save(folder)))
+        assert _entries(store) in ([], [whole]), f"killed at step {step}"
+        bentoml.models.list()
+        if status == 0:
+            break
+        assert status == -signal.SIGKILL
+        model_store.save(folder)
+        _assert_whole(store, folder)
+        shutil.rmtree(store)
+        store.mkdir()
+    assert step >= 10
+
+
+def test_wherever_an_import_over_an_older_version_is_killed_latest_is_one_of_the_two(folder, tmp_path):
+    old = model_store.save(write_tiny(tmp_path / "old", threshold=0.7))
+    store = tmp_path / "store"
+    shutil.copytree(store, tmp_path / "before")
+    new = f"tiny:{read_artifact(folder).version}"
+    for step in itertools.count():
+        status = _in_a_child(_killed_at(step, lambda: model_store.save(folder)))
+        assert str(bentoml.models.get("tiny:latest").tag) in {old, new}, f"killed at step {step}"
+        if status == 0:
+            break
+        assert model_store.save(folder) == new
+        assert str(bentoml.models.get("tiny:latest").tag) == new
+        shutil.rmtree(store)
+        shutil.copytree(tmp_path / "before", store)
+
+
+def _without(name: str) -> Callable[[Path], None]:
+    return lambda entry: (entry / name).unlink()
+
+
+def _emptied(name: str) -> Callable[[Path], None]:
+    return lambda entry: (entry / name).write_bytes(b"")
+
+
+def _only_the_folder(entry: Path) -> None:
+    shutil.rmtree(entry)
+    entry.mkdir()
+
+
+def _latest_emptied(entry: Path) -> None:
+    (entry.parent / "latest").write_text("")
+
+
+PARTIAL = {
+    "no file": _only_the_folder,
+    "no model.yaml": _without("model.yaml"),
+    "an empty model.yaml": _emptied("model.yaml"),
+    "no manifest": _without("artifact.json"),
+    "no weights": _without("weights.npz"),
+    "empty weights": _emptied("weights.npz"),
+    "empty latest": _latest_emptied,
+}
+
+
+@pytest.mark.parametrize("spoil", PARTIAL.values(), ids=PARTIAL.keys())
+def test_an_entry_that_an_earlier_import_left_in_part_is_repaired_by_the_next(folder, tmp_path, spoil):
+    tag = model_store.save(folder)
+    spoil(tmp_path / "store" / "tiny" / tag.partition(":")[2])
+    assert model_store.save(folder) == tag
+    _assert_whole(tmp_path / "store", folder)
+
+
+def test_a_broken_entry_of_another_model_does_not_stop_an_import(folder, tmp_path):
+    (tmp_path / "store" / "other" / "1").mkdir(parents=True)
+    tag = model_store.save(folder)
+    assert model_store.folder_of(tag).name == tag.partition(":")[2]
+    assert [model.tag for model in model_store.stored_models()] == [tag]
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b"name: tiny\n", b"\x00"], ids=repr)
+@pytest.mark.parametrize("version", ["latest", "exact"])
+def test_a_broken_description_of_a_stored_model_is_named(folder, content, version):
+    tag = model_store.save(folder)
+    description = model_store.folder_of(tag) / "model.yaml"
+    description.write_bytes(content)
+    with pytest.raises(ArtifactError, match=re.escape(f"{description} cannot be read")):
+        model_store.folder_of("tiny:latest" if version == "latest" else tag)
+
+
+def test_two_processes_that_import_at_the_same_time_both_succeed(folder, tmp_path):
+    read, write = os.pipe()
+
+    def wait_then_save() -> None:
+        os.close(write)
+        os.read(read, 1)  # until the parent closes its end
+        for _ in range(20):
+            model_store.save(folder)
+
+    children = []
+    for _ in range(2):
+        child = os.fork()
+        if not child:
+            try:
+                wait_then_save()
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        children.append(child)
+    os.close(write)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+    os.close(read)
+    _assert_whole(tmp_path / "store", folder)
+
+
+def test_a_store_that_cannot_be_written_is_named(folder, tmp_path):
+    shutil.rmtree(tmp_path / "store")
+    (tmp_path / "store").write_text("a file")
+    with pytest.raises(ArtifactError, match=re.escape(f"{tmp_path / 'store'} cannot be written: ")):
+        model_store.save(folder)
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(folder, tmp_path):
+    limit = (folder / "weights.npz").stat().st_size // 2
+
+    def save_with_little_room() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        with pytest.raises(ArtifactError, match="cannot be written: File too large"):
+            model_store.save(folder)
+
+    assert _in_a_child(save_with_little_room) == 0
+    assert _entries(tmp_path / "store") == []
+
+
+def test_a_missing_artifact_is_saved_and_one_that_is_there_does_not_become_the_latest_again(folder, tmp_path):
+    first = f"tiny:{read_artifact(folder).version}"
+    assert model_store.save_if_missing(folder) == first
+    newer = model_store.save(write_tiny(tmp_path / "newer", threshold=0.7))
+    assert model_store.save_if_missing(folder) is None
+    assert model_store.folder_of("tiny:latest") == model_store.folder_of(newer)
+
+
+@pytest.mark.parametrize("spoil", PARTIAL.values(), ids=PARTIAL.keys())
+def test_an_artifact_that_is_there_in_part_counts_as_missing(folder, tmp_path, spoil):
+    tag = model_store.save(folder)
+    spoil(tmp_path / "store" / "tiny" / tag.partition(":")[2])
+    assert model_store.save_if_missing(folder) == tag
+    _assert_whole(tmp_path / "store", folder)
+
+
+def test_where_another_model_is_the_latest_of_the_name_nothing_is_saved(folder, tmp_path):
+    other = model_store.save(write_tiny(tmp_path / "other", threshold=0.7))
+    model_store.save_if_nothing_is_there(folder, "tiny:latest")
+    assert [model.tag for model in model_store.stored_models()] == [other]
+
+
+@pytest.mark.parametrize("spoil", PARTIAL.values(), ids=PARTIAL.keys())
+def test_where_nothing_or_a_part_is_there_the_artifact_is_saved(folder, tmp_path, spoil):
+    model_store.save_if_nothing_is_there(folder, "tiny:latest")
+    _assert_whole(tmp_path / "store", folder)
+    spoil(tmp_path / "store" / "tiny" / read_artifact(folder).version)
+    model_store.save_if_nothing_is_there(folder, "tiny:latest")
+    _assert_whole(tmp_path / "store", folder)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as numpy_st
 from numpy.typing import NDArray
-from tiny import BINARY_LABELS, FOUR_LABELS, tiny_artifact
+from tiny import BINARY_LABELS, FOUR_LABELS, tiny_artifact, write_tiny
 
 from classifier.artifact import Calibration, GoldenCase
 from classifier.errors import ArtifactError
-from classifier.pipeline import Classifier, Prediction, ThresholdRow, probabilities
-from classifier.text import TextSettings
+from classifier.pipeline import Classifier, Prediction, ThresholdRow, load_classifier, probabilities
+from classifier.runtime import LinearRuntime, Scores
+from classifier.text import Encoded, TextSettings
 
 BINARY = Classifier(tiny_artifact())
 FOUR = Classifier(tiny_artifact(FOUR_LABELS))
@@ -156,12 +158,12 @@ def test_only_two_classes_are_binary(classifier: Classifier, is_binary: bool) ->
     assert classifier.is_binary is is_binary
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("value", [1e308, 2e307])
 def test_scores_that_are_no_finite_numbers_raise(value: float) -> None:
-    artifact = tiny_artifact(FOUR_LABELS)
+    artifact = tiny_artifact(FOUR_LABELS, calibration=Calibration(method="temperature", scale=10.0))
     arrays = dict(artifact.arrays) | {"intercept": np.array([0, 0, 0, value])}
     with (
-        np.errstate(invalid="ignore"),
+        np.errstate(invalid="ignore", over="ignore"),
         pytest.raises(FloatingPointError, match="score that is not a finite number"),
     ):
         Classifier(replace(artifact, arrays=arrays)).predict(["good"])
@@ -300,3 +302,22 @@ def test_the_first_golden_case_that_does_not_hold_is_named_with_its_text() -> No
     cases = [GoldenCase(text=text, probabilities=(0.5, 0.5)) for text in ("nothing known", "good film")]
     with pytest.raises(ArtifactError, match=r"golden\.jsonl line 2: .* for 'good film', not \(0\.5, 0\.5\)"):
         BINARY.check_golden(cases)
+
+
+def test_a_loaded_classifier_runs_at_most_as_many_texts_at_once_as_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_tiny(tmp_path)
+    sizes: list[int] = []
+    score = LinearRuntime.score
+
+    def counted(self: LinearRuntime, batch: Encoded) -> Scores:
+        sizes.append(len(batch.ends))
+        return score(self, batch)
+
+    monkeypatch.setattr(LinearRuntime, "score", counted)
+    classifier = load_classifier(folder, 2)
+    assert set(sizes) == {2}
+    sizes.clear()
+    assert len(classifier.predict(["good", "bad", "good", "bad", "good"])) == 5
+    assert sizes == [2, 2, 1]

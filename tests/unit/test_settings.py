@@ -240,3 +240,27 @@ def test_variables_that_kubernetes_sets_for_a_service_are_none_of_ours(
     monkeypatch.setenv("CLASSIFIER_SERVICE_HOST", "10.96.0.7")
     config.write_text("")
     assert load_settings(config).api.port == 8000
+
+
+def test_room_for_less_than_the_largest_request_is_refused(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("batching: {max_waiting_characters: 999999}\n")
+    with pytest.raises(SettingsError, match=r"batching\.max_waiting_characters is 999999: .* 1000000"):
+        load_settings(config)
+    config.write_text("batching: {max_waiting_characters: 1000000}\n")
+    assert load_settings(config).batching.max_waiting_characters == 1_000_000
+
+
+def test_an_empty_name_of_a_configuration_file_means_the_default_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLASSIFIER_CONFIG", "")
+    assert load_settings() == load_settings(DEFAULT_CONFIG_PATH)
+
+
+@pytest.mark.parametrize("version", ["a" * 5000, "../escape", "", "a b", "-a"])
+def test_a_version_that_no_model_of_the_store_can_have_is_refused(
+    monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    monkeypatch.setenv("CLASSIFIER__MODEL__VERSION", version)
+    with pytest.raises(SettingsError, match=r"CLASSIFIER__MODEL__VERSION: model\.version is ") as caught:
+        load_settings()
+    assert len(str(caught.value)) < 500

@@ -3,9 +3,10 @@
 
 import re
 import unicodedata
+import warnings
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from sklearn.feature_extraction.text import CountVectorizer, strip_accents_ascii, strip_accents_unicode
@@ -74,6 +75,10 @@ def test_of_ten_thousand_combining_marks_thirty_are_kept() -> None:
     assert clean("e" + "\u0316" * 10_000 + "f", only(normalize="NFC")) == "e" + "\u0316" * 30 + "f"
 
 
+def test_of_thirty_one_combining_marks_thirty_are_kept() -> None:
+    assert clean("a" + "\u0335" * 31, only(normalize="NFC")) == "a" + "\u0335" * 30
+
+
 def test_thirty_combining_marks_are_kept_whole() -> None:
     text = "e" + "\u0316" * 30
     assert clean(text, only(normalize="NFC")) == text
@@ -132,6 +137,10 @@ def test_strip_accents_ascii_equals_scikit_learn(text: str) -> None:
 )
 def test_a_url_is_dropped_with_the_special_characters(address: str) -> None:
     assert clean(f"see {address} now", only(remove_special_chars=True)) == "see now"
+
+
+def test_urls_are_dropped_before_e_mail_addresses() -> None:
+    assert clean("write me@www.example.com now", only(remove_special_chars=True)) == "write me now"
 
 
 @pytest.mark.parametrize("address", ["someone@example.com", "(me@example.org)", "first.last+tag@example.com"])
@@ -239,6 +248,51 @@ def test_an_invalid_pattern_is_refused_by_name(pattern: str) -> None:
         ValidationError, match=re.escape(f"token_pattern {pattern!r} is not a regular expression")
     ):
         settings(token_pattern=pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(?:" * 2000 + "a" + ")" * 2000, "a{99999999999999999999}"], ids=["deep", "large"]
+)
+def test_a_pattern_that_re_gives_up_on_is_refused_in_one_sentence(pattern: str) -> None:
+    with pytest.raises(
+        ValidationError, match=r"token_pattern '.{1,250}' is not a regular expression"
+    ) as caught:
+        settings(token_pattern=pattern)
+    assert len(caught.value.errors()[0]["msg"]) < 500
+
+
+def test_a_pattern_that_can_take_exponential_time_is_refused_by_name() -> None:
+    pattern = r"\w+(?:(?:~+)+!)?"
+    with pytest.raises(
+        ValidationError, match=re.escape(f"token_pattern {pattern!r} has a repeat without bound before")
+    ):
+        settings(token_pattern=pattern)
+
+
+def test_a_closing_bracket_that_stands_first_in_a_class_is_a_member_of_it() -> None:
+    assert Tokenizer(only(token_pattern=r"[^][^]+")).tokens("a[b]c^d e") == ["a", "b", "c", "d e"]
+    assert Tokenizer(only(token_pattern=r"[]ab]+")).tokens("a]b c]") == ["a]b", "]"]
+
+
+def _compiles(pattern: str) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            re.compile(pattern)
+        except (re.error, FutureWarning):
+            return False
+    return True
+
+
+@given(
+    body=st.text(st.sampled_from(list("][^-\\wabW")), min_size=1, max_size=6),
+    again=st.booleans(),
+    text=st.text(st.sampled_from(list("][^-\\wab cW_")), max_size=20),
+)
+def test_every_way_to_write_a_class_gives_the_pattern_s_matches(body: str, again: bool, text: str) -> None:
+    pattern = f"[{body}]" * (2 if again else 1) + "+"
+    assume(_compiles(pattern))
+    assert Tokenizer(only(token_pattern=pattern)).tokens(text) == re.findall(pattern, text)
 
 
 def test_a_group_that_captures_nothing_is_fine() -> None:
