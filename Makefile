@@ -81,7 +81,7 @@ bench: $(VENV)/.train  ## Load the service and its peers; reports/bench tells ho
 	$(BIN)/python -m benchmarks --artifact linear,cnn
 
 bench-quick: $(VENV)/.train .venv-bench/fastapi/.installed  ## The service beside FastAPI alone, in two minutes
-	$(BIN)/python -m benchmarks --artifact linear --servers service,fastapi --connections 1,64 --rates ''
+	$(BIN)/python -m benchmarks --artifact linear --servers service,fastapi --connections 1,64,64new --rates ''
 
 bench-limits: $(VENV)/.train  ## The service alone under overload, in batches and after a million requests
 	$(BIN)/python -m benchmarks.limits --artifact linear

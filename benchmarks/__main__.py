@@ -13,7 +13,7 @@ from rich.console import Console
 
 from benchmarks.artifacts import KINDS, prepare
 from benchmarks.bodies import request_texts
-from benchmarks.closed_loop import check_wrk
+from benchmarks.closed_loop import Clients, check_wrk
 from benchmarks.errors import BenchmarkError
 from benchmarks.open_loop import allow_connections
 from benchmarks.report import machine_facts, write_report
@@ -36,11 +36,16 @@ def _named(what: str, text: str, known: Mapping[str, Named]) -> tuple[Named, ...
     return tuple(known[name] for name in _parts(text))
 
 
-def _connections(text: str) -> tuple[int, ...]:
+def _clients(text: str) -> tuple[Clients, ...]:
+    clients = []
     for part in _parts(text):
-        if not part.isdecimal() or int(part) < 1:
-            raise typer.BadParameter(f"connections {part!r} is no whole number from 1 up")
-    return tuple(int(part) for part in _parts(text))
+        count = part.removesuffix("new")
+        if not count.isdecimal() or int(count) < 1:
+            raise typer.BadParameter(
+                f"connections {part!r} is not a whole number from 1 up, or one with `new` behind it"
+            )
+        clients.append(Clients(int(count), keep_connections=count == part))
+    return tuple(clients)
 
 
 def _rate(text: str) -> Rate:
@@ -56,7 +61,9 @@ def _rate(text: str) -> Rate:
 def main(
     artifact: Annotated[str, typer.Option(help="What the servers serve: linear, cnn or linear,cnn.")],
     servers: Annotated[str, typer.Option(help="Names, with commas between.")] = ",".join(SERVERS_BY_NAME),
-    connections: Annotated[str, typer.Option(help="Of the closed loop.")] = "1,16,64,256",
+    connections: Annotated[
+        str, typer.Option(help="Of the closed loop: 64 that are kept, or 64new, one for each request.")
+    ] = "1,16,64,256,64new",
     rounds: Annotated[int, typer.Option(min=1)] = 3,
     seconds: Annotated[float, typer.Option(min=1, help="Of each load.")] = 5,
     rates: Annotated[
@@ -69,7 +76,7 @@ def main(
     try:
         plan = Plan(
             servers=_named("server", servers, SERVERS_BY_NAME),
-            connections=_connections(connections),
+            clients=_clients(connections),
             rates=tuple(map(_rate, _parts(rates))),
             rounds=rounds,
             seconds=seconds,

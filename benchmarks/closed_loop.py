@@ -1,4 +1,4 @@
-"""Closed-loop load by `wrk`: a number of connections, each of which asks again once it is answered."""
+"""Closed-loop load by `wrk`: a number of clients, each of which asks again once it is answered."""
 
 import json
 import shutil
@@ -13,10 +13,22 @@ TIMEOUT_SECONDS = 60
 
 
 @dataclass(frozen=True)
+class Clients:
+    """How many there are, and whether they keep their connections."""
+
+    count: int
+    keep_connections: bool = True
+    """Else they open one for each request, as most scripts do."""
+
+    def __str__(self) -> str:
+        return str(self.count) if self.keep_connections else f"{self.count}, one a request"
+
+
+@dataclass(frozen=True)
 class ClosedLoad:
     """What `wrk` saw."""
 
-    connections: int
+    clients: Clients
     seconds: float
     answers: int
     """Refusals included."""
@@ -40,18 +52,20 @@ def check_wrk() -> None:
         raise BenchmarkError("wrk, which makes the load, is missing; on Debian, `apt-get install wrk`")
 
 
-def load(url: str, bodies: Path, connections: int, seconds: float) -> ClosedLoad:
+def load(url: str, bodies: Path, clients: Clients, seconds: float) -> ClosedLoad:
     """Load `url` with the bodies of a file, one a line; raises BenchmarkError."""
-    command = ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds:g}s"]
+    command = ["wrk", "--threads", "1", "--connections", str(clients.count), "--duration", f"{seconds:g}s"]
+    if not clients.keep_connections:
+        command += ["--header", "Connection: close"]
     options = ["--timeout", f"{TIMEOUT_SECONDS}s", "--script", str(SCRIPT), url, "--", str(bodies)]
     done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
     if done.returncode:
         raise BenchmarkError(f"wrk ended with {done.returncode}: {(done.stderr or done.stdout).strip()}")
     seen = json.loads(done.stdout.splitlines()[-1])
     if not seen["answers"]:
-        raise BenchmarkError(f"no answer within {seconds:g} s at {connections} connections")
+        raise BenchmarkError(f"no answer within {seconds:g} s at {clients} connections")
     return ClosedLoad(
-        connections=connections,
+        clients=clients,
         seconds=seen["microseconds"] / 1e6,
         answers=seen["answers"],
         refusals=seen["refusals"],

@@ -23,13 +23,13 @@ from rich.console import Console
 
 from benchmarks.artifacts import KINDS, ServedArtifact, prepare
 from benchmarks.bodies import request_texts
-from benchmarks.closed_loop import check_wrk, load
+from benchmarks.closed_loop import Clients, check_wrk, load
 from benchmarks.errors import BenchmarkError
 from benchmarks.open_loop import allow_connections, attack
 from benchmarks.report import MEGABYTE, machine_facts, table
 from benchmarks.rounds import (
-    CAPACITY_CONNECTIONS,
-    WARM_UP_CONNECTIONS,
+    CAPACITY_CLIENTS,
+    WARM_UP_CLIENTS,
     WARM_UP_SECONDS,
     Progress,
     percentile_ms,
@@ -43,7 +43,7 @@ ENDURANCE_SECONDS = 5.0
 
 BATCH = 100
 BATCH_ROUNDS = 3
-BATCH_CONNECTIONS = 4
+BATCH_CLIENTS = Clients(4)
 SERVICE = SERVERS[0]
 
 
@@ -124,7 +124,7 @@ class Limits:
             return [self._overload(one, factor, seconds) for factor in factors]
 
     def _overload(self, one: RunningServer, factor: float, seconds: float) -> Overload:
-        load(one.url, self._file, WARM_UP_CONNECTIONS, WARM_UP_SECONDS)
+        load(one.url, self._file, WARM_UP_CLIENTS, WARM_UP_SECONDS)
         capacity = self._load(one, CAPACITY_SECONDS)
         seen = attack(one.url, self._bodies, factor * capacity, seconds)
         memory = one.resident_bytes()
@@ -155,9 +155,9 @@ class Limits:
         rates, ratios = [], []
         with self._service() as one:
             url = f"{one.url}/batch"
-            load(url, file, BATCH_CONNECTIONS, WARM_UP_SECONDS)
+            load(url, file, BATCH_CLIENTS, WARM_UP_SECONDS)
             for _ in range(BATCH_ROUNDS):
-                rates.append(BATCH * load(url, file, BATCH_CONNECTIONS, seconds).requests_per_second)
+                rates.append(BATCH * load(url, file, BATCH_CLIENTS, seconds).requests_per_second)
                 ratios.append(rates[-1] / self._pipeline_rate(batches, seconds))
         return Batches(spread(rates), spread(ratios))
 
@@ -176,7 +176,7 @@ class Limits:
             answered = 0
             for half in (requests // 2, requests):
                 while answered < half:
-                    answered += load(one.url, self._file, CAPACITY_CONNECTIONS, ENDURANCE_SECONDS).answers
+                    answered += load(one.url, self._file, CAPACITY_CLIENTS, ENDURANCE_SECONDS).answers
                 megabytes.append(one.resident_bytes() / MEGABYTE)
         return Endurance(answered, *megabytes)
 
@@ -184,7 +184,7 @@ class Limits:
         return running(SERVICE, self._artifact, self._workplace / "service.log")
 
     def _load(self, one: RunningServer, seconds: float) -> float:
-        return load(one.url, self._file, CAPACITY_CONNECTIONS, seconds).requests_per_second
+        return load(one.url, self._file, CAPACITY_CLIENTS, seconds).requests_per_second
 
     def _written(self, name: str, bodies: Sequence[bytes]) -> Path:
         path = self._workplace / f"{name}.jsonl"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.closed_loop import ClosedLoad
+from benchmarks.closed_loop import Clients, ClosedLoad
 from benchmarks.rounds import Plan, Results
 from benchmarks.servers import OURS
 from benchmarks.spread import spread
@@ -70,31 +70,31 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _loads(results: Results, server: str, connections: int) -> dict[int, ClosedLoad]:
+def _loads(results: Results, server: str, clients: Clients) -> dict[int, ClosedLoad]:
     """By round."""
     return {
         figures.round: figures.load
         for figures in results.closed
-        if (figures.server, figures.load.connections) == (server, connections)
+        if (figures.server, figures.load.clients) == (server, clients)
     }
 
 
 def _closed_table(plan: Plan, results: Results) -> str:
     rows = []
-    for connections in plan.connections:
+    for clients in plan.clients:
         for server in plan.servers:
-            loads = list(_loads(results, server.name, connections).values())
+            loads = list(_loads(results, server.name, clients).values())
             if not loads:
                 continue
             cpu = [
                 figures.cpu_microseconds
                 for figures in results.closed
-                if (figures.server, figures.load.connections) == (server.name, connections)
+                if (figures.server, figures.load.clients) == (server.name, clients)
             ]
             rows.append(
                 (
                     server.name,
-                    str(connections),
+                    str(clients),
                     f"{spread([load.requests_per_second for load in loads]):,.0f}",
                     f"{spread([load.p50_ms for load in loads]):,.1f}",
                     f"{spread([load.p99_ms for load in loads]):,.1f}",
@@ -120,9 +120,9 @@ def _ratio_section(plan: Plan, results: Results) -> list[str]:
     rows = []
     for server in plan.servers:
         cells = []
-        for connections in plan.connections:
-            ours = _loads(results, OURS, connections)
-            theirs = _loads(results, server.name, connections)
+        for clients in plan.clients:
+            ours = _loads(results, OURS, clients)
+            theirs = _loads(results, server.name, clients)
             ratios = [
                 ours[number].requests_per_second / theirs[number].requests_per_second
                 for number in ours.keys() & theirs.keys()
@@ -133,7 +133,7 @@ def _ratio_section(plan: Plan, results: Results) -> list[str]:
             rows.append((f"{OURS} / {server.name}", *cells))
     if not rows:
         return []
-    head = ("requests/s", *(f"{connections} connections" for connections in plan.connections))
+    head = ("requests/s", *(f"connections: {clients}" for clients in plan.clients))
     return ["## Ours to each peer, in the same round", table(head, rows), "Above 1, ours answers more."]
 
 
@@ -216,11 +216,11 @@ def _plot(path: Path, kind: str, plan: Plan, results: Results) -> None:
     figure, axes = plt.subplots(figsize=(9, 6), layout="constrained")
     for server in plan.servers:
         points = []
-        for connections in plan.connections:
-            loads = _loads(results, server.name, connections).values()
-            if loads:
+        for clients in plan.clients:
+            loads = _loads(results, server.name, clients).values()
+            if loads and clients.keep_connections:
                 rate = statistics.median(load.requests_per_second for load in loads)
-                points.append((rate, statistics.median(load.p99_ms for load in loads), connections))
+                points.append((rate, statistics.median(load.p99_ms for load in loads), clients.count))
         if points:
             rates, latencies, _ = zip(*points, strict=True)
             axes.plot(rates, latencies, marker="o", label=server.name)

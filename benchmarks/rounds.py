@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.artifacts import ServedArtifact
-from benchmarks.closed_loop import ClosedLoad, load
+from benchmarks.closed_loop import Clients, ClosedLoad, load
 from benchmarks.errors import BenchmarkError
 from benchmarks.open_loop import attack
 from benchmarks.servers import RunningServer, Server, running
 
 CAPACITY_SERVER = "fastapi"
-CAPACITY_CONNECTIONS = 64
+CAPACITY_CLIENTS = Clients(64)
 CHECKED_TEXTS = 32
-WARM_UP_CONNECTIONS = 8
+WARM_UP_CLIENTS = Clients(8)
 WARM_UP_SECONDS = 2.0
 START_AND_STOP_SECONDS = 8.0
 """What the estimate reckons for a server's start and end."""
@@ -40,7 +40,7 @@ class Rate:
         if capacity is None:
             raise BenchmarkError(
                 f"the rate {self.amount:g}x needs the capacity of {CAPACITY_SERVER} at "
-                f"{CAPACITY_CONNECTIONS} connections, which is not measured"
+                f"{CAPACITY_CLIENTS} connections, which is not measured"
             )
         return max(1, round(self.amount * capacity))
 
@@ -50,7 +50,7 @@ class Plan:
     """What is measured."""
 
     servers: tuple[Server, ...]
-    connections: tuple[int, ...]
+    clients: tuple[Clients, ...]
     rates: tuple[Rate, ...]
     rounds: int
     seconds: float
@@ -58,7 +58,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         """Raise BenchmarkError where a rate depends on a capacity that is not measured."""
-        has_capacity = CAPACITY_CONNECTIONS in self.connections and any(
+        has_capacity = CAPACITY_CLIENTS in self.clients and any(
             server.name == CAPACITY_SERVER for server in self.servers
         )
         if not has_capacity:
@@ -68,7 +68,7 @@ class Plan:
     @property
     def estimated_seconds(self) -> float:
         """How long it takes for one artifact, if every server does."""
-        stages = [stage for stage in (self.connections, self.rates) if stage]
+        stages = [stage for stage in (self.clients, self.rates) if stage]
         loads = sum(len(stage) * self.seconds for stage in stages)
         starts = len(stages) * (START_AND_STOP_SECONDS + WARM_UP_SECONDS)
         return len(self.servers) * self.rounds * (loads + starts)
@@ -138,7 +138,7 @@ class Results:
         rates = [
             figures.load.requests_per_second
             for figures in self.closed
-            if (figures.server, figures.load.connections) == (CAPACITY_SERVER, CAPACITY_CONNECTIONS)
+            if (figures.server, figures.load.clients) == (CAPACITY_SERVER, CAPACITY_CLIENTS)
         ]
         return median(rates) if rates else None
 
@@ -179,18 +179,18 @@ class Measurement:
             try:
                 with running(server, self._artifact, self._log_file(server)) as one:
                     one.check(self._checked, self._expected)
-                    load(one.url, self._bodies(server), WARM_UP_CONNECTIONS, WARM_UP_SECONDS)
+                    load(one.url, self._bodies(server), WARM_UP_CLIENTS, WARM_UP_SECONDS)
                     measure(one, number)
             except BenchmarkError as error:
                 self._note_failure(server, stage, number, error)
 
     def _measure_closed(self, one: RunningServer, number: int) -> None:
-        for connections in self._plan.connections:
+        for clients in self._plan.clients:
             before = one.cpu_seconds()
             try:
-                seen = load(one.url, self._bodies(one.server), connections, self._plan.seconds)
+                seen = load(one.url, self._bodies(one.server), clients, self._plan.seconds)
             except BenchmarkError as error:
-                self._note_failure(one.server, f"{connections} connections", number, error)
+                self._note_failure(one.server, f"{clients} connections", number, error)
                 continue
             cpu = (one.cpu_seconds() - before) * 1e6 / seen.answers
             self._results.closed.append(ClosedFigures(one.server.name, number, seen, cpu))

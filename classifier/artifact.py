@@ -24,7 +24,7 @@ from pydantic import (
 from classifier.arrays import read_arrays
 from classifier.errors import ArtifactError
 from classifier.runtime import LINEAR_ARRAYS, LinearSettings, OnnxSettings
-from classifier.settings import TAG_PATTERN
+from classifier.schema import TAG_PATTERN
 from classifier.text import TextSettings
 
 FORMAT_VERSION = 1

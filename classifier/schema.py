@@ -12,6 +12,9 @@ MAX_THRESHOLDS = 100
 DEFAULT_TOP_K = 3
 DEFAULT_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
+TAG_PATTERN = r"^[a-z0-9]([-_.a-z0-9]{0,61}[a-z0-9])?$"
+"""What BentoML allows as a model's name, and as its version."""
+
 EXAMPLE_TEXT = "A moving, beautifully acted film. I would watch it again."
 EXAMPLE_TEXTS = [EXAMPLE_TEXT, "Two hours of my life that I will never get back."]
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from classifier.errors import SettingsError
-from classifier.schema import MAX_TEXT_CHARS, MAX_TEXTS
+from classifier.schema import MAX_TEXT_CHARS, MAX_TEXTS, TAG_PATTERN
 
 ENV_PREFIX = "CLASSIFIER__"
 CONFIG_PATH_VARIABLE = "CLASSIFIER_CONFIG"
@@ -19,8 +19,6 @@ DEFAULT_CONFIG_PATH = Path(__file__).parent.parent / "config.yaml"
 BUNDLED_MODEL = Path(__file__).parent.parent / "models" / "imdb-sentiment"
 SHOWN_CHARACTERS = 100
 """Of a setting's value in an error message."""
-TAG_PATTERN = r"^[a-z0-9]([-_.a-z0-9]{0,61}[a-z0-9])?$"
-"""What BentoML allows as a model's name, and as its version."""
 
 
 class _Section(BaseModel):
