@@ -25,12 +25,14 @@ from classifier.settings import load_settings
 from serving import answers, protocol
 from serving.edge import Edge
 from serving.endpoint import batchable_endpoint, endpoint, endpoints_of
+from serving.heartbeat import start_heartbeat
 from serving.logs import configure_logging
 from serving.memory import settle_memory
 from serving.model import check_model, load_model
 from serving.pages import Pages
 from serving.routes import CLASSIFY, PREDICT, PREDICT_BATCH, PREDICT_THRESHOLDS, PREDICT_TOP_K
 from serving.stopping import drain_on_sigterm
+from serving.supervision import supervise
 
 try:
     settings = load_settings()
@@ -39,6 +41,7 @@ except ClassifierError as error:
     raise SystemExit(f"error: {error}") from None
 configure_logging(settings.logging)
 protocol.install(settings)
+supervise("text-classifier", settings.worker.max_silent_seconds)
 pages = Pages("text-classifier", __version__)
 limit = settings.api.max_body_bytes
 confidence_threshold = settings.inference.confidence_threshold
@@ -66,6 +69,7 @@ class TextClassifier:
         pages.serve(self.classifier)
         protocol.DoorProtocol.door = self.batcher
         drain_on_sigterm(self.drain)
+        start_heartbeat()
         settle_memory()
 
     def __is_ready__(self) -> bool:

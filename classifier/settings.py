@@ -20,7 +20,7 @@ BUNDLED_MODEL = Path(__file__).parent.parent / "models" / "imdb-sentiment"
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ModelSettings(_Section):
@@ -75,6 +75,12 @@ class BatchingSettings(_Section):
     drain_seconds: float = Field(default=20.0, ge=0)
 
 
+class WorkerSettings(_Section):
+    """The process that answers; `serving.supervision` watches it."""
+
+    max_silent_seconds: float = Field(default=10.0, ge=2)
+
+
 class LoggingSettings(_Section):
     """What the service logs, on standard error."""
 
@@ -91,6 +97,7 @@ class Settings(_Section):
     api: ApiSettings = ApiSettings()
     inference: InferenceSettings = InferenceSettings()
     batching: BatchingSettings = BatchingSettings()
+    worker: WorkerSettings = WorkerSettings()
     logging: LoggingSettings = LoggingSettings()
 
 
