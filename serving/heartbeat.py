@@ -3,37 +3,36 @@
 import asyncio
 import os
 import signal
-import socket
 
 DESCRIPTOR = "_CLASSIFIER_HEARTBEAT_FD"
-"""The environment variable that tells a worker its end of the pair of sockets."""
+"""The environment variable that tells a worker which file descriptor leads to its parent."""
 
 SECONDS = 0.5
 """Between two signs of life."""
 
 
 def start_heartbeat() -> None:
-    """Send the parent a byte every half second, and end as on SIGTERM once the parent has died.
+    """Write the parent a byte now and every half second; end as on SIGTERM once the parent has died.
 
-    To be called in the event loop: where the loop hangs, the bytes stop. The first byte comes after half a
-    second, when the server listens. A process that no supervisor started sends nothing.
+    To be called in the event loop once the service can answer, and before the server listens. Where the loop
+    hangs, the bytes stop. A process that no supervisor started writes nothing.
     """
-    descriptor = os.environ.pop(DESCRIPTOR, None)
-    if descriptor is None:
+    inherited = os.environ.pop(DESCRIPTOR, None)
+    if inherited is None:
         return
-    parent = socket.socket(fileno=int(descriptor))
-    parent.setblocking(False)
-    parent.set_inheritable(False)
+    pipe = int(inherited)
+    os.set_blocking(pipe, False)
+    os.set_inheritable(pipe, False)
     loop = asyncio.get_running_loop()
 
     def beat() -> None:
         try:
-            parent.send(b".")
+            os.write(pipe, b".")
         except BlockingIOError:
             pass  # The parent is stopped, and reads again when it continues.
-        except OSError:
+        except BrokenPipeError:
             signal.raise_signal(signal.SIGTERM)
             return
         loop.call_later(SECONDS, beat)
 
-    loop.call_later(SECONDS, beat)
+    beat()

@@ -1,17 +1,16 @@
 """The parent process's watch over its workers: one that dies or hangs is replaced at once.
 
 BentoML runs workers with circus, which looks for dead ones every ten seconds and, in a container, starts no
-others. Here every worker holds one end of a pair of sockets. The end of the connection says that the worker
-has died, and silence says that its event loop hangs. docs/decisions/0010-worker-supervision.md says what of
+others. Here every worker writes to a pipe of its own. The pipe's end says that the worker has died, and its
+silence that the worker's event loop hangs. docs/decisions/0010-worker-supervision.md says what of
 BentoML and circus this relies on.
 """
 
-import errno
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,7 @@ MAX_FAILED_STARTS = 10
 """So many workers in a row may die before they serve; then the parent gives up."""
 
 _RETRY_SECONDS = 0.02
-"""Until circus is asked again to replace a worker: it may be busy, or the process not quite gone."""
+"""Until circus, which was busy, is asked again to start a worker."""
 
 _log = structlog.get_logger("classifier.supervision")
 
@@ -61,9 +60,10 @@ class _Worker:
     """A worker process, and what is known of it."""
 
     pid: int
-    connection: socket.socket
-    is_started: bool = False
-    """Whether it has ever sent a sign of life."""
+    pipe: int
+    """The end that this process reads."""
+    signs: int = 0
+    """Signs of life: the first says that it has loaded its model, the second that it listens."""
     silent_seconds: float = 0.0
     """How long it has sent none, counted while this process runs."""
 
@@ -76,7 +76,7 @@ class Supervisor:
         self._ignores_hang_up = ignores_hang_up
         self._workers: dict[int, _Worker] = {}
         self._failed_starts = 0
-        self._pair: tuple[socket.socket, socket.socket]
+        self._pipe: tuple[int, int]
 
     def hooks(self) -> dict[str, tuple[Callable[..., bool], bool]]:
         """What circus calls, each with whether a failure is ignored."""
@@ -106,21 +106,21 @@ class Supervisor:
         return True
 
     def _prepare(self, watcher: "Watcher", **_: Any) -> bool:
-        """Give the next worker its end of a connection; exits where no worker could start."""
+        """Make the next worker's pipe; exits where no worker could start."""
         if self._failed_starts >= MAX_FAILED_STARTS:
             raise SystemExit(
                 f"error: the worker died {self._failed_starts} times in a row before it could serve; "
                 "the reason is above, and the service ends"
             )
-        ours, theirs = self._pair = socket.socketpair()
-        ours.setblocking(False)
-        theirs.set_inheritable(True)
-        watcher.env[DESCRIPTOR] = str(theirs.fileno())
+        ours, theirs = self._pipe = os.pipe()
+        os.set_blocking(ours, False)
+        os.set_inheritable(theirs, True)
+        watcher.env[DESCRIPTOR] = str(theirs)
         return True
 
     def _watch(self, watcher: "Watcher", arbiter: "Arbiter", pid: int, **_: Any) -> bool:
-        ours, theirs = self._pair
-        theirs.close()
+        ours, theirs = self._pipe
+        os.close(theirs)
         worker = self._workers[pid] = _Worker(pid, ours)
         loop = arbiter.loop
         loop.add_handler(ours, lambda *_: self._hear(watcher, arbiter, worker), loop.READ)
@@ -128,15 +128,16 @@ class Supervisor:
         return True
 
     def _hear(self, watcher: "Watcher", arbiter: "Arbiter", worker: _Worker) -> None:
-        """Read what the worker sent; the end of the connection is its death."""
+        """Read what the worker wrote; the pipe's end is its death."""
         try:
-            signs = worker.connection.recv(4096)
+            signs = os.read(worker.pipe, 4096)
         except BlockingIOError:
             return
         if signs:
-            worker.is_started = True
+            worker.signs += len(signs)
             worker.silent_seconds = 0.0
-            self._failed_starts = 0
+            if worker.signs > 1:
+                self._failed_starts = 0
         else:
             self._replace(watcher, arbiter, worker)
 
@@ -146,7 +147,7 @@ class Supervisor:
             return
         worker.silent_seconds += SECONDS
         self._hear(watcher, arbiter, worker)  # First: this process may have been the one that was stopped.
-        if worker.is_started and worker.silent_seconds > self._max_silent_seconds:
+        if worker.signs and worker.silent_seconds > self._max_silent_seconds:
             _log.error("worker_hangs", pid=worker.pid, silent_seconds=worker.silent_seconds)
             os.kill(worker.pid, signal.SIGKILL)
         else:
@@ -154,15 +155,16 @@ class Supervisor:
 
     def _replace(self, watcher: "Watcher", arbiter: "Arbiter", worker: _Worker) -> None:
         del self._workers[worker.pid]
-        arbiter.loop.remove_handler(worker.connection)
-        worker.connection.close()
+        arbiter.loop.remove_handler(worker.pipe)
+        os.close(worker.pipe)
         if arbiter._stopping or worker.pid not in watcher.processes:
             return
-        self._failed_starts += not worker.is_started
-        os.kill(worker.pid, signal.SIGKILL)  # A process that merely closed its end could not be watched.
+        self._failed_starts += worker.signs <= 1
         if not self._workers:
             _refuse_callers(watcher, arbiter)
-        _start_another(watcher, arbiter, worker.pid)
+        os.kill(worker.pid, signal.SIGKILL)  # A process that merely closed the pipe could not be watched.
+        watcher.reap_process(worker.pid)
+        _start_missing(arbiter)
 
     def _report(self, arbiter: "Arbiter", process_pid: int, exit_code: int, **_: Any) -> bool:
         if not arbiter._stopping:
@@ -173,24 +175,23 @@ class Supervisor:
 def _refuse_callers(watcher: "Watcher", arbiter: "Arbiter") -> None:
     """Refuse connections until the next worker listens: nobody would accept them.
 
-    On Linux this ends listening for every process that holds the socket, resets the connections that wait and
-    keeps the port. Elsewhere it is an error, and callers wait for the next worker.
+    On Linux shutting a TCP socket down ends its listening for every process that holds it, resets the
+    connections that wait, and keeps the port. Elsewhere callers wait for the next worker.
     """
     for name, listener in arbiter.sockets.items():
         is_tcp = listener.family in {socket.AF_INET, socket.AF_INET6}
-        if is_tcp and f"$(circus.sockets.{name})" in watcher.args:
-            try:
-                listener.shutdown(socket.SHUT_RDWR)
-            except OSError as error:
-                if error.errno != errno.ENOTCONN:  # It does not listen, or this is not Linux.
-                    raise
+        if sys.platform != "linux" or not is_tcp or f"$(circus.sockets.{name})" not in watcher.args:
+            continue
+        # Shut down when it does not listen, it would listen again but give its connections no bytes.
+        if listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            listener.shutdown(socket.SHUT_RDWR)
 
 
-def _start_another(watcher: "Watcher", arbiter: "Arbiter", died: int) -> None:
-    """Have circus reap the process and start another, as soon as it can."""
+def _start_missing(arbiter: "Arbiter") -> None:
+    """Have circus start the worker that is missing, as soon as it is not busy with something else."""
     from circus.exc import ConflictError
 
-    if died in watcher.processes:
-        with suppress(ConflictError):
-            arbiter.manage_watchers()
-        arbiter.loop.call_later(_RETRY_SECONDS, _start_another, watcher, arbiter, died)
+    try:
+        arbiter.manage_watchers()
+    except ConflictError:
+        arbiter.loop.call_later(_RETRY_SECONDS, _start_missing, arbiter)
