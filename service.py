@@ -23,6 +23,7 @@ from classifier.schema import (
 )
 from classifier.settings import load_settings
 from serving import answers, protocol
+from serving.address import listening_address
 from serving.edge import Edge
 from serving.endpoint import batchable_endpoint, endpoint, endpoints_of
 from serving.heartbeat import start_heartbeat
@@ -36,6 +37,7 @@ from serving.supervision import supervise
 
 try:
     settings = load_settings()
+    address = listening_address(settings.api.host)
     check_model(settings)
 except ClassifierError as error:
     raise SystemExit(f"error: {error}") from None
@@ -50,7 +52,7 @@ log = structlog.get_logger("classifier.service")
 
 @bentoml.service(
     name="text-classifier",
-    http={"host": settings.api.host, "port": settings.api.port},
+    http={"host": address, "port": settings.api.port},
     # Ours are bounded; BentoML's label every path that a caller makes up.
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},

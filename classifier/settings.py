@@ -48,7 +48,7 @@ class PreprocessingSettings(_Section):
 class ApiSettings(_Section):
     """The HTTP edge."""
 
-    host: str = "127.0.0.1"
+    host: str = Field(default="127.0.0.1", min_length=1)
     port: int = Field(default=8000, ge=1, le=65535)
     max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
     request_seconds: float = Field(default=30.0, gt=0)

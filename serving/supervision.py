@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +96,7 @@ class Supervisor:
         def end_or_hasten() -> None:
             if arbiter._stopping:
                 for pid in self._workers:
-                    os.kill(pid, signal.SIGTERM)
+                    _send(pid, signal.SIGTERM)
             else:
                 end()
 
@@ -149,7 +150,7 @@ class Supervisor:
         self._hear(watcher, arbiter, worker)  # First: this process may have been the one that was stopped.
         if worker.signs and worker.silent_seconds > self._max_silent_seconds:
             _log.error("worker_hangs", pid=worker.pid, silent_seconds=worker.silent_seconds)
-            os.kill(worker.pid, signal.SIGKILL)
+            _send(worker.pid, signal.SIGKILL)
         else:
             arbiter.loop.call_later(SECONDS, self._check, watcher, arbiter, worker)
 
@@ -162,7 +163,7 @@ class Supervisor:
         self._failed_starts += worker.signs <= 1
         if not self._workers:
             _refuse_callers(watcher, arbiter)
-        os.kill(worker.pid, signal.SIGKILL)  # A process that merely closed the pipe could not be watched.
+        _send(worker.pid, signal.SIGKILL)  # A process that merely closed the pipe could not be watched.
         watcher.reap_process(worker.pid)
         _start_missing(arbiter)
 
@@ -170,6 +171,12 @@ class Supervisor:
         if not arbiter._stopping:
             _log.error("worker_died", pid=process_pid, exit_code=exit_code, failed_starts=self._failed_starts)
         return True
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a worker, which may just have ended."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def _refuse_callers(watcher: "Watcher", arbiter: "Arbiter") -> None:

@@ -238,3 +238,29 @@ def test_variables_that_kubernetes_sets_for_a_service_are_none_of_ours(
     monkeypatch.setenv("CLASSIFIER_SERVICE_HOST", "10.96.0.7")
     config.write_text("")
     assert load_settings(config).api.port == 8000
+
+
+FLOATS = [
+    f"{section}.{key}"
+    for section, keys in Settings().model_dump().items()
+    for key, value in keys.items()
+    if isinstance(value, float)
+]
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
+@pytest.mark.parametrize("place", FLOATS)
+def test_a_number_must_be_finite(
+    config: Path, monkeypatch: pytest.MonkeyPatch, place: str, value: str
+) -> None:
+    variable = f"CLASSIFIER__{place.replace('.', '__')}".upper()
+    monkeypatch.setenv(variable, value)
+    refused = f"environment variable {variable}: {place} is '{value}': Input should be a finite number"
+    with pytest.raises(SettingsError, match=f"^{re.escape(refused)}$"):
+        load_settings(config)
+
+
+def test_an_empty_host_is_refused(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLASSIFIER__API__HOST", "")
+    with pytest.raises(SettingsError, match=r"^environment variable CLASSIFIER__API__HOST: api\.host is ''"):
+        load_settings(config)
