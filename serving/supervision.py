@@ -6,6 +6,8 @@ silence that the worker's event loop hangs. docs/decisions/0010-worker-supervisi
 BentoML and circus this relies on.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import socket
@@ -45,7 +47,7 @@ def supervise(service: str, max_silent_seconds: float) -> None:
     create_watcher = serving.create_watcher
     ignores_hang_up = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # as nohup wants it
 
-    def create_supervised_watcher(name: str, args: list[str], **options: Any) -> "Watcher":
+    def create_supervised_watcher(name: str, args: list[str], **options: Any) -> Watcher:
         if service not in args:
             return create_watcher(name, args, **options)
         hooks = Supervisor(max_silent_seconds, ignores_hang_up).hooks()
@@ -88,7 +90,7 @@ class Supervisor:
             "after_reap": (self._report, False),
         }
 
-    def _take_signals(self, arbiter: "Arbiter", **_: Any) -> bool:
+    def _take_signals(self, arbiter: Arbiter, **_: Any) -> bool:
         """SIGHUP ends the service as SIGTERM does, and a second signal is handed on to the workers."""
         handler = arbiter.ctrl.sys_hdl
         end = handler.quit
@@ -106,7 +108,7 @@ class Supervisor:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
         return True
 
-    def _prepare(self, watcher: "Watcher", **_: Any) -> bool:
+    def _prepare(self, watcher: Watcher, **_: Any) -> bool:
         """Make the next worker's pipe; exits where no worker could start."""
         if self._failed_starts >= MAX_FAILED_STARTS:
             raise SystemExit(
@@ -119,7 +121,7 @@ class Supervisor:
         watcher.env[DESCRIPTOR] = str(theirs)
         return True
 
-    def _watch(self, watcher: "Watcher", arbiter: "Arbiter", pid: int, **_: Any) -> bool:
+    def _watch(self, watcher: Watcher, arbiter: Arbiter, pid: int, **_: Any) -> bool:
         ours, theirs = self._pipe
         os.close(theirs)
         worker = self._workers[pid] = _Worker(pid, ours)
@@ -128,7 +130,7 @@ class Supervisor:
         loop.call_later(SECONDS, self._check, watcher, arbiter, worker)
         return True
 
-    def _hear(self, watcher: "Watcher", arbiter: "Arbiter", worker: _Worker) -> None:
+    def _hear(self, watcher: Watcher, arbiter: Arbiter, worker: _Worker) -> None:
         """Read what the worker wrote; the pipe's end is its death."""
         try:
             signs = os.read(worker.pipe, 4096)
@@ -142,7 +144,7 @@ class Supervisor:
         else:
             self._replace(watcher, arbiter, worker)
 
-    def _check(self, watcher: "Watcher", arbiter: "Arbiter", worker: _Worker) -> None:
+    def _check(self, watcher: Watcher, arbiter: Arbiter, worker: _Worker) -> None:
         """Kill a worker that has been silent for too long, but not while it is starting."""
         if worker.pid not in self._workers:
             return
@@ -154,7 +156,7 @@ class Supervisor:
         else:
             arbiter.loop.call_later(SECONDS, self._check, watcher, arbiter, worker)
 
-    def _replace(self, watcher: "Watcher", arbiter: "Arbiter", worker: _Worker) -> None:
+    def _replace(self, watcher: Watcher, arbiter: Arbiter, worker: _Worker) -> None:
         del self._workers[worker.pid]
         arbiter.loop.remove_handler(worker.pipe)
         os.close(worker.pipe)
@@ -167,7 +169,7 @@ class Supervisor:
         watcher.reap_process(worker.pid)
         _start_missing(arbiter)
 
-    def _report(self, arbiter: "Arbiter", process_pid: int, exit_code: int, **_: Any) -> bool:
+    def _report(self, arbiter: Arbiter, process_pid: int, exit_code: int, **_: Any) -> bool:
         if not arbiter._stopping:
             _log.error("worker_died", pid=process_pid, exit_code=exit_code, failed_starts=self._failed_starts)
         return True
@@ -179,7 +181,7 @@ def _send(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-def _refuse_callers(watcher: "Watcher", arbiter: "Arbiter") -> None:
+def _refuse_callers(watcher: Watcher, arbiter: Arbiter) -> None:
     """Refuse connections until the next worker listens: nobody would accept them.
 
     On Linux shutting a TCP socket down ends its listening for every process that holds it, resets the
@@ -194,7 +196,7 @@ def _refuse_callers(watcher: "Watcher", arbiter: "Arbiter") -> None:
             listener.shutdown(socket.SHUT_RDWR)
 
 
-def _start_missing(arbiter: "Arbiter") -> None:
+def _start_missing(arbiter: Arbiter) -> None:
     """Have circus start the worker that is missing, as soon as it is not busy with something else."""
     from circus.exc import ConflictError
 
