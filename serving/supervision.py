@@ -103,9 +103,7 @@ class Supervisor:
                 end()
 
         handler.quit = end_or_hasten
-        handler.handle_hup = end_or_hasten
-        if self._ignores_hang_up:
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        handler.handle_hup = (lambda: None) if self._ignores_hang_up else end_or_hasten
         return True
 
     def _prepare(self, watcher: Watcher, **_: Any) -> bool:
