@@ -17,6 +17,8 @@ ENV_PREFIX = "CLASSIFIER__"
 CONFIG_PATH_VARIABLE = "CLASSIFIER_CONFIG"
 DEFAULT_CONFIG_PATH = Path(__file__).parent.parent / "config.yaml"
 BUNDLED_MODEL = Path(__file__).parent.parent / "models" / "imdb-sentiment"
+DAY_SECONDS = 86_400
+"""The longest time that a setting may ask for."""
 
 
 class _Section(BaseModel):
@@ -51,9 +53,9 @@ class ApiSettings(_Section):
     host: str = Field(default="127.0.0.1", min_length=1)
     port: int = Field(default=8000, ge=1, le=65535)
     max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
-    request_seconds: float = Field(default=30.0, gt=0)
-    keep_alive_seconds: float = Field(default=75.0, gt=0)
-    lame_duck_seconds: float = Field(default=0.0, ge=0)
+    request_seconds: float = Field(default=30.0, gt=0, le=DAY_SECONDS)
+    keep_alive_seconds: float = Field(default=75.0, gt=0, le=DAY_SECONDS)
+    lame_duck_seconds: float = Field(default=0.0, ge=0, le=DAY_SECONDS)
 
 
 class InferenceSettings(_Section):
@@ -66,19 +68,19 @@ class InferenceSettings(_Section):
 class BatchingSettings(_Section):
     """How the texts of concurrent callers wait and run together; `classifier.batching` has the laws."""
 
-    max_batch_seconds: float = Field(default=0.02, gt=0)
-    max_inline_seconds: float = Field(default=0.005, gt=0)
+    max_batch_seconds: float = Field(default=0.02, gt=0, le=DAY_SECONDS)
+    max_inline_seconds: float = Field(default=0.005, gt=0, le=DAY_SECONDS)
     max_waiting_texts: int = Field(default=10_000, ge=MAX_TEXTS)
     max_waiting_characters: int = Field(default=20_000_000, ge=MAX_TEXTS * MAX_TEXT_CHARS)
-    max_waiting_seconds: float = Field(default=0.5, gt=0)
-    deadline_seconds: float = Field(default=2.0, gt=0)
-    drain_seconds: float = Field(default=20.0, ge=0)
+    max_waiting_seconds: float = Field(default=0.5, gt=0, le=DAY_SECONDS)
+    deadline_seconds: float = Field(default=2.0, gt=0, le=DAY_SECONDS)
+    drain_seconds: float = Field(default=20.0, ge=0, le=DAY_SECONDS)
 
 
 class WorkerSettings(_Section):
     """The process that answers; `serving.supervision` watches it."""
 
-    max_silent_seconds: float = Field(default=10.0, ge=2)
+    max_silent_seconds: float = Field(default=10.0, ge=2, le=DAY_SECONDS)
 
 
 class LoggingSettings(_Section):

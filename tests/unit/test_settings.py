@@ -260,6 +260,13 @@ def test_a_number_must_be_finite(
         load_settings(config)
 
 
+@pytest.mark.parametrize("place", [place for place in FLOATS if place.endswith("_seconds")])
+def test_no_time_is_longer_than_a_day(config: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    monkeypatch.setenv(f"CLASSIFIER__{place.replace('.', '__')}".upper(), "86400.1")
+    with pytest.raises(SettingsError, match=rf"{place} is '86400\.1': .* less than or equal to 86400$"):
+        load_settings(config)
+
+
 def test_an_empty_host_is_refused(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLASSIFIER__API__HOST", "")
     with pytest.raises(SettingsError, match=r"^environment variable CLASSIFIER__API__HOST: api\.host is ''"):
