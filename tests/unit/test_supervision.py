@@ -140,6 +140,7 @@ def test_a_worker_may_be_silent_for_as_long_as_it_starts(parent: Parent) -> None
 def test_signs_of_life_that_came_while_the_parent_was_stopped_count(parent: Parent) -> None:
     (worker,) = parent.workers
     worker.beat()
+    parent.loop.read()
     parent.loop.pass_time(MAX_SILENT_SECONDS)
     worker.beat()  # The last timer runs before anything is read.
     parent.loop.pass_time(2 * SECONDS)
