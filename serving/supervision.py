@@ -158,7 +158,7 @@ class Supervisor:
         del self._workers[worker.pid]
         arbiter.loop.remove_handler(worker.pipe)
         os.close(worker.pipe)
-        if arbiter._stopping or worker.pid not in watcher.processes:
+        if watcher.is_stopping() or worker.pid not in watcher.processes:
             return
         self._failed_starts += worker.signs <= 1
         if not self._workers:
@@ -167,8 +167,8 @@ class Supervisor:
         watcher.reap_process(worker.pid)
         _start_missing(arbiter)
 
-    def _report(self, arbiter: Arbiter, process_pid: int, exit_code: int, **_: Any) -> bool:
-        if not arbiter._stopping:
+    def _report(self, watcher: Watcher, process_pid: int, exit_code: int, **_: Any) -> bool:
+        if not watcher.is_stopping():
             _log.error("worker_died", pid=process_pid, exit_code=exit_code, failed_starts=self._failed_starts)
         return True
 

@@ -80,10 +80,11 @@ class Parent:
         self.hooks = {name: hook for name, (hook, _) in supervisor.hooks().items()}
         self.loop = Loop()
         self.workers: list[Worker] = []
-        self.watcher = SimpleNamespace(env={}, args=[], processes={}, reap_process=self._reap)
-        self.arbiter = SimpleNamespace(
-            loop=self.loop, sockets={}, _stopping=False, manage_watchers=self.start
+        self.is_stopping = False
+        self.watcher = SimpleNamespace(
+            env={}, args=[], processes={}, reap_process=self._reap, is_stopping=lambda: self.is_stopping
         )
+        self.arbiter = SimpleNamespace(loop=self.loop, sockets={}, manage_watchers=self.start)
 
     def start(self) -> None:
         self.hooks["before_spawn"](watcher=self.watcher, arbiter=self.arbiter)
@@ -163,7 +164,7 @@ def test_a_worker_that_closed_its_pipe_is_killed_and_replaced(parent: Parent) ->
 
 
 def test_no_worker_starts_in_the_place_of_one_that_ends_with_the_service(parent: Parent) -> None:
-    parent.arbiter._stopping = True
+    parent.is_stopping = True
     parent.workers[0].die()
     parent.loop.read()
     parent.workers[0].process.wait()
