@@ -24,8 +24,10 @@ from classifier.schema import (
 from classifier.settings import load_settings
 from serving import answers, listening, protocol
 from serving.access import Access
+from serving.address import listening_address
 from serving.edge import Edge
 from serving.endpoint import batchable_endpoint, endpoint, endpoints_of
+from serving.heartbeat import start_heartbeat
 from serving.logs import configure_logging
 from serving.memory import give_back_when_idle, settle_memory
 from serving.metrics import requests
@@ -33,16 +35,19 @@ from serving.model import check_model, load_model
 from serving.pages import Pages
 from serving.routes import CLASSIFY, PREDICT, PREDICT_BATCH, PREDICT_THRESHOLDS, PREDICT_TOP_K
 from serving.stopping import drain_on_sigterm, finish_requests
+from serving.supervision import supervise
 
 try:
     settings = load_settings()
     access = Access.load(settings.api)
+    address = listening_address(settings.api.host)
     check_model(settings)
 except ClassifierError as error:
     raise SystemExit(f"error: {error}") from None
 configure_logging(settings.logging)
 protocol.install(settings)
 listening.install()
+supervise("text-classifier", settings.worker.max_silent_seconds)
 pages = Pages("text-classifier", __version__, access.needs_key)
 limit = settings.api.max_body_bytes
 confidence_threshold = settings.inference.confidence_threshold
@@ -51,7 +56,7 @@ log = structlog.get_logger("classifier.service")
 
 @bentoml.service(
     name="text-classifier",
-    http={"host": settings.api.host, "port": settings.api.port},
+    http={"host": address, "port": settings.api.port},
     # Ours are bounded; BentoML's label every path that a caller makes up.
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
@@ -70,6 +75,7 @@ class TextClassifier:
         pages.serve(self.classifier)
         protocol.DoorProtocol.door = self.batcher
         drain_on_sigterm(self.drain)
+        start_heartbeat()
         settle_memory()
         give_back_when_idle(lambda: not requests.in_progress)
 

@@ -19,10 +19,12 @@ DEFAULT_CONFIG_PATH = Path(__file__).parent.parent / "config.yaml"
 BUNDLED_MODEL = Path(__file__).parent.parent / "models" / "imdb-sentiment"
 SHOWN_CHARACTERS = 100
 """Of a setting's value in an error message."""
+DAY_SECONDS = 86_400
+"""The longest time that a setting may ask for."""
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ModelSettings(_Section):
@@ -50,14 +52,14 @@ class PreprocessingSettings(_Section):
 class ApiSettings(_Section):
     """The HTTP edge."""
 
-    host: str = "127.0.0.1"
+    host: str = Field(default="127.0.0.1", min_length=1)
     port: int = Field(default=8000, ge=1, le=65535)
     max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
     max_held_bytes: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024)
     max_connections: int = Field(default=12_000, ge=1)
-    request_seconds: float = Field(default=30.0, gt=0)
-    keep_alive_seconds: float = Field(default=75.0, gt=0)
-    lame_duck_seconds: float = Field(default=0.0, ge=0)
+    request_seconds: float = Field(default=30.0, gt=0, le=DAY_SECONDS)
+    keep_alive_seconds: float = Field(default=75.0, gt=0, le=DAY_SECONDS)
+    lame_duck_seconds: float = Field(default=0.0, ge=0, le=DAY_SECONDS)
     allowed_hosts: tuple[str, ...] = ()
     keys_file: str = ""
     metrics_need_key: bool = False
@@ -73,13 +75,19 @@ class InferenceSettings(_Section):
 class BatchingSettings(_Section):
     """How the texts of concurrent callers wait and run together; `classifier.batching` has the laws."""
 
-    max_batch_seconds: float = Field(default=0.02, gt=0)
-    max_inline_seconds: float = Field(default=0.005, gt=0)
+    max_batch_seconds: float = Field(default=0.02, gt=0, le=DAY_SECONDS)
+    max_inline_seconds: float = Field(default=0.005, gt=0, le=DAY_SECONDS)
     max_waiting_texts: int = Field(default=10_000, ge=MAX_TEXTS)
     max_waiting_characters: int = Field(default=20_000_000, ge=MAX_TEXTS * MAX_TEXT_CHARS)
-    max_waiting_seconds: float = Field(default=0.5, gt=0)
-    deadline_seconds: float = Field(default=2.0, gt=0)
-    drain_seconds: float = Field(default=20.0, ge=0)
+    max_waiting_seconds: float = Field(default=0.5, gt=0, le=DAY_SECONDS)
+    deadline_seconds: float = Field(default=2.0, gt=0, le=DAY_SECONDS)
+    drain_seconds: float = Field(default=20.0, ge=0, le=DAY_SECONDS)
+
+
+class WorkerSettings(_Section):
+    """The process that answers; `serving.supervision` watches it."""
+
+    max_silent_seconds: float = Field(default=10.0, ge=2, le=DAY_SECONDS)
 
 
 class LoggingSettings(_Section):
@@ -98,6 +106,7 @@ class Settings(_Section):
     api: ApiSettings = ApiSettings()
     inference: InferenceSettings = InferenceSettings()
     batching: BatchingSettings = BatchingSettings()
+    worker: WorkerSettings = WorkerSettings()
     logging: LoggingSettings = LoggingSettings()
 
 

@@ -104,11 +104,17 @@ class ProbeSettings(_Section):
     failures: Count
 
 
+class LivenessSettings(ProbeSettings):
+    """The same, and how long a container that is not alive has to end by itself."""
+
+    grace_seconds: Count
+
+
 class Probes(_Section):
     """Has it started, is it alive, can it answer."""
 
     startup: ProbeSettings
-    liveness: ProbeSettings
+    liveness: LivenessSettings
     readiness: ProbeSettings
 
 

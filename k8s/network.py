@@ -34,6 +34,10 @@ from k8s.labels import (
     metadata,
     track_selector,
 )
+from serving.routes import BENTOML_SCHEMA_PATH, ROUTES
+
+_MOST_MATCHES = 8
+"""In a rule of an HTTPRoute, before Gateway API 1.2."""
 
 HTTPRoute = create_namespaced_resource("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes")
 
@@ -124,11 +128,21 @@ def _pods_of(namespace: str, labels: dict[str, str] | None = None) -> NetworkPol
     )
 
 
+def _outside_paths() -> list[tuple[str, bool]]:
+    """The paths that callers from outside need, and whether those below them are meant, too."""
+    routes = [(route.path, route.has_files) for route in ROUTES if not route.is_internal]
+    return [*routes, (BENTOML_SCHEMA_PATH, False)]
+
+
 def ingress(environment: Environment, settings: IngressSettings) -> Ingress:
     """The way in from outside of the cluster, with TLS."""
     backend = IngressBackend(
         service=IngressServiceBackend(name=environment.name, port=ServiceBackendPort(name=HTTP))
     )
+    paths = [
+        HTTPIngressPath(path=path, pathType="Prefix" if is_prefix else "Exact", backend=backend)
+        for path, is_prefix in _outside_paths()
+    ]
     return Ingress(
         metadata=metadata(environment, environment.name, annotations=settings.annotations),
         spec=IngressSpec(
@@ -137,9 +151,7 @@ def ingress(environment: Environment, settings: IngressSettings) -> Ingress:
             rules=[
                 IngressRule(
                     host=settings.host,
-                    http=HTTPIngressRuleValue(
-                        paths=[HTTPIngressPath(path="/", pathType="Prefix", backend=backend)]
-                    ),
+                    http=HTTPIngressRuleValue(paths=paths),
                 )
             ],
         ),
@@ -153,6 +165,10 @@ def http_route(environment: Environment, settings: GatewaySettings) -> GenericNa
     if canary:
         backends[0]["weight"] = 100 - canary.weight
         backends.append({"name": canary_name(environment), "port": port, "weight": canary.weight})
+    matches = [
+        {"path": {"type": "PathPrefix" if is_prefix else "Exact", "value": path}}
+        for path, is_prefix in _outside_paths()
+    ]
     listener = {"name": settings.name, "namespace": settings.namespace, "sectionName": settings.listener}
     return HTTPRoute(
         metadata=metadata(environment, environment.name),
@@ -160,10 +176,8 @@ def http_route(environment: Environment, settings: GatewaySettings) -> GenericNa
             "parentRefs": [listener],
             "hostnames": [settings.host],
             "rules": [
-                {
-                    "matches": [{"path": {"type": "PathPrefix", "value": "/"}}],
-                    "backendRefs": backends,
-                }
+                {"matches": matches[start : start + _MOST_MATCHES], "backendRefs": backends}
+                for start in range(0, len(matches), _MOST_MATCHES)
             ],
         },
     )

@@ -107,7 +107,7 @@ def _container(environment: Environment, track: Track) -> Container:
             requests=_amounts(resources.requests), limits=_amounts(resources.limits) | gpus
         ),
         startupProbe=_probe(LIVEZ, environment.probes.startup),
-        livenessProbe=_probe(LIVEZ, environment.probes.liveness),
+        livenessProbe=_probe(LIVEZ, environment.probes.liveness, environment.probes.liveness.grace_seconds),
         readinessProbe=_probe(READYZ, environment.probes.readiness),
         lifecycle=Lifecycle(
             preStop=LifecycleHandler(sleep=SleepAction(seconds=environment.shutdown.pre_stop_seconds))
@@ -127,12 +127,13 @@ def _container(environment: Environment, track: Track) -> Container:
     )
 
 
-def _probe(route: Route, settings: ProbeSettings) -> Probe:
+def _probe(route: Route, settings: ProbeSettings, grace_seconds: int | None = None) -> Probe:
     return Probe(
         httpGet=HTTPGetAction(path=route.path, port=HTTP),
         periodSeconds=settings.period_seconds,
         timeoutSeconds=settings.timeout_seconds,
         failureThreshold=settings.failures,
+        terminationGracePeriodSeconds=grace_seconds,
     )
 
 

@@ -18,7 +18,7 @@ def needed_grace_seconds(environment: Environment) -> int:
 
 def broken_rules(environment: Environment) -> Iterator[str]:
     """A sentence for each rule that the environment breaks."""
-    for rule in (_image, _model, _resources, _rollout, _shutdown, _autoscaler, _node_port, _way_in, _canary):
+    for rule in _RULES:
         yield from rule(environment)
 
 
@@ -78,6 +78,17 @@ def _shutdown(environment: Environment) -> Iterator[str]:
         )
 
 
+def _liveness(environment: Environment) -> Iterator[str]:
+    liveness, worker = environment.probes.liveness, environment.config.worker
+    seconds = liveness.period_seconds * liveness.failures
+    if seconds <= worker.max_silent_seconds:
+        yield (
+            f"probes.liveness.period_seconds times failures is {seconds}; it must be above "
+            f"config.worker.max_silent_seconds, {worker.max_silent_seconds:g}, "
+            "or the container is killed before the service replaces a worker that hangs"
+        )
+
+
 def _autoscaler(environment: Environment) -> Iterator[str]:
     autoscaler = environment.autoscaler
     if autoscaler.min_pods > autoscaler.max_pods:
@@ -116,3 +127,17 @@ def _canary(environment: Environment) -> Iterator[str]:
             f"canary.weight is {canary.weight}; beside autoscaler.min_pods, {autoscaler.min_pods}, "
             f"that takes {pods} pods, and there must be at most autoscaler.max_pods, {autoscaler.max_pods}"
         )
+
+
+_RULES = (
+    _image,
+    _model,
+    _resources,
+    _rollout,
+    _shutdown,
+    _liveness,
+    _autoscaler,
+    _node_port,
+    _way_in,
+    _canary,
+)

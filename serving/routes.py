@@ -51,6 +51,10 @@ class Route:
     """Whether it answers 503 while the model cannot answer."""
     needs_key: bool = True
     """Whether it is closed to requests without an API key, where keys are set."""
+    is_internal: bool = False
+    """Whether only the cluster asks it, so that no way in from outside leads to it."""
+    has_files: bool = False
+    """Whether the paths below it are files of it."""
 
     @property
     def errors(self) -> tuple[type[RequestError], ...]:
@@ -90,11 +94,11 @@ INDEX = Route("GET", "/", "What runs here", schema.ServiceInfo)
 HEALTH = Route(
     "GET", "/health", "Whether the model can answer", schema.Health, can_be_unready=True, needs_key=False
 )
-LIVEZ = Route("GET", "/livez", "Alive", media_type=TEXT, needs_key=False)
+LIVEZ = Route("GET", "/livez", "Alive", media_type=TEXT, needs_key=False, is_internal=True)
 READYZ = Route("GET", "/readyz", "Able to answer", media_type=TEXT, can_be_unready=True, needs_key=False)
 MODEL_INFO = Route("GET", "/model/info", "The model that answers", schema.ModelInfo, can_be_unready=True)
-METRICS = Route("GET", "/metrics", "Prometheus metrics", media_type=TEXT)
-DOCS = Route("GET", "/docs", "This API as a page", media_type="text/html", needs_key=False)
+METRICS = Route("GET", "/metrics", "Prometheus metrics", media_type=TEXT, is_internal=True)
+DOCS = Route("GET", "/docs", "This API as a page", media_type="text/html", needs_key=False, has_files=True)
 OPENAPI = Route("GET", "/openapi.json", "This API as a schema", dict[str, Any], needs_key=False)
 
 ROUTES = (
@@ -112,3 +116,6 @@ ROUTES = (
     DOCS,
     OPENAPI,
 )
+
+BENTOML_SCHEMA_PATH = "/schema.json"
+"""BentoML's own route, which its clients read first; before, they ask READYZ until it is ready."""

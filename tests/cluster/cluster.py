@@ -172,6 +172,8 @@ class Load:
     pause_seconds: float = 0.05
     requests: int = 0
     failures: list[str] = field(default_factory=list)
+    longest_failure: float = 0.0
+    """Seconds that a caller waited for the failure of a request."""
     by_model: list[int] = field(default_factory=list)
 
     def run(self, stop: threading.Event) -> None:
@@ -194,7 +196,9 @@ class Load:
         try:
             answer = await client.post(f"{self.url}/predict", json={"text": text})
         except httpx.HTTPError as error:
-            self.failures.append(f"{time.monotonic() - begin:.2f} s: {error!r}")
+            seconds = time.monotonic() - begin
+            self.failures.append(f"{seconds:.2f} s: {error!r}")
+            self.longest_failure = max(self.longest_failure, seconds)
             return
         if answer.status_code != 200:
             self.failures.append(f"{answer.status_code} {answer.text[:200]}")
@@ -206,4 +210,23 @@ class Load:
         self.failures.append(f"an answer of no model: {answer.text[:200]}")
 
 
-UnderLoad = Callable[[], AbstractContextManager[Load]]
+@dataclass
+class OpenLoad(Load):
+    """Requests at a fixed rate, whether earlier ones are answered or not; every other opens a connection."""
+
+    rate: float = 100.0
+
+    async def _run(self, stop: threading.Event) -> None:
+        loop, tasks = asyncio.get_running_loop(), set()
+        keeps = httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_keepalive_connections=20))
+        opens = httpx.AsyncClient(timeout=30, limits=httpx.Limits(max_keepalive_connections=0))
+        async with keeps, opens:
+            begin = loop.time()
+            while not stop.is_set():
+                text = TEXTS[self.requests % len(TEXTS)]
+                tasks.add(asyncio.create_task(self._ask(keeps if len(tasks) % 2 else opens, text)))
+                await asyncio.sleep(begin + len(tasks) / self.rate - loop.time())
+            await asyncio.gather(*tasks)
+
+
+UnderLoad = Callable[..., AbstractContextManager[Load]]

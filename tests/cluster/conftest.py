@@ -26,6 +26,7 @@ from cluster import (
     TEXTS,
     Load,
     Models,
+    UnderLoad,
     environments,
     kubectl,
     make,
@@ -127,12 +128,12 @@ def under_load(
     url: str,
     models: Models,
     record_property: Callable[[str, object], None],
-) -> Callable[[], contextlib.AbstractContextManager[Load]]:
-    """Constant load around a block, for SECONDS at least."""
+) -> UnderLoad:
+    """Constant load of some kind around a block, for SECONDS at least."""
 
     @contextlib.contextmanager
-    def load() -> Iterator[Load]:
-        load, stop, begin = Load(url, models), threading.Event(), time.monotonic()
+    def load(kind: type[Load] = Load) -> Iterator[Load]:
+        load, stop, begin = kind(url, models), threading.Event(), time.monotonic()
         thread = threading.Thread(target=load.run, args=[stop])
         thread.start()
         try:
@@ -143,8 +144,12 @@ def under_load(
             thread.join()
         record_property("requests", load.requests)
         record_property("failures", len(load.failures))
+        record_property("longest_failure", load.longest_failure)
         record_property("by_model", load.by_model)
-        print(f"{load.requests} requests, {len(load.failures)} failures, answers by model {load.by_model}")  # noqa: T201
+        print(  # noqa: T201
+            f"{load.requests} requests, {len(load.failures)} failures (the longest took "
+            f"{load.longest_failure:.2f} s), answers by model {load.by_model}"
+        )
 
     return load
 

@@ -13,6 +13,7 @@ import pytest
 from cluster import (
     DEPLOYMENT,
     TEXTS,
+    OpenLoad,
     UnderLoad,
     in_namespace,
     objects,
@@ -166,43 +167,93 @@ def test_under_full_load_it_stays_live_and_within_its_memory(
     assert load.answered > 0
 
 
-KILL_THE_WORKER = """
-import os, pathlib, signal
-for folder in pathlib.Path("/proc").iterdir():
-    if folder.name.isdigit() and b"worker.service" in (folder / "cmdline").read_bytes():
-        os.kill(int(folder.name), signal.SIGKILL)
+FIND_THE_WORKER = """
+import os, pathlib, signal, time
+(worker,) = [
+    int(folder.name)
+    for folder in pathlib.Path("/proc").iterdir()
+    if folder.name.isdigit() and b"worker.service" in (folder / "cmdline").read_bytes()
+]
 """
-# Processes smaller than the worker, one after the other: the kernel takes the largest, which is the worker.
-FILL_THE_MEMORY = """
-import os, time
-for _ in range(64):
-    if os.fork() == 0:
+KILL_THE_WORKER = f"{FIND_THE_WORKER}os.kill(worker, signal.SIGKILL)"
+STOP_THE_WORKER = f"{FIND_THE_WORKER}os.kill(worker, signal.SIGSTOP)"
+# Processes smaller than the worker, until the kernel has taken the largest, which is the worker.
+FILL_THE_MEMORY = f"""{FIND_THE_WORKER}
+fillers = []
+while pathlib.Path("/proc", str(worker)).exists() and len(fillers) < 64:
+    fillers.append(os.fork())
+    if fillers[-1] == 0:
         taken = b"x" * (48 * 2**20)
         time.sleep(60)
         os._exit(0)
     time.sleep(0.2)
+for filler in fillers:
+    os.kill(filler, signal.SIGKILL)
 """
 
 
+def models_loaded(pod: str) -> int:
+    """How many workers of the container that runs in a pod have loaded their model."""
+    return in_namespace("logs", pod).count('"model_loaded"')
+
+
+def container_of(pod: str) -> str:
+    (found,) = [one for one in objects("pods") if one["metadata"]["name"] == pod]
+    return found["status"]["containerStatuses"][0]["containerID"]
+
+
 @pytest.mark.parametrize(
-    ("which", "how", "reason"),
-    [(0, KILL_THE_WORKER, "Error"), (1, FILL_THE_MEMORY, "OOMKilled")],
-    ids=["killed", "out of memory"],
+    ("which", "how", "longest"),
+    [(0, KILL_THE_WORKER, 1.0), (1, STOP_THE_WORKER, 12.0)],
+    ids=["killed", "stopped"],
 )
-def test_a_pod_whose_worker_dies_costs_only_the_requests_that_go_to_it_and_is_there_again(
-    under_load: UnderLoad, which: int, how: str, reason: str
+def test_a_pod_whose_worker_dies_or_hangs_costs_only_what_is_sent_to_it_until_the_next_worker_is_ready(
+    under_load: UnderLoad, which: int, how: str, longest: float
 ) -> None:
-    pod = ready_pods()[which]  # each its own: the second start of one waits
-    before = restarts()
-    with under_load() as load:
-        in_namespace("exec", "--stdin", pod, "--", "python3", "-", stdin=how, check=False)
-        wait_until(lambda: restarts() > before, "the container is started again")
+    pod = ready_pods()[which]
+    container, loaded = container_of(pod), models_loaded(pod)
+    with under_load(OpenLoad) as load:
+        time.sleep(2)
+        assert load.failures == []
+        in_namespace("exec", "--stdin", pod, "--", "python3", "-", stdin=how)
+        wait_until(lambda: models_loaded(pod) == loaded + 1, "another worker has loaded its model")
+        wait_until(lambda: pod in ready_pods(), "the pod is ready")
+        time.sleep(2)
+        lost = len(load.failures)
+        time.sleep(5)
+        assert len(load.failures) == lost
+    assert container_of(pod) == container
+    assert all("Error" in failure for failure in load.failures)
+    assert load.longest_failure < longest
+    assert load.by_model[0] == load.requests - len(load.failures)
+
+
+def test_several_kills_in_a_row_do_not_end_the_container(under_load: UnderLoad) -> None:
+    pod = ready_pods()[0]
+    container, loaded = container_of(pod), models_loaded(pod)
+    with under_load(OpenLoad) as load:
+        for kills in range(1, 6):
+            in_namespace("exec", "--stdin", pod, "--", "python3", "-", stdin=KILL_THE_WORKER)
+            wait_until(lambda kills=kills: models_loaded(pod) == loaded + kills, "another worker is loaded")
+        wait_until(lambda: pod in ready_pods(), "the pod is ready")
+    assert container_of(pod) == container
+    assert load.longest_failure < 1
+
+
+def test_a_worker_that_the_kernel_kills_for_want_of_memory_is_replaced(under_load: UnderLoad) -> None:
+    """In its container, or with it where the kernel takes the whole container."""
+    pod, before = ready_pods()[0], restarts()
+    loaded = models_loaded(pod)
+    with under_load(OpenLoad) as load:
+        in_namespace("exec", "--stdin", pod, "--", "python3", "-", stdin=FILL_THE_MEMORY, check=False)
+        wait_until(lambda: models_loaded(pod) > loaded or restarts() > before, "a worker is started again")
         wait_until(lambda: pod in ready_pods(), "the pod is ready again")
         time.sleep(2)
         lost = len(load.failures)
         time.sleep(5)
         assert len(load.failures) == lost
     (died,) = [one for one in objects("pods") if one["metadata"]["name"] == pod]
-    assert died["status"]["containerStatuses"][0]["lastState"]["terminated"]["reason"] == reason
+    if restarts() > before:
+        assert died["status"]["containerStatuses"][0]["lastState"]["terminated"]["reason"] == "OOMKilled"
     assert all("Error" in failure for failure in load.failures)
     assert load.by_model[0] > len(load.failures)

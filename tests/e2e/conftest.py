@@ -24,12 +24,13 @@ class Server:
     """A server that runs."""
 
     process: subprocess.Popen[bytes]
+    address: str
     port: int
     log_file: Path
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.address}:{self.port}"
 
     @property
     def log(self) -> str:
@@ -81,7 +82,9 @@ def serve(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Serve:
     """Start a server over the store in `home`, wait until it is ready, and end it at last."""
 
     @contextmanager
-    def serve(home: Path, command: Sequence[str] = BY_MAKE, **settings: str) -> Iterator[Server]:
+    def serve(
+        home: Path, command: Sequence[str] = BY_MAKE, address: str = "127.0.0.1", **settings: str
+    ) -> Iterator[Server]:
         port = free_port()
         log_file = tmp_path_factory.mktemp("log") / "server.log"
         with log_file.open("wb") as log:
@@ -92,7 +95,7 @@ def serve(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Serve:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        server = Server(process, port, log_file)
+        server = Server(process, address, port, log_file)
         try:
             _wait_until(
                 lambda: server.is_ready() or process.poll() is not None,

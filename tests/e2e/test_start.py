@@ -53,6 +53,7 @@ def only_sentence(refused: subprocess.CompletedProcess[str]) -> str:
     """The one line on standard error of a server that did not start."""
     assert refused.returncode == 1, refused.stderr
     assert "Traceback" not in refused.stdout + refused.stderr
+    assert "Serving" not in refused.stdout
     (line,) = refused.stderr.splitlines()
     assert line.startswith("error: ")
     return line
@@ -86,6 +87,20 @@ def test_a_fresh_machine_serves_the_bundled_model_on_the_port_asked_for(serve: A
         assert httpx.get(f"{server.url}/model/info").json()["name"] == "imdb-sentiment"
         assert f"Serving imdb-sentiment:latest, in a moment, at\n\n      {server.url} " in server.log
     assert len(stored(tmp_path, "imdb-sentiment")) == 1
+
+
+@both_commands
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("localhost", "127.0.0.1"), ("::1", "[::1]"), ("::", "[::1]"), ("0.0.0.0", "127.0.0.1")],  # noqa: S104
+)
+def test_every_kind_of_host_is_served(
+    serve: Any, one_model: Path, command: tuple[str, ...], host: str, address: str
+) -> None:
+    with serve(one_model, command, address=address, CLASSIFIER__API__HOST=host) as server:
+        assert httpx.get(f"{server.url}/health").json()["status"] == "healthy"
+        if command == BY_MAKE:
+            assert f"in a moment, at\n\n      {server.url} " in server.log
 
 
 def test_the_first_words_tell_a_request_that_works(serve: Any, tmp_path: Path) -> None:
@@ -260,6 +275,14 @@ def test_a_setting_out_of_its_range_stops_the_start(
 ) -> None:
     line = only_sentence(refuse(tmp_path, command, CLASSIFIER__API__PORT="70000"))
     assert line.startswith("error: environment variable CLASSIFIER__API__PORT: api.port is '70000': ")
+
+
+@both_commands
+@pytest.mark.parametrize("host", ["", "no.such.host.invalid"])
+def test_a_host_without_an_address_stops_the_start(
+    refuse: Any, one_model: Path, command: tuple[str, ...], host: str
+) -> None:
+    assert f"api.host is {host!r}" in only_sentence(refuse(one_model, command, CLASSIFIER__API__HOST=host))
 
 
 @both_commands

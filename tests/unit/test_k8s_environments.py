@@ -210,6 +210,12 @@ def refusal(over: dict[str, Any], name: str = "local") -> str:
             "rollout.progress_deadline_seconds is 60; it must be above 62, "
             "which a pod may take to start and then has to be ready",
         ),
+        (
+            {"probes": {"liveness": {"period_seconds": 5, "failures": 2}}},
+            "probes.liveness.period_seconds times failures is 10; it must be above "
+            "config.worker.max_silent_seconds, 10, "
+            "or the container is killed before the service replaces a worker that hangs",
+        ),
         # The ways in
         (
             {"service": {"node_port": 30080}},

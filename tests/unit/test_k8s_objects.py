@@ -96,22 +96,64 @@ def test_an_ingress_leads_to_the_service_s_port_and_ends_tls_for_its_host():
     objects = rendered(load_environment("staging"))
     service, spec = objects["service"], objects["ingress"]["spec"]
     (rule,) = spec["rules"]
-    (path,) = rule["http"]["paths"]
     (port,) = service["spec"]["ports"]
-    assert path["backend"]["service"] == {
-        "name": service["metadata"]["name"],
-        "port": {"name": port["name"]},
-    }
+    for path in rule["http"]["paths"]:
+        assert path["backend"]["service"] == {
+            "name": service["metadata"]["name"],
+            "port": {"name": port["name"]},
+        }
     assert spec["tls"] == [{"hosts": [rule["host"]], "secretName": "text-classifier-tls"}]
 
 
 def test_a_route_leads_from_the_gateway_s_tls_listener_to_the_service_s_port():
     objects = rendered(load_environment("production"))
     service, spec = objects["service"], objects["httproute"]["spec"]
-    (rule,) = spec["rules"]
     (port,) = service["spec"]["ports"]
-    assert rule["backendRefs"] == [{"name": service["metadata"]["name"], "port": port["port"]}]
+    for rule in spec["rules"]:
+        assert rule["backendRefs"] == [{"name": service["metadata"]["name"], "port": port["port"]}]
     assert spec["parentRefs"] == [{"name": "public", "namespace": "gateway", "sectionName": "https"}]
+
+
+def paths_from_outside(objects):
+    """Each path that a way in leads to, with its type."""
+    if "ingress" in objects:
+        (rule,) = objects["ingress"]["spec"]["rules"]
+        return {path["path"]: path["pathType"] for path in rule["http"]["paths"]}
+    rules = objects["httproute"]["spec"]["rules"]
+    return {match["path"]["value"]: match["path"]["type"] for rule in rules for match in rule["matches"]}
+
+
+@pytest.mark.parametrize("name", ["production", "staging"])
+def test_the_way_in_leads_to_what_callers_need_and_to_nothing_else(name):
+    paths = paths_from_outside(rendered(load_environment(name)))
+    assert set(paths) == {
+        "/",
+        "/classify",
+        "/docs",
+        "/health",
+        "/model/info",
+        "/openapi.json",
+        "/predict",
+        "/predict/batch",
+        "/predict/thresholds",
+        "/predict/top-k",
+        "/readyz",  # BentoML's clients ask both before anything else
+        "/schema.json",
+    }
+    prefixes = {path for path, kind in paths.items() if kind != "Exact"}
+    assert prefixes == {"/docs"}
+
+
+@pytest.mark.parametrize("name", ["production", "staging"])
+def test_every_route_of_the_service_is_reached_from_outside_or_internal(name):
+    paths = paths_from_outside(rendered(load_environment(name)))
+    assert {route.path for route in ROUTES} - set(paths) == {LIVEZ.path, METRICS.path}
+
+
+def test_no_rule_of_a_route_has_more_matches_than_every_gateway_takes():
+    rules = rendered(load_environment("production"))["httproute"]["spec"]["rules"]
+    assert len(rules) <= 16
+    assert all(len(rule["matches"]) <= 8 for rule in rules)
 
 
 def test_the_autoscaler_names_the_deployment_and_its_container(objects):
@@ -169,6 +211,18 @@ def test_the_startup_probe_waits_longer_than_the_liveness_probe_asks(objects):
     assert startup["failureThreshold"] > liveness["failureThreshold"]
 
 
+def test_a_container_that_is_not_alive_has_less_time_to_end_than_one_that_is_told_to_go(objects):
+    deployment = objects["deployment"]
+    grace = container_of(deployment)["livenessProbe"]["terminationGracePeriodSeconds"]
+    assert grace < pod_of(deployment)["terminationGracePeriodSeconds"]
+
+
+def test_the_service_replaces_a_worker_that_hangs_before_the_liveness_probe_restarts_it(environment, objects):
+    liveness = container_of(objects["deployment"])["livenessProbe"]
+    silence = liveness["periodSeconds"] * liveness["failureThreshold"]
+    assert silence > environment.config.worker.max_silent_seconds
+
+
 def test_no_request_is_above_its_limit(objects):
     resources = container_of(objects["deployment"])["resources"]
     assert (
@@ -198,6 +252,19 @@ def test_a_pod_has_time_for_every_step_of_its_end(environment, objects):
     assert all(step > 0 for step in steps)
     assert (
         sum(steps) < needed_grace_seconds(environment) <= pod_of(deployment)["terminationGracePeriodSeconds"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("lame_duck", "drain", "service_seconds"),
+    [(0, 0, 0), (0, 0.1, 1), (0.4, 0.4, 1), (0.6, 0.6, 2), (5, 20, 25)],
+)
+def test_a_fraction_of_a_second_at_a_pod_s_end_counts_as_a_whole_one(lame_duck, drain, service_seconds):
+    over = {"api": {"lame_duck_seconds": lame_duck}, "batching": {"drain_seconds": drain}}
+    environment = load_environment("local", {"config": over})
+    shutdown = environment.shutdown
+    assert needed_grace_seconds(environment) == (
+        shutdown.pre_stop_seconds + service_seconds + shutdown.margin_seconds
     )
 
 

@@ -264,3 +264,36 @@ def test_a_version_that_no_model_of_the_store_can_have_is_refused(
     with pytest.raises(SettingsError, match=r"CLASSIFIER__MODEL__VERSION: model\.version is ") as caught:
         load_settings()
     assert len(str(caught.value)) < 500
+
+
+FLOATS = [
+    f"{section}.{key}"
+    for section, keys in Settings().model_dump().items()
+    for key, value in keys.items()
+    if isinstance(value, float)
+]
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
+@pytest.mark.parametrize("place", FLOATS)
+def test_a_number_must_be_finite(
+    config: Path, monkeypatch: pytest.MonkeyPatch, place: str, value: str
+) -> None:
+    variable = f"CLASSIFIER__{place.replace('.', '__')}".upper()
+    monkeypatch.setenv(variable, value)
+    refused = f"environment variable {variable}: {place} is '{value}': Input should be a finite number"
+    with pytest.raises(SettingsError, match=f"^{re.escape(refused)}$"):
+        load_settings(config)
+
+
+@pytest.mark.parametrize("place", [place for place in FLOATS if place.endswith("_seconds")])
+def test_no_time_is_longer_than_a_day(config: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    monkeypatch.setenv(f"CLASSIFIER__{place.replace('.', '__')}".upper(), "86400.1")
+    with pytest.raises(SettingsError, match=rf"{place} is '86400\.1': .* less than or equal to 86400$"):
+        load_settings(config)
+
+
+def test_an_empty_host_is_refused(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLASSIFIER__API__HOST", "")
+    with pytest.raises(SettingsError, match=r"^environment variable CLASSIFIER__API__HOST: api\.host is ''"):
+        load_settings(config)

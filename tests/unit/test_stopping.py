@@ -1,0 +1,73 @@
+"""SIGTERM as a drain, with real signals."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from serving.stopping import drain_on_sigterm
+
+
+@pytest.fixture
+def ends() -> Iterator[list[int]]:
+    """The calls of the handler that was there before, as the server's own is."""
+    calls: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: calls.append(number))
+    yield calls
+    signal.signal(signal.SIGTERM, before)
+
+
+async def turn_until(condition: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    pytest.fail("the event loop turned 1000 times in vain")
+
+
+def test_a_first_sigterm_drains_and_then_ends(ends: list[int]) -> None:
+    async def run() -> None:
+        drained = asyncio.Event()
+
+        async def drain() -> None:
+            assert ends == []
+            drained.set()
+
+        drain_on_sigterm(drain)
+        signal.raise_signal(signal.SIGTERM)
+        await drained.wait()
+        await turn_until(lambda: ends == [signal.SIGTERM])
+
+    asyncio.run(run())
+
+
+def test_a_second_sigterm_ends_at_once_though_the_drain_goes_on(ends: list[int]) -> None:
+    async def run() -> None:
+        draining = asyncio.Event()
+
+        async def drain() -> None:
+            draining.set()
+            await asyncio.Event().wait()  # for ever
+
+        drain_on_sigterm(drain)
+        signal.raise_signal(signal.SIGTERM)
+        await draining.wait()
+        assert ends == []
+        signal.raise_signal(signal.SIGTERM)
+        await turn_until(lambda: ends == [signal.SIGTERM])
+
+    asyncio.run(run())
+
+
+def test_a_drain_that_fails_ends_all_the_same(ends: list[int]) -> None:
+    async def run() -> None:
+        async def drain() -> None:
+            raise RuntimeError("the drain failed")
+
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        drain_on_sigterm(drain)
+        signal.raise_signal(signal.SIGTERM)
+        await turn_until(lambda: ends == [signal.SIGTERM])
+
+    asyncio.run(run())

@@ -1,0 +1,213 @@
+"""The parent's watch over a worker, under a simulated clock and with real processes and pipes."""
+
+import os
+import select
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from serving.heartbeat import DESCRIPTOR, SECONDS
+from serving.supervision import MAX_FAILED_STARTS, Supervisor
+
+MAX_SILENT_SECONDS = 10.0
+
+
+@dataclass
+class Loop:
+    """An event loop whose time passes only when a test says so."""
+
+    READ = 1
+    now: float = 0.0
+    timers: list[tuple[float, Callable[[], object]]] = field(default_factory=list)
+    readers: dict[int, Callable[..., object]] = field(default_factory=dict)
+
+    def call_later(self, seconds: float, call: Callable[..., object], *arguments: object) -> None:
+        self.timers.append((self.now + seconds, lambda: call(*arguments)))
+
+    def add_handler(self, descriptor: int, call: Callable[..., object], _events: int) -> None:
+        self.readers[descriptor] = call
+
+    def remove_handler(self, descriptor: int) -> None:
+        del self.readers[descriptor]
+
+    def read(self) -> None:
+        """Call what waits for descriptors that can be read."""
+        for descriptor in select.select(list(self.readers), [], [], 0)[0]:
+            self.readers[descriptor](descriptor, self.READ)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let timers run, one after the other; only those read that a test wants to."""
+        end = self.now + seconds
+        while self.timers and min(self.timers, key=lambda timer: timer[0])[0] <= end:
+            timer = min(self.timers, key=lambda timer: timer[0])
+            self.timers.remove(timer)
+            self.now = timer[0]
+            timer[1]()
+        self.now = end
+
+
+@dataclass
+class Worker:
+    """A process that does nothing, and the test's copy of the pipe that it would write to."""
+
+    process: subprocess.Popen[bytes]
+    pipe: int
+
+    def beat(self) -> None:
+        os.write(self.pipe, b".")
+
+    def die(self) -> None:
+        self.process.kill()
+        os.close(self.pipe)
+
+    @property
+    def is_killed(self) -> bool:
+        try:
+            return self.process.wait(0.02) == -signal.SIGKILL
+        except subprocess.TimeoutExpired:
+            return False
+
+
+class Parent:
+    """What circus is to a supervisor: a watcher, an arbiter, and calls of its hooks."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self.hooks = {name: hook for name, (hook, _) in supervisor.hooks().items()}
+        self.loop = Loop()
+        self.workers: list[Worker] = []
+        self.is_stopping = False
+        self.watcher = SimpleNamespace(
+            env={}, args=[], processes={}, reap_process=self._reap, is_stopping=lambda: self.is_stopping
+        )
+        self.arbiter = SimpleNamespace(loop=self.loop, sockets={}, manage_watchers=self.start)
+
+    def start(self) -> None:
+        self.hooks["before_spawn"](watcher=self.watcher, arbiter=self.arbiter)
+        pipe = os.dup(int(self.watcher.env[DESCRIPTOR]))
+        process = subprocess.Popen(["sleep", "60"])
+        self.workers.append(Worker(process, pipe))
+        self.watcher.processes[process.pid] = process
+        self.hooks["after_spawn"](watcher=self.watcher, arbiter=self.arbiter, pid=process.pid)
+
+    def _reap(self, pid: int) -> None:
+        process = self.watcher.processes.pop(pid)
+        self.hooks["after_reap"](
+            watcher=self.watcher, arbiter=self.arbiter, process_pid=pid, exit_code=process.wait()
+        )
+
+
+@pytest.fixture
+def parent() -> Iterator[Parent]:
+    parent = Parent(Supervisor(MAX_SILENT_SECONDS))
+    parent.start()
+    yield parent
+    for worker in parent.workers:
+        if worker.process.poll() is None:
+            worker.die()
+            worker.process.wait()
+    for descriptor in parent.loop.readers:
+        os.close(descriptor)
+
+
+def test_a_worker_that_falls_silent_is_killed(parent: Parent) -> None:
+    (worker,) = parent.workers
+    worker.beat()
+    parent.loop.read()
+    parent.loop.pass_time(MAX_SILENT_SECONDS)
+    assert not worker.is_killed
+    parent.loop.pass_time(SECONDS)
+    assert worker.process.wait(10) == -signal.SIGKILL
+
+
+def test_a_worker_that_sends_signs_of_life_is_left_alone(parent: Parent) -> None:
+    (worker,) = parent.workers
+    for _ in range(10):
+        worker.beat()
+        parent.loop.pass_time(MAX_SILENT_SECONDS / 2)
+    assert not worker.is_killed
+
+
+def test_a_worker_may_be_silent_for_as_long_as_it_starts(parent: Parent) -> None:
+    (worker,) = parent.workers
+    parent.loop.pass_time(10 * MAX_SILENT_SECONDS)
+    assert not worker.is_killed
+
+
+def test_signs_of_life_that_came_while_the_parent_was_stopped_count(parent: Parent) -> None:
+    (worker,) = parent.workers
+    worker.beat()
+    parent.loop.read()
+    parent.loop.pass_time(MAX_SILENT_SECONDS)
+    worker.beat()  # The last timer runs before anything is read.
+    parent.loop.pass_time(2 * SECONDS)
+    assert not worker.is_killed
+
+
+def test_another_worker_starts_when_one_has_died(parent: Parent) -> None:
+    parent.workers[0].die()
+    parent.loop.read()
+    assert len(parent.workers) == 2
+    assert list(parent.watcher.processes) == [parent.workers[1].process.pid]
+
+
+def test_a_worker_that_closed_its_pipe_is_killed_and_replaced(parent: Parent) -> None:
+    os.close(parent.workers[0].pipe)
+    parent.workers[0].pipe = os.open(os.devnull, os.O_WRONLY)
+    parent.loop.read()
+    assert parent.workers[0].process.wait(10) == -signal.SIGKILL
+    assert len(parent.workers) == 2
+
+
+def test_no_worker_starts_in_the_place_of_one_that_ends_with_the_service(parent: Parent) -> None:
+    parent.is_stopping = True
+    parent.workers[0].die()
+    parent.loop.read()
+    parent.workers[0].process.wait()
+    assert len(parent.workers) == 1
+
+
+def die_again_and_again(parent: Parent, times: int, signs: int) -> None:
+    for _ in range(times):
+        for _ in range(signs):
+            parent.workers[-1].beat()
+            parent.loop.read()
+        parent.workers[-1].die()
+        parent.loop.read()
+
+
+@pytest.mark.parametrize("signs", [0, 1])
+def test_the_parent_gives_up_when_too_many_workers_in_a_row_die_before_they_serve(
+    parent: Parent, signs: int
+) -> None:
+    die_again_and_again(parent, MAX_FAILED_STARTS - 1, signs)
+    with pytest.raises(SystemExit, match=f"^error: the worker died {MAX_FAILED_STARTS} times in a row "):
+        die_again_and_again(parent, 1, signs)
+
+
+def test_deaths_of_workers_that_served_are_not_failed_starts(parent: Parent) -> None:
+    die_again_and_again(parent, MAX_FAILED_STARTS - 1, 0)
+    die_again_and_again(parent, MAX_FAILED_STARTS + 1, 2)
+    assert len(parent.workers) == 2 * MAX_FAILED_STARTS + 1
+
+
+def test_a_worker_of_another_service_is_left_to_bentoml(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bentoml import serving
+
+    from serving.supervision import supervise
+
+    monkeypatch.setattr(serving, "create_watcher", lambda _name, args, **options: made(args, options))
+
+    def made(args: list[str], options: dict[str, Any]) -> SimpleNamespace:
+        return SimpleNamespace(args=args, respawn=False, options=options)
+
+    supervise("ours", MAX_SILENT_SECONDS)
+    other = serving.create_watcher("service", ["--service-name", "theirs"], numprocesses=1)
+    assert (other.respawn, other.options) == (False, {"numprocesses": 1})
+    own = serving.create_watcher("service", ["--service-name", "ours"], numprocesses=1)
+    assert own.respawn
+    assert set(own.options) == {"numprocesses", "hooks"}
