@@ -8,6 +8,7 @@ import asyncio
 import errno
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -38,6 +39,18 @@ def install() -> None:
 
 def _loop_factory(**_: bool) -> type["Loop"]:
     return Loop
+
+
+def stop_listening(listener: socket.socket) -> None:
+    """Refuse connections from now on, whichever processes hold the socket, until one of them listens again.
+
+    On Linux shutting a TCP socket down ends its listening for every process, resets the connections that
+    wait, and keeps the port. Elsewhere clients wait for whoever listens next.
+    """
+    is_tcp = listener.family in {socket.AF_INET, socket.AF_INET6}
+    # Shut down when it does not listen, it would listen again but give its connections no bytes.
+    if sys.platform == "linux" and is_tcp and listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 class Loop(uvloop.Loop):
@@ -81,7 +94,7 @@ class Server:
         if self._is_listening:
             self._is_listening = False
             self._loop.remove_reader(self._listener)
-            self._listener.shutdown(socket.SHUT_RDWR)
+            stop_listening(self._listener)
 
     async def wait_closed(self) -> None:
         """Wait until the connections that were accepted last are set up."""

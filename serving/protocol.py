@@ -24,6 +24,7 @@ import httptools
 import uvicorn.config
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
 from classifier.batching import Batcher
 from classifier.errors import (
@@ -132,9 +133,12 @@ class DoorProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Refuse the connection if there are too many; else look, now and then, whether it has stalled."""
-        super().connection_made(transport)
+        self.connections.add(self)
+        self.transport = transport
         transport.set_write_buffer_limits(UNREAD_ANSWER_BYTES)
         self.flow = _Flow(transport)
+        self.server, self.client = get_local_addr(transport), get_remote_addr(transport)
+        self.scheme = "https" if is_ssl(transport) else "http"
         self.timeout_keep_alive = self.keep_alive_seconds  # type: ignore[assignment]
         self.is_lost = False
         self.when_lost: Callable[[], None] | None = None

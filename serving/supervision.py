@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ import bentoml
 import structlog
 
 from serving.heartbeat import DESCRIPTOR, SECONDS
+from serving.listening import stop_listening
 
 if TYPE_CHECKING:
     from circus.arbiter import Arbiter
@@ -180,18 +179,10 @@ def _send(pid: int, number: signal.Signals) -> None:
 
 
 def _refuse_callers(watcher: Watcher, arbiter: Arbiter) -> None:
-    """Refuse connections until the next worker listens: nobody would accept them.
-
-    On Linux shutting a TCP socket down ends its listening for every process that holds it, resets the
-    connections that wait, and keeps the port. Elsewhere callers wait for the next worker.
-    """
+    """Refuse connections until the next worker listens: nobody would accept them."""
     for name, listener in arbiter.sockets.items():
-        is_tcp = listener.family in {socket.AF_INET, socket.AF_INET6}
-        if sys.platform != "linux" or not is_tcp or f"$(circus.sockets.{name})" not in watcher.args:
-            continue
-        # Shut down when it does not listen, it would listen again but give its connections no bytes.
-        if listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            listener.shutdown(socket.SHUT_RDWR)
+        if f"$(circus.sockets.{name})" in watcher.args:
+            stop_listening(listener)
 
 
 def _start_missing(arbiter: Arbiter) -> None:
