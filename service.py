@@ -74,6 +74,7 @@ class TextClassifier:
         self.batcher = Batcher(self.classifier.predict, settings.batching, self.classifier.releases_gil)
         pages.serve(self.classifier)
         protocol.DoorProtocol.door = self.batcher
+        protocol.DoorProtocol.max_connections = listening.room_for_connections(settings.api.max_connections)
         drain_on_sigterm(self.drain)
         start_heartbeat()
         settle_memory()

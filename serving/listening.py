@@ -6,6 +6,7 @@ wait for seconds in the kernel's accept queue, or overflow it, while those that 
 
 import asyncio
 import errno
+import resource
 import socket
 import ssl
 import sys
@@ -21,6 +22,9 @@ ACCEPTED_PER_TURN = 512
 
 PAUSE_SECONDS = 0.1
 """How long accepting pauses when the process or the machine can open no more files."""
+
+OTHER_FILES = 512
+"""Open files beside the connections: the model, the log, and clients that are told that there is no room."""
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -39,6 +43,22 @@ def install() -> None:
 
 def _loop_factory(**_: bool) -> type["Loop"]:
     return Loop
+
+
+def room_for_connections(wanted: int) -> int:
+    """Let this process open as many files as so many connections need; returns how many it has room for.
+
+    Each connection is an open file. Where the system allows fewer, that is logged.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        if soft < needed:
+            _log.warning("fewer_connections", wanted=wanted, room=soft - OTHER_FILES, open_files_allowed=soft)
+            return max(1, soft - OTHER_FILES)
+    return wanted
 
 
 def stop_listening(listener: socket.socket) -> None:

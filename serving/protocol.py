@@ -82,7 +82,6 @@ def install(settings: Settings) -> None:
     DoorProtocol.logs_refusals = settings.logging.access
     DoorProtocol.patience_seconds = settings.api.request_seconds
     DoorProtocol.keep_alive_seconds = settings.api.keep_alive_seconds
-    DoorProtocol.max_connections = settings.api.max_connections
     DoorProtocol.budget = ByteBudget(settings.api.max_held_bytes)
     uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:{DoorProtocol.__name__}"
 
