@@ -9,7 +9,7 @@ class Holder(Protocol):
     """A connection that holds bytes."""
 
     def end_for_room(self) -> None:
-        """Refuse the request that has not come whole, and hold none of it any more."""
+        """Refuse the request that has not come whole, or drop those that wait, and hold none of them."""
         ...
 
 
@@ -37,7 +37,9 @@ class ByteBudget:
         return bool(self._receiving)
 
     def refusal(self) -> QueueFull | None:
-        """Why no request may come in now; None if one may."""
+        """Why no request may come in now, though room was made where that is possible; None if one may."""
+        if self.held >= self.limit:
+            self.make_room()
         return self.full() if self.held >= self.limit else None
 
     def full(self) -> QueueFull:
@@ -56,7 +58,7 @@ class ByteBudget:
 
     def make_room(self) -> None:
         """Refuse requests that have not come whole, as long as too much is held."""
-        while self.is_overspent and self._receiving:
+        while self.held >= self.limit and self._receiving:
             holder = next(iter(self._receiving))
             del self._receiving[holder]
             holder.end_for_room()

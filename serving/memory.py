@@ -11,7 +11,7 @@ from pathlib import Path
 LOOK_SECONDS = 5.0
 """How often memory is looked at; up to `LONGEST_LOOK_SECONDS` apart while there is nothing to give back."""
 
-LONGEST_LOOK_SECONDS = 80.0
+LONGEST_LOOK_SECONDS = 20.0
 
 WORTH_BYTES = 8 * 2**20
 """More than has been enough before: only then is it worth to look for memory to give back."""

@@ -349,8 +349,20 @@ class DoorProtocol(HttpToolsProtocol):
             self._abort_later()
 
     def end_for_room(self) -> None:
-        """Refuse the request that has not come whole, since too much is held."""
-        self._give_up(self.budget.full())
+        """Refuse the request that has not come whole, since too much is held; or drop those that wait.
+
+        A client that sends requests behind one that is being answered has to send them again if the
+        connection ends with that answer.
+        """
+        waiting: Any = [cycle for cycle, _ in self.pipeline]
+        if waiting:
+            self._request_bytes -= sum(cycle.held_bytes for cycle in waiting)
+            self.pipeline.clear()
+            self.cycle = self._running
+            self.cycle.keep_alive = False
+            self._ignore_input()
+        else:
+            self._give_up(self.budget.full())
         self._settle()
 
     def _parse_on(self) -> None:
@@ -448,6 +460,7 @@ class DoorProtocol(HttpToolsProtocol):
         if self._is_ending:
             return
         self._check_framing()
+        self.budget.stop_awaiting(self)  # No room is to be made by refusing what is let in here.
         method = self.parser.get_method()
         if self._is_its_turn() and method == b"POST":
             path = _GUARDED.get(self.url.partition(b"?")[0])
@@ -598,7 +611,7 @@ class DoorProtocol(HttpToolsProtocol):
             held += self.transport.get_write_buffer_size()
         self.budget.held += held - self._held
         self._held = held
-        if self._unparsed or (awaits_rest and held):
+        if self.pipeline or self._unparsed or (awaits_rest and held):
             self.budget.await_rest(self)
         else:
             self.budget.stop_awaiting(self)

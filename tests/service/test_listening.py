@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from serving.listening import ACCEPTED_PER_TURN, OTHER_FILES, room_for_connections, stop_listening
+from serving.listening import ACCEPTED_PER_TURN, OTHER_FILES, Loop, room_for_connections, stop_listening
 
 
 @pytest.fixture

@@ -44,6 +44,14 @@ def test_those_whose_rest_is_awaited_longest_make_room_and_no_more_than_are_need
     assert budget.held == 80
 
 
+def test_whoever_asks_to_come_in_has_room_made() -> None:
+    budget = ByteBudget(100)
+    waiting = Holder(budget, 100)
+    budget.await_rest(waiting)
+    assert budget.refusal() is None
+    assert waiting.is_refused
+
+
 def test_a_request_that_came_whole_is_not_refused_to_make_room() -> None:
     budget = ByteBudget(100)
     holders = [Holder(budget, 70), Holder(budget, 70)]
