@@ -52,8 +52,10 @@ class Overload:
     """What became of requests that arrived at `factor` times the capacity."""
 
     factor: float
+    keeps_connections: bool
+    """Whether the clients keep their connections, or open one for each request."""
     capacity: float
-    """Requests a second in the five seconds before."""
+    """Requests a second of such clients in the five seconds before."""
     accepted: float
     """A second, as a part of the capacity."""
     accepted_p50_ms: float | None
@@ -119,20 +121,24 @@ class Limits:
         return Found(batches, overload, self.endurance(requests))
 
     def overload(self, factors: Sequence[float], seconds: float) -> list[Overload]:
-        """Each of the factors for that long, with one start of the service."""
+        """Each of the factors for that long, on kept and on new connections, with one start."""
         with self._service() as one:
-            return [self._overload(one, factor, seconds) for factor in factors]
+            return [
+                self._overload(one, factor, seconds, keep) for keep in (True, False) for factor in factors
+            ]
 
-    def _overload(self, one: RunningServer, factor: float, seconds: float) -> Overload:
+    def _overload(self, one: RunningServer, factor: float, seconds: float, keep: bool) -> Overload:
+        clients = Clients(CAPACITY_CLIENTS.count, keep)
         load(one.url, self._file, WARM_UP_CLIENTS, WARM_UP_SECONDS)
-        capacity = self._load(one, CAPACITY_SECONDS)
-        seen = attack(one.url, self._bodies, factor * capacity, seconds)
+        capacity = self._load(one, clients, CAPACITY_SECONDS)
+        seen = attack(one.url, self._bodies, factor * capacity, seconds, keep)
         memory = one.resident_bytes()
-        afterwards = self._load(one, 1)
+        afterwards = self._load(one, clients, 1)
         accepted, late = seen.latency[seen.accepted], int((seen.status == 504).sum())
         refused = seen.latency[seen.status == 503]
         return Overload(
             factor=factor,
+            keeps_connections=keep,
             capacity=capacity,
             accepted=len(accepted) / seconds / capacity,
             accepted_p50_ms=percentile_ms(accepted, 50),
@@ -183,8 +189,8 @@ class Limits:
     def _service(self) -> AbstractContextManager[RunningServer]:
         return running(SERVICE, self._artifact, self._workplace / "service.log")
 
-    def _load(self, one: RunningServer, seconds: float) -> float:
-        return load(one.url, self._file, CAPACITY_CLIENTS, seconds).requests_per_second
+    def _load(self, one: RunningServer, clients: Clients, seconds: float) -> float:
+        return load(one.url, self._file, clients, seconds).requests_per_second
 
     def _written(self, name: str, bodies: Sequence[bytes]) -> Path:
         path = self._workplace / f"{name}.jsonl"
@@ -193,12 +199,21 @@ class Limits:
 
 
 def _overload_table(rows: Sequence[Overload]) -> str:
-    head = ("times the capacity", "capacity /s", "accepted", "p50, p99 ms", "refused", "p50, p99 ms")
+    head = (
+        "times the capacity",
+        "connections",
+        "capacity /s",
+        "accepted",
+        "p50, p99 ms",
+        "refused",
+        "p50, p99 ms",
+    )
     return table(
         (*head, "late", "unanswered", "the second after", "memory MB"),
         [
             (
                 f"{row.factor:g}",
+                "kept" if row.keeps_connections else "one a request",
                 f"{row.capacity:,.0f}",
                 f"{row.accepted:.0%} of capacity",
                 _milliseconds(row.accepted_p50_ms, row.accepted_p99_ms),

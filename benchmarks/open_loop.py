@@ -56,22 +56,31 @@ def allow_connections() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (2 * CONNECTIONS, most))
 
 
-def attack(url: str, bodies: Sequence[bytes], rate: float, seconds: float) -> Attack:
+def attack(
+    url: str, bodies: Sequence[bytes], rate: float, seconds: float, keep_connections: bool = True
+) -> Attack:
     """POST the JSON bodies in turn, `rate` a second; raises BenchmarkError where nothing listens.
 
-    4,000 connections are opened before; while all of them are taken, a request waits for one, which counts.
+    4,000 connections are opened before, and kept; else each request opens one of its own, of which there are
+    4,000 at most. While all of them are taken, a request waits for one, which counts.
     """
     try:
-        return uvloop.run(_Attacker(url, bodies, rate, seconds).run())
+        return uvloop.run(_Attacker(url, bodies, rate, seconds, keep_connections).run())
     except OSError as error:
         raise BenchmarkError(f"{url} takes no {CONNECTIONS} connections: {error}") from error
 
 
 class _Attacker:
-    def __init__(self, url: str, bodies: Sequence[bytes], rate: float, seconds: float) -> None:
+    def __init__(
+        self, url: str, bodies: Sequence[bytes], rate: float, seconds: float, keep_connections: bool
+    ) -> None:
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "", parts.port or 80
         head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
+        if not keep_connections:
+            head += "Connection: close\r\n"
+        self._keeps_connections = keep_connections
+        self._open_now = 0
         self._requests = [f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body for body in bodies]
         self._rate = rate
         count = round(rate * seconds)
@@ -84,7 +93,7 @@ class _Attacker:
         self._opening: set[asyncio.Task[None]] = set()
 
     async def run(self) -> Attack:
-        for _ in range(0, CONNECTIONS, OPENED_AT_ONCE):
+        for _ in range(0, CONNECTIONS if self._keeps_connections else 0, OPENED_AT_ONCE):
             await asyncio.gather(*[self._open() for _ in range(OPENED_AT_ONCE)])
         gc.disable()
         try:
@@ -104,10 +113,31 @@ class _Attacker:
         return Attack(self._start, np.array(self._status), np.array(self._end) - self._start)
 
     def _send(self) -> None:
+        if not self._keeps_connections:
+            for _ in range(min(len(self._waiting) - self._opening_now(), CONNECTIONS - self._open_now)):
+                self._open_soon()
         while self._waiting and self._free:
             self._free.pop().ask(
                 number := self._waiting.popleft(), self._requests[number % len(self._requests)]
             )
+
+    def _opening_now(self) -> int:
+        """How many connections are being opened, each for one of the requests that wait."""
+        return len(self._opening)
+
+    def _open_soon(self) -> None:
+        self._open_now += 1
+        task = asyncio.create_task(self._open())
+        self._opening.add(task)
+        task.add_done_callback(self._opened)
+
+    def _opened(self, task: "asyncio.Task[None]") -> None:
+        self._opening.discard(task)
+        if not task.cancelled() and task.exception() is not None:  # The request has no answer.
+            self._open_now -= 1
+            if not self._keeps_connections and self._waiting:
+                self._waiting.popleft()
+                self._left -= 1
 
     async def _open(self) -> None:
         await asyncio.get_running_loop().create_connection(lambda: _Connection(self), self._host, self._port)
@@ -118,14 +148,14 @@ class _Attacker:
             self._send()
 
     def is_lost(self, connection: "_Connection", number: int | None) -> None:
-        """Open another in its place."""
+        """Open another in its place, where connections are kept."""
+        self._open_now -= 1
         if number is not None:
             self._left -= 1
         elif connection in self._free:
             self._free.remove(connection)
-        task = asyncio.create_task(self._open())
-        self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
+        if self._keeps_connections:
+            self._open_soon()
 
     def is_answered(self, number: int, status: int) -> None:
         self._end[number] = time.perf_counter() - self._begin
