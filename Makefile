@@ -9,6 +9,7 @@ TEST ?= ../shared/data/imdb/test.parquet
 ENGINE ?= podman
 ENV ?= local
 WEIGHT ?= 10
+SECONDS ?= 600
 NAMESPACE = text-classifier-$(ENV)
 NEW_MANIFESTS := reports/manifests
 RENDER = $(BIN)/python -m k8s render --env $(ENV) $(addprefix --environments ,$(ENVIRONMENTS)) $(addprefix --bento ,$(BENTO))
@@ -43,7 +44,7 @@ state = $(subst .,-,$(1)):.status.containerStatuses[0].state.$(1)
 
 export BENTOML_DO_NOT_TRACK ?= True
 
-.PHONY: help serve test test-unit lint format train-deps train bench bench-quick bench-limits bento \
+.PHONY: help serve test test-unit fuzz lint format train-deps train bench bench-quick bench-limits bento \
 	image push audit manifests deploy rollout-status rollback canary promote abort cluster tools cluster-test \
 	lock clean
 
@@ -58,6 +59,9 @@ test: $(VENV)/.dev  ## All tests: unit, service, e2e
 
 test-unit: $(VENV)/.dev  ## The tests that need nothing and take seconds
 	$(BIN)/python -m pytest tests/unit
+
+fuzz: $(VENV)/.dev  ## SECONDS=600 of hostile input; SEED and ONLY repeat a failure, as it says itself
+	FUZZ_SECONDS=$(SECONDS) FUZZ_SEED=$(SEED) $(BIN)/python -m pytest tests/fuzz $(addprefix -k ,$(ONLY))
 
 lint: $(VENV)/.dev  ## ruff, mypy --strict, import-linter, vulture
 	$(BIN)/ruff check $(SOURCES)

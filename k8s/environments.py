@@ -17,6 +17,7 @@ from k8s.values import (
     Port,
     Quantity,
     Seconds,
+    SecretKey,
     Version,
     WindowSeconds,
 )
@@ -197,11 +198,26 @@ class GatewaySettings(_Section):
     """Where the pods are that its requests come from."""
 
 
+class SecretItem(_Section):
+    """An item of a Secret of the same namespace, which is made by hand and never rendered."""
+
+    secret: DnsName
+    key: SecretKey
+
+
+class ApiKeys(SecretItem):
+    """Where the pods' file of hashes of API keys comes from."""
+
+    key: SecretKey = "keys"
+
+
 class PodMonitorSettings(_Section):
     """How the Prometheus operator scrapes the pods."""
 
     prometheus_namespace: DnsLabel
     every_seconds: Seconds
+    api_key: SecretItem | None = None
+    """The API key, not its hash, that Prometheus sends where `config.api.metrics_need_key` is set."""
 
 
 class Canary(_Section):
@@ -232,6 +248,8 @@ class Environment(_Section):
     ingress: IngressSettings | None
     gateway: GatewaySettings | None
     pod_monitor: PodMonitorSettings | None
+    api_keys: ApiKeys | None
+    """None where no API key is needed."""
     canary: Canary | None
 
     @property

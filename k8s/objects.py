@@ -124,14 +124,20 @@ def disruption_budget(environment: Environment) -> PodDisruptionBudget:
 
 def pod_monitor(environment: Environment, settings: PodMonitorSettings) -> GenericNamespacedResource:
     """What the Prometheus operator scrapes: each pod, with its track and version."""
+    endpoint: dict[str, object] = {
+        "port": HTTP,
+        "path": METRICS.path,
+        "interval": f"{settings.every_seconds}s",
+    }
+    if settings.api_key:
+        credentials = {"name": settings.api_key.secret, "key": settings.api_key.key}
+        endpoint["authorization"] = {"type": "Bearer", "credentials": credentials}
     return PodMonitor(
         metadata=metadata(environment, environment.name),
         spec={
             "selector": {"matchLabels": application_selector(environment)},
             "podTargetLabels": [TRACK, VERSION],
-            "podMetricsEndpoints": [
-                {"port": HTTP, "path": METRICS.path, "interval": f"{settings.every_seconds}s"}
-            ],
+            "podMetricsEndpoints": [endpoint],
         },
     )
 

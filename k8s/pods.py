@@ -9,6 +9,8 @@ from lightkube.models.core_v1 import (
     EmptyDirVolumeSource,
     EnvVar,
     HTTPGetAction,
+    HTTPHeader,
+    KeyToPath,
     Lifecycle,
     LifecycleHandler,
     PodAffinityTerm,
@@ -19,6 +21,7 @@ from lightkube.models.core_v1 import (
     Probe,
     ResourceRequirements,
     SeccompProfile,
+    SecretVolumeSource,
     SecurityContext,
     SleepAction,
     Toleration,
@@ -29,9 +32,9 @@ from lightkube.models.core_v1 import (
 )
 from lightkube.models.meta_v1 import LabelSelector, ObjectMeta
 
-from classifier.settings import CONFIG_PATH_VARIABLE
+from classifier.settings import CONFIG_PATH_VARIABLE, ENV_PREFIX
 from k8s.config import CONFIG_FILE, config_digest, config_map_name
-from k8s.environments import Amounts, Environment, ProbeSettings
+from k8s.environments import Amounts, ApiKeys, Environment, ProbeSettings
 from k8s.labels import HTTP, PREFIX, object_labels, track_selector
 from k8s.tracks import Track
 from serving.routes import LIVEZ, READYZ, Route
@@ -39,6 +42,12 @@ from serving.routes import LIVEZ, READYZ, Route
 CONTAINER = "server"
 USER = 10001
 CONFIG_FOLDER = "/etc/text-classifier"
+KEYS_VOLUME = "api-keys"
+KEYS_FOLDER = "/etc/text-classifier-keys"
+KEYS_FILE = "keys"
+KEYS_FILE_VARIABLE = f"{ENV_PREFIX}API__KEYS_FILE"
+READ_BY_GROUP = 0o440
+"""A Secret's files belong to root and to the pod's `fsGroup`, which is the group of the container's user."""
 HOSTNAME = "kubernetes.io/hostname"
 ZONE = "topology.kubernetes.io/zone"
 
@@ -87,6 +96,7 @@ def _pod(environment: Environment, siblings: LabelSelector, track: Track) -> Pod
                 configMap=ConfigMapVolumeSource(name=config_map_name(environment.name, environment.config)),
             ),
             Volume(name="tmp", emptyDir=EmptyDirVolumeSource(sizeLimit=environment.resources.temporary)),
+            *([_keys_volume(environment.api_keys)] if environment.api_keys else []),
         ],
         nodeSelector=gpu.node_selector if gpu else None,
         tolerations=[Toleration(key=gpu.taint, operator="Exists", effect="NoSchedule")] if gpu else None,
@@ -94,21 +104,44 @@ def _pod(environment: Environment, siblings: LabelSelector, track: Track) -> Pod
     )
 
 
+def _keys_volume(keys: ApiKeys) -> Volume:
+    return Volume(
+        name=KEYS_VOLUME,
+        secret=SecretVolumeSource(
+            secretName=keys.secret,
+            items=[KeyToPath(key=keys.key, path=KEYS_FILE)],
+            defaultMode=READ_BY_GROUP,
+        ),
+    )
+
+
 def _container(environment: Environment, track: Track) -> Container:
     resources, gpu = environment.resources, environment.gpu
     gpus = {gpu.resource: str(gpu.count)} if gpu else {}
+    # A probe names the pod's address as its host, which no list of hosts can have.
+    host = next(iter(environment.config.api.allowed_hosts), None)
+    variables = {CONFIG_PATH_VARIABLE: f"{CONFIG_FOLDER}/{CONFIG_FILE}"}
+    mounts = [
+        VolumeMount(name="config", mountPath=CONFIG_FOLDER, readOnly=True),
+        VolumeMount(name="tmp", mountPath="/tmp"),  # noqa: S108
+    ]
+    if environment.api_keys:
+        variables[KEYS_FILE_VARIABLE] = f"{KEYS_FOLDER}/{KEYS_FILE}"
+        mounts.append(VolumeMount(name=KEYS_VOLUME, mountPath=KEYS_FOLDER, readOnly=True))
     return Container(
         name=CONTAINER,
         image=str(track.image),
         imagePullPolicy=environment.image.pull_policy,
-        env=[EnvVar(name=CONFIG_PATH_VARIABLE, value=f"{CONFIG_FOLDER}/{CONFIG_FILE}")],
+        env=[EnvVar(name=name, value=value) for name, value in variables.items()],
         ports=[ContainerPort(name=HTTP, containerPort=environment.config.api.port, protocol="TCP")],
         resources=ResourceRequirements(
             requests=_amounts(resources.requests), limits=_amounts(resources.limits) | gpus
         ),
-        startupProbe=_probe(LIVEZ, environment.probes.startup),
-        livenessProbe=_probe(LIVEZ, environment.probes.liveness, environment.probes.liveness.grace_seconds),
-        readinessProbe=_probe(READYZ, environment.probes.readiness),
+        startupProbe=_probe(LIVEZ, environment.probes.startup, host),
+        livenessProbe=_probe(
+            LIVEZ, environment.probes.liveness, host, environment.probes.liveness.grace_seconds
+        ),
+        readinessProbe=_probe(READYZ, environment.probes.readiness, host),
         lifecycle=Lifecycle(
             preStop=LifecycleHandler(sleep=SleepAction(seconds=environment.shutdown.pre_stop_seconds))
         ),
@@ -120,16 +153,16 @@ def _container(environment: Environment, track: Track) -> Container:
         ),
         # The sentence that says why it does not start is then in `kubectl describe pod`, too.
         terminationMessagePolicy="FallbackToLogsOnError",
-        volumeMounts=[
-            VolumeMount(name="config", mountPath=CONFIG_FOLDER, readOnly=True),
-            VolumeMount(name="tmp", mountPath="/tmp"),  # noqa: S108
-        ],
+        volumeMounts=mounts,
     )
 
 
-def _probe(route: Route, settings: ProbeSettings, grace_seconds: int | None = None) -> Probe:
+def _probe(
+    route: Route, settings: ProbeSettings, host: str | None, grace_seconds: int | None = None
+) -> Probe:
+    headers = [HTTPHeader(name="Host", value=host)] if host else None
     return Probe(
-        httpGet=HTTPGetAction(path=route.path, port=HTTP),
+        httpGet=HTTPGetAction(path=route.path, port=HTTP, httpHeaders=headers),
         periodSeconds=settings.period_seconds,
         timeoutSeconds=settings.timeout_seconds,
         failureThreshold=settings.failures,

@@ -118,6 +118,37 @@ def _way_in(environment: Environment) -> Iterator[str]:
         )
 
 
+def _keys(environment: Environment) -> Iterator[str]:
+    api, monitor = environment.config.api, environment.pod_monitor
+    if api.keys_file:
+        yield (
+            f"config.api.keys_file is {api.keys_file!r}; it must be empty, "
+            "since a pod has no file of keys but that of the Secret that api_keys names"
+        )
+    if api.metrics_need_key and not environment.api_keys:
+        yield "config.api.metrics_need_key is true; then api_keys must name the Secret with the hashes"
+    scrapes_with_key = bool(monitor and monitor.api_key)
+    if monitor and scrapes_with_key != api.metrics_need_key:
+        yield (
+            f"config.api.metrics_need_key is {str(api.metrics_need_key).lower()} and pod_monitor.api_key is "
+            f"{'given' if scrapes_with_key else 'not given'}; Prometheus sends a key if the metrics need one"
+        )
+
+
+def _allowed_hosts(environment: Environment) -> Iterator[str]:
+    hosts = environment.config.api.allowed_hosts
+    if not hosts:
+        return
+    for name, way_in in (("ingress", environment.ingress), ("gateway", environment.gateway)):
+        if way_in and way_in.host not in map(str.lower, hosts):
+            yield f"{name}.host is {way_in.host!r}; it must be one of config.api.allowed_hosts"
+    if environment.pod_monitor:
+        yield (
+            "config.api.allowed_hosts is given and pod_monitor, too; one of them must be empty, "
+            "since Prometheus asks each pod by its address, which is not among the hosts"
+        )
+
+
 def _canary(environment: Environment) -> Iterator[str]:
     canary, autoscaler, pods = environment.canary, environment.autoscaler, canary_pods(environment)
     if canary and canary.version == environment.image.reference.version:
@@ -139,5 +170,7 @@ _RULES = (
     _autoscaler,
     _node_port,
     _way_in,
+    _keys,
+    _allowed_hosts,
     _canary,
 )

@@ -12,10 +12,12 @@ from pydantic_core import PydanticCustomError
 from k8s.config import DIGEST_CHARACTERS
 
 MAX_LABEL_CHARACTERS = 63
+MAX_DNS_NAME_CHARACTERS = 253
 MAX_NAME_CHARACTERS = MAX_LABEL_CHARACTERS - len("-") - DIGEST_CHARACTERS
 """Of an application's name: behind it the ConfigMap has a digest, the longest of what objects add."""
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_SECRET_KEY = re.compile(r"(?!\.\.)[-._A-Za-z0-9]{1,253}(?<!^\.)")
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _DIGEST = r"sha256:[0-9a-f]{64}"
 _TAG_OR_DIGEST = re.compile(rf"(?P<tag>{_TAG})|(?P<digest>{_DIGEST})")
@@ -64,8 +66,21 @@ def _dns_label(name: str) -> str:
 
 
 def _dns_name(name: str) -> str:
-    if not all(map(_DNS_LABEL.fullmatch, name.split("."))):
+    labels = name.split(".")
+    if not all(_DNS_LABEL.fullmatch(label) and len(label) <= MAX_LABEL_CHARACTERS for label in labels):
         raise PydanticCustomError("dns_name", "a DNS name is labels of a-z, 0-9 and '-' with dots between")
+    if len(name) > MAX_DNS_NAME_CHARACTERS:
+        raise PydanticCustomError("dns_name", "a DNS name is at most 253 characters")
+    return name
+
+
+def _secret_key(name: str) -> str:
+    if not _SECRET_KEY.fullmatch(name):
+        raise PydanticCustomError(
+            "secret_key",
+            "a key of a Secret is at most 253 of A-Z, a-z, 0-9, '-', '_' and '.', "
+            "and is not '.' and does not begin with '..'",
+        )
     return name
 
 
@@ -117,6 +132,7 @@ def _image_version(text: object) -> ImageVersion:
 
 DnsLabel = Annotated[str, AfterValidator(_dns_label)]
 DnsName = Annotated[str, AfterValidator(_dns_name)]
+SecretKey = Annotated[str, AfterValidator(_secret_key)]
 ApplicationName = Annotated[DnsLabel, AfterValidator(_application_name)]
 Quantity = Annotated[str, AfterValidator(_quantity)]
 Image = Annotated[ImageReference, BeforeValidator(_image_reference)]

@@ -196,6 +196,34 @@ def refusal(over: dict[str, Any], name: str = "local") -> str:
         ),
         ({"config": {"logging": {"format": "xml"}}}, "config.logging.format is 'xml': Input should be "),
         ({"config": 5}, "config is 5: Input should be a valid dictionary"),
+        # API keys
+        ({"api_keys": {"secret": "a_b"}}, "api_keys.secret is 'a_b': a DNS name is labels of "),
+        ({"api_keys": {"secret": "Keys"}}, "api_keys.secret is 'Keys': a DNS name is labels of "),
+        ({"api_keys": {"secret": ""}}, "api_keys.secret is '': a DNS name is labels of "),
+        ({"api_keys": {"secret": "a." + "b" * 64}}, f"api_keys.secret is 'a.{'b' * 64}': a DNS name is "),
+        (
+            {"api_keys": {"secret": "a" + ".a" * 127}},
+            f"api_keys.secret is 'a{'.a' * 127}': a DNS name is at most 253 characters",
+        ),
+        ({"api_keys": {}}, "api_keys.secret is missing; it has no default"),
+        ({"api_keys": {"secret": "a", "file": "b"}}, "section 'api_keys' has no key 'file'; the nearest is "),
+        (
+            {"api_keys": {"secret": "a", "key": "../keys"}},
+            "api_keys.key is '../keys': a key of a Secret is at most 253 of A-Z, a-z, 0-9, '-', '_' and '.', "
+            "and is not '.' and does not begin with '..'",
+        ),
+        ({"api_keys": {"secret": "a", "key": ""}}, "api_keys.key is '': a key of a Secret is "),
+        ({"api_keys": {"secret": "a", "key": "."}}, "api_keys.key is '.': a key of a Secret is "),
+        ({"api_keys": {"secret": "a", "key": "..a"}}, "api_keys.key is '..a': a key of a Secret is "),
+        (
+            {"config": {"api": {"keys_file": "/keys"}}},
+            "config.api.keys_file is '/keys'; it must be empty, since a pod has no file of keys but that of "
+            "the Secret that api_keys names",
+        ),
+        (
+            {"config": {"api": {"metrics_need_key": True}}},
+            "config.api.metrics_need_key is true; then api_keys must name the Secret with the hashes",
+        ),
         # Time
         (
             {"config": {"batching": {"drain_seconds": 60}}},
@@ -225,6 +253,46 @@ def refusal(over: dict[str, Any], name: str = "local") -> str:
 )
 def test_a_wrong_value_is_named_with_its_key_and_the_rule(over, sentence):
     assert refusal(over).startswith(f"environment 'local': {sentence}")
+
+
+@pytest.mark.parametrize(
+    ("needs_key", "api_key", "broken"),
+    [
+        (True, None, "config.api.metrics_need_key is true and pod_monitor.api_key is not given"),
+        (
+            False,
+            {"secret": "a", "key": "b"},
+            "config.api.metrics_need_key is false and pod_monitor.api_key is given",
+        ),
+    ],
+)
+def test_prometheus_must_send_a_key_exactly_if_the_metrics_need_one(needs_key, api_key, broken):
+    over = {
+        "api_keys": {"secret": "a"},
+        "config": {"api": {"metrics_need_key": needs_key}},
+        "pod_monitor": {"api_key": api_key},
+    }
+    assert refusal(over, "production") == (
+        f"environment 'production': {broken}; Prometheus sends a key if the metrics need one"
+    )
+
+
+def test_prometheus_cannot_scrape_pods_that_answer_to_listed_hosts_alone():
+    over = {"config": {"api": {"allowed_hosts": ["classifier.example.com"]}}}
+    assert refusal(over, "production") == (
+        "environment 'production': config.api.allowed_hosts is given and pod_monitor, too; one of them must "
+        "be empty, since Prometheus asks each pod by its address, which is not among the hosts"
+    )
+
+
+def test_the_host_of_a_way_in_must_be_an_allowed_one():
+    over = {"config": {"api": {"allowed_hosts": ["other.example.com"]}}}
+    assert refusal(over, "staging") == (
+        "environment 'staging': ingress.host is 'classifier.staging.example.com'; "
+        "it must be one of config.api.allowed_hosts"
+    )
+    over["config"]["api"]["allowed_hosts"].append("Classifier.staging.example.com")
+    assert load_environment("staging", over).ingress is not None
 
 
 def test_production_refuses_an_image_without_a_digest():

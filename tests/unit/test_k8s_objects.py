@@ -449,6 +449,76 @@ def test_variables_of_whoever_renders_change_nothing(monkeypatch):
     assert render(load_environment("local"), "") == before
 
 
+# API keys and host names
+
+WITH_KEYS: Object = {"api_keys": {"secret": "text-classifier-keys"}}
+
+
+def test_without_api_keys_no_pod_has_a_secret(objects):
+    assert "secret" not in json.dumps(objects["deployment"]).lower()
+
+
+@pytest.mark.parametrize("name", environment_names())
+@pytest.mark.parametrize("key", ["keys", "keys-2026.txt"])
+def test_the_service_reads_the_one_item_of_the_secret_that_is_mounted(name, key, tmp_path, monkeypatch):
+    api_keys = {"secret": "text-classifier-keys", "key": key}
+    objects = rendered(load_environment(name, {"api_keys": api_keys}))
+    container, pod = container_of(objects["deployment"]), pod_of(objects["deployment"])
+    (volume,) = [volume for volume in pod["volumes"] if "secret" in volume]
+    (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == volume["name"]]
+    assert mount["readOnly"] is True
+    assert volume["secret"]["secretName"] == "text-classifier-keys"
+    (item,) = volume["secret"]["items"]
+    assert item["key"] == key
+    config = tmp_path / "config.yaml"
+    config.write_text(objects["configmap"]["data"]["config.yaml"], encoding="utf-8")
+    for variable in container["env"]:
+        monkeypatch.setenv(variable["name"], variable["value"])
+    assert load_settings(config).api.keys_file == f"{mount['mountPath']}/{item['path']}"
+
+
+def test_the_pods_user_can_read_the_keys_by_its_group_and_nobody_else_can():
+    pod = pod_of(rendered(load_environment("local", WITH_KEYS))["deployment"])
+    (volume,) = [volume for volume in pod["volumes"] if "secret" in volume]
+    assert volume["secret"]["defaultMode"] == 0o440
+    assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"]
+
+
+def test_a_canary_reads_the_same_keys_as_the_stable_version():
+    over = WITH_KEYS | {"canary": {"version": "2", "weight": 10}}
+    objects = rendered(load_environment("local", over))
+    canary, stable = objects["deployment-canary"], objects["deployment"]
+    assert pod_of(canary)["volumes"] == pod_of(stable)["volumes"]
+    assert container_of(canary)["env"] == container_of(stable)["env"]
+
+
+def test_prometheus_sends_a_key_of_a_secret_where_the_metrics_need_one():
+    over = WITH_KEYS | {
+        "config": {"api": {"metrics_need_key": True}},
+        "pod_monitor": {"api_key": {"secret": "prometheus-key", "key": "key"}},
+    }
+    spec = rendered(load_environment("production", over))["podmonitor"]["spec"]
+    (endpoint,) = spec["podMetricsEndpoints"]
+    assert endpoint["authorization"] == {
+        "type": "Bearer",
+        "credentials": {"name": "prometheus-key", "key": "key"},
+    }
+
+
+def test_probes_name_an_allowed_host_where_others_are_refused():
+    config = {"api": {"allowed_hosts": ["classifier.example.com", "text-classifier"]}}
+    container = container_of(rendered(load_environment("local", {"config": config}))["deployment"])
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        headers = container[probe]["httpGet"]["httpHeaders"]
+        assert headers == [{"name": "Host", "value": "classifier.example.com"}]
+
+
+def test_probes_name_no_host_where_every_host_is_answered_to(objects):
+    container = container_of(objects["deployment"])
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert "httpHeaders" not in container[probe]["httpGet"]
+
+
 # The network
 
 

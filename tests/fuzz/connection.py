@@ -1,0 +1,183 @@
+"""A connection of `DoorProtocol` without a network: bytes in, bytes out, and what went wrong meanwhile."""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from classifier.batching import Batcher
+from classifier.settings import BatchingSettings
+from serving.protocol import DoorProtocol
+
+TURNS = 3000
+"""Of the event loop, in which every request must be answered."""
+
+
+class Transport(asyncio.Transport):
+    """The other end reads all that is written."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, protocol: Any) -> None:
+        super().__init__()
+        self.loop, self.protocol = loop, protocol
+        self.written = bytearray()
+        self.is_eof = self.is_closed = self.is_paused = False
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return ("127.0.0.1", 1) if name in {"peername", "sockname"} else default
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def write(self, data: Any) -> None:
+        assert not self.is_eof, f"{bytes(data)!r} is written behind the end"
+        if not self.is_closed:
+            self.written += data
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.is_eof = True
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def close(self) -> None:
+        if not self.is_closed:
+            self.is_closed = True
+            self.loop.call_soon(self.protocol.connection_lost, None)
+
+    abort = close
+
+    def pause_reading(self) -> None:
+        self.is_paused = True
+
+    def resume_reading(self) -> None:
+        self.is_paused = False
+
+
+def identity(method: str, target: str, body: bytes) -> bytes:
+    """What the app answers to a request, by which it is known again."""
+    return f"{method} {target.removesuffix('?')} {len(body)} {hashlib.sha256(body).hexdigest()[:8]}".encode()
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """Answers with what was asked. A path of /slow… takes some turns, and one of /unread reads no body."""
+    body, is_whole = b"", scope["path"].startswith("/unread")
+    for _ in range(7 if scope["path"].startswith("/slow") else 0):
+        await asyncio.sleep(0)
+    while not is_whole:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        body += message.get("body", b"")
+        is_whole = not message.get("more_body", False)
+    target = b"?".join(filter(None, [scope["raw_path"], scope["query_string"]])).decode()
+    answer = identity(scope["method"], target, body)
+    headers = [(b"content-length", str(len(answer)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": answer})
+
+
+@dataclass
+class Outcome:
+    """What a client saw, and what the service noted."""
+
+    written: bytes = b""
+    is_ended: bool = False
+    """Whether the service ended the connection before the client did."""
+    faults: list[str] = field(default_factory=list)
+
+
+class _Faults(logging.Handler):
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self.faults = faults
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.faults.append(self.format(record))
+
+
+CONFIG = uvicorn.Config(app, lifespan="off", log_config=None)
+CONFIG.load()
+
+
+def converse(loop: asyncio.AbstractEventLoop, segments: Sequence[bytes], ends_its_side: bool) -> Outcome:
+    """Send segments, perhaps end the sending side, wait for what is due, and hang up."""
+    outcome = Outcome()
+    handler = _Faults(outcome.faults)
+    loop.set_exception_handler(lambda _, context: outcome.faults.append(repr(context)))
+    for name in ("uvicorn.error", "asyncio"):
+        logging.getLogger(name).addHandler(handler)
+    try:
+        loop.run_until_complete(_converse(loop, segments, ends_its_side, outcome))
+    finally:
+        for name in ("uvicorn.error", "asyncio"):
+            logging.getLogger(name).removeHandler(handler)
+    return outcome
+
+
+async def _converse(
+    loop: asyncio.AbstractEventLoop, segments: Sequence[bytes], ends_its_side: bool, outcome: Outcome
+) -> None:
+    state = ServerState()
+    protocol = DoorProtocol(CONFIG, state, {}, loop)
+    transport = Transport(loop, protocol)
+    protocol.connection_made(transport)
+    for segment in segments:
+        await _until(lambda: not transport.is_paused or transport.is_closed, "the service reads on")
+        if transport.is_closed:
+            break
+        protocol.data_received(segment)
+    if ends_its_side and not transport.is_closed:
+        await _until(lambda: not transport.is_paused or transport.is_closed, "the service reads on")
+        if not transport.is_closed and not protocol.eof_received():
+            transport.close()
+    for _ in range(20):
+        await asyncio.sleep(0)  # An answer may come before the rest of its request.
+    await _until(lambda: transport.is_closed or _is_quiet(protocol), "all requests are answered")
+    outcome.is_ended = transport.is_eof or transport.is_closed
+    transport.close()
+    await _until(lambda: not state.connections and not state.tasks, "the connection is gone")
+    outcome.written = bytes(transport.written)
+    budget = DoorProtocol.budget
+    if budget.held or budget.is_awaiting:
+        outcome.faults.append(f"{budget.held} bytes are held by a connection that is gone")
+
+
+def _is_quiet(protocol: Any) -> bool:
+    """Whether no answer is due that the client need not send more for."""
+    if protocol._unparsed:
+        return False
+    waits_for_body = protocol._running is protocol.cycle and not protocol._is_between_requests
+    return protocol._is_its_turn() or (waits_for_body and not protocol._ignores_input)
+
+
+async def _until(condition: Any, what: str) -> None:
+    for _ in range(TURNS):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError(f"waited in vain until {what}")
+
+
+def _door(**changed: float) -> Batcher[str]:
+    return Batcher(
+        list,
+        BatchingSettings.model_construct(**BatchingSettings().model_dump() | changed),
+        releases_gil=False,
+    )
+
+
+FULL = _door(max_waiting_texts=0)
+DRAINING = _door()
+asyncio.run(DRAINING.drain(0))
+DOORS: dict[str, Batcher[str] | None] = {"none": None, "open": _door(), "full": FULL, "draining": DRAINING}
