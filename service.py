@@ -67,6 +67,7 @@ class TextClassifier:
     def __init__(self) -> None:
         self.classifier = load_model(Path(self.model.path), settings)
         self.batcher = Batcher(self.classifier.predict, settings.batching, self.classifier.releases_gil)
+        self.batcher.calibrate(self.classifier.samples)
         pages.serve(self.classifier)
         protocol.DoorProtocol.door = self.batcher
         drain_on_sigterm(self.drain)
