@@ -16,7 +16,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from classifier.batching import GROWTH, SWEEP_SECONDS, TEXT_BYTES, TURN, Batcher, CostModel, size_of
+from classifier.batching import GROWTH, SWEEP_SECONDS, TEXT_BYTES, TURN, Batcher, CostModel, _Call, size_of
 from classifier.errors import DeadlinePassed, Draining, QueueFull, WrongResultCount
 from classifier.settings import BatchingSettings
 
@@ -507,6 +507,26 @@ def test_a_refused_caller_is_told_to_come_back_in_a_second_or_later(schedule: Sc
             assert call.refusal.retry_after >= 1
 
 
+@pytest.mark.parametrize(("waiting", "retry_after"), [(0.9, 1), (1.0, 1), (1.2, 2), (1.9, 2), (2.1, 3)])
+def test_a_refused_caller_is_told_to_come_back_when_what_waits_will_be_done_in_whole_seconds_rounded_up(
+    waiting: float, retry_after: int
+) -> None:
+    async def main(loop: SimulatedLoop) -> None:
+        settings = some_settings(max_waiting_seconds=0.1)
+        batcher = Batcher(Model(loop, 0, 1e-3), settings, False, loop.moment)
+        for place in range(300):
+            await batcher.submit([a_text(0, place, 900)])
+        task = asyncio.create_task(batcher.submit([a_text(1, 0, round(waiting * 1000) - TEXT_BYTES)]))
+        await asyncio.sleep(0)
+        with pytest.raises(QueueFull, match=f"what waits takes {waiting:.2f} s; the limit is 0.1 s") as error:
+            batcher.check_open()
+        assert error.value.retry_after == retry_after
+        await task
+
+    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        runner.run(main(runner.get_loop()))
+
+
 @both
 def test_a_queue_that_was_full_empties_and_takes_texts_again(releases_gil: bool) -> None:
     settings = some_settings(max_waiting_texts=100, deadline_seconds=1e4)
@@ -609,6 +629,16 @@ def test_a_caller_with_many_texts_is_let_in_while_nothing_waits_however_long_the
     settings = some_settings(max_waiting_seconds=1e-6, deadline_seconds=1e4)
     (call,) = Simulation(flood(100, settings=settings, releases_gil=releases_gil, base=1.0)).calls
     assert call.outcomes == [answer(text) for text in call.caller.texts]
+
+
+@both
+def test_the_time_in_which_nothing_waited_does_not_count_as_slowness(releases_gil: bool) -> None:
+    early, after_a_pause = Caller((a_text(0, 0),)), Caller((a_text(1, 0),), at=100.0)
+    together = [Caller((a_text(owner, 0),), at=100.1) for owner in range(2, 7)]
+    schedule = Schedule(
+        (early, after_a_pause, *together), some_settings(max_waiting_seconds=0.5), releases_gil
+    )
+    assert [call.refusal for call in Simulation(schedule).calls] == [None] * 7
 
 
 def test_a_queue_that_lost_its_callers_does_not_count_the_time_after_as_slowness() -> None:
@@ -763,6 +793,30 @@ def test_a_caller_that_goes_away_takes_the_rest_of_its_texts_along(releases_gil:
     assert simulation.waiting == (0, 0)
 
 
+def test_callers_that_go_away_are_not_looked_for_among_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To compare each with all would take time in the square of their number."""
+    comparisons = 0
+
+    def is_equal(one: object, other: object) -> bool:
+        nonlocal comparisons
+        comparisons += 1
+        return one is other
+
+    async def main(loop: SimulatedLoop) -> None:
+        batcher = Batcher(Model(loop, 1.0, 0), some_settings(), True, loop.moment)
+        tasks = [asyncio.create_task(batcher.submit([a_text(owner, 0)])) for owner in range(100)]
+        await asyncio.sleep(0)
+        monkeypatch.setattr(_Call, "__eq__", is_equal)
+        for task in reversed(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert batcher.waiting_texts == 0
+        assert comparisons == 0
+
+    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        runner.run(main(runner.get_loop()))
+
+
 def test_waiting_texts_leave_the_counters_with_their_caller() -> None:
     async def main(loop: SimulatedLoop) -> None:
         settings = some_settings(max_batch_seconds=1e-6, max_inline_seconds=1e-6)
@@ -888,6 +942,18 @@ def test_a_batch_that_has_learned_takes_no_longer_than_its_limit_or_is_one_text(
 def test_once_it_has_learned_the_event_loop_is_held_up_by_light_batches_only(schedule: Schedule) -> None:
     for batch in Simulation(replace(schedule, releases_gil=True)).batches[200:]:
         assert batch.in_thread or batch.seconds <= 1.2 * schedule.settings.max_inline_seconds
+
+
+@both
+@pytest.mark.parametrize("fault", ["raises", "short"])
+def test_a_batch_that_was_run_again_in_halves_teaches_nothing_of_what_texts_cost(
+    releases_gil: bool, fault: str
+) -> None:
+    texts = tuple(a_text(0, place, 100, fault if place == 7 else "") for place in range(50))
+    schedule = Schedule((Caller(texts),), some_settings(), releases_gil, 1e-4, 1e-7, calibration=USUAL)
+    simulation = Simulation(schedule)
+    assert max(batch.runs for batch in simulation.batches) > 1
+    assert simulation.batcher._cost.seconds(10_000) == pytest.approx(11e-4)  # type: ignore[arg-type]
 
 
 @given(st.lists(st.tuples(st.integers(101, 10**6), st.floats(1e-7, 10)), max_size=50))
