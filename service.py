@@ -72,6 +72,7 @@ class TextClassifier:
     def __init__(self) -> None:
         self.classifier = load_model(Path(self.model.path), settings)
         self.batcher = Batcher(self.classifier.predict, settings.batching, self.classifier.releases_gil)
+        self.batcher.calibrate(self.classifier.samples)
         pages.serve(self.classifier)
         protocol.DoorProtocol.door = self.batcher
         protocol.DoorProtocol.max_connections = listening.room_for_connections(settings.api.max_connections)

@@ -3,7 +3,9 @@
 Laws, which the tests hold it to:
 
 1. Nothing waits while the model is idle: a text that comes then runs in the next turn of the event loop.
-2. A batch is one text, or is foreseen to take no longer than its limit; the cost of a character is learned.
+2. A batch is one text, or its predicted time is within its limit. What a byte of text costs is learned from
+   past batches, but never less than the texts of `calibrate` cost; and no batch is more than twice as large
+   as the largest one before it, whatever the prediction.
 3. Every text gets exactly one outcome, its own result or its own error, in its caller's order.
 4. A run that fails, or gives another number of results than texts, is repeated in halves, so that only the
    text at fault fails.
@@ -18,7 +20,7 @@ Laws, which the tests hold it to:
 import asyncio
 import math
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -43,42 +45,57 @@ CALLS_REMEMBERED = 64
 
 STOPPED = "the service stopped before this text's turn came"
 
-TEXT_CHARACTERS = 100
-"""What a text costs besides its own characters, in characters."""
+TEXT_BYTES = 100
+"""What a text costs besides its own bytes, in bytes."""
+
+GROWTH = 2
+"""How many times as large as the largest batch before it a batch may be."""
+
+CALIBRATION_RUNS = 3
+"""Of which the shortest counts, since a process that starts is often interrupted."""
 
 
 class CostModel:
-    """Seconds of a batch from its size in characters: a line through past batches, recent ones first."""
+    """Predicts the seconds of a batch from its size, by a line through past batches, recent ones first."""
 
     _KEPT = 0.95
 
     def __init__(self) -> None:
         self._count = self._x = self._y = self._xx = self._xy = 0.0
-        # Two invented batches of a light model, to be forgotten soon.
-        self.learn(0, 100e-6)
-        self.learn(10_000, 600e-6)
+        self._slope = self._base = 0.0
+        self._least_slope = 1e-12
+        self._largest = 0
 
-    def learn(self, characters: int, seconds: float) -> None:
+    def learn(self, size: int, seconds: float) -> None:
         """Note how long a batch took."""
+        self._largest = max(self._largest, size)
         self._count = self._KEPT * self._count + 1
-        self._x = self._KEPT * self._x + characters
+        self._x = self._KEPT * self._x + size
         self._y = self._KEPT * self._y + seconds
-        self._xx = self._KEPT * self._xx + characters * characters
-        self._xy = self._KEPT * self._xy + characters * seconds
+        self._xx = self._KEPT * self._xx + size * size
+        self._xy = self._KEPT * self._xy + size * seconds
         x, y = self._x / self._count, self._y / self._count
         variance = self._xx / self._count - x * x
-        slope = (self._xy / self._count - x * y) / variance if variance > 1 else y / max(x, 1)
-        # Neither a character nor an empty batch costs less than nothing.
-        self._slope = min(max(slope, 1e-12), y / x if x > 0 else slope)
-        self._base = y - self._slope * x
+        slope = (self._xy / self._count - x * y) / variance if variance > 1 else y / x
+        # An empty batch does not cost less than nothing.
+        self._slope = max(min(slope, y / x), self._least_slope)
+        self._base = max(y - self._slope * x, 0.0)
 
-    def seconds(self, characters: int) -> float:
-        """How long a batch is foreseen to take."""
-        return self._base + self._slope * characters
+    def keep_slope(self, seconds: float) -> None:
+        """Predict from the next lesson on that a byte costs at least so much."""
+        self._least_slope = max(self._least_slope, seconds)
 
-    def characters(self, seconds: float) -> float:
-        """How many characters a batch may have to take no longer."""
-        return (seconds - self._base) / self._slope
+    def seconds(self, size: int) -> float:
+        """The predicted time of a batch; infinite before anything is learned."""
+        if not self._largest:
+            return math.inf
+        return self._base + self._slope * size
+
+    def largest(self, seconds: float) -> float:
+        """The size of the largest batch that may be run within a time; 0 before anything is learned."""
+        if not self._largest:
+            return 0
+        return min((seconds - self._base) / self._slope, GROWTH * self._largest)
 
 
 class Pace:
@@ -105,6 +122,7 @@ class _Call(Generic[Result]):
     """One caller's texts, of which those from `taken` on still wait."""
 
     texts: Sequence[str]
+    sizes: Sequence[int]
     deadline: float
     done: asyncio.Future[None]
     outcomes: list[Result | Exception | None]
@@ -139,16 +157,40 @@ class Batcher(Generic[Result]):
         self._cost = CostModel()
         self._pace = Pace()
         self._queued_since = math.inf  # When the last batch was done, if it left others waiting.
-        self._calls: deque[_Call[Result]] = deque()
+        self._calls: OrderedDict[_Call[Result], None] = OrderedDict()
         self._texts = 0
         self._characters = 0
+        self._size = 0
         self._let_in = 0
-        self._call_size = float(TEXT_CHARACTERS)
+        self._call_size = float(TEXT_BYTES)
         self._is_scheduled = False
         self._running: asyncio.Future[list[Result | Exception]] | None = None
         self._is_draining = self._is_closed = False
         self._is_sweeping = False
         self._next_sweep = -math.inf
+
+    def calibrate(self, samples: Sequence[Sequence[str]]) -> None:
+        """Learn what a batch costs before anybody waits for one, from samples of typical texts.
+
+        Each sample is run once, then twice over in one batch. From then on a byte is never predicted to cost
+        less than the second time did, in the sample where that was most: otherwise cheap texts could make a
+        batch so large that it takes very long with usual ones. Raises what the model raises.
+        """
+        for sample in samples:
+            size = sum(map(size_of, sample))
+            once, twice = self._shortest_run(sample), self._shortest_run([*sample, *sample])
+            self._cost.learn(size, once)
+            self._cost.learn(2 * size, twice)
+            self._cost.keep_slope((twice - once) / size)
+
+    def _shortest_run(self, texts: Sequence[str]) -> float:
+        """The seconds of the shortest of some runs."""
+        seconds = []
+        for _ in range(CALIBRATION_RUNS):
+            begin = self._clock()
+            self._run(texts)
+            seconds.append(self._clock() - begin)
+        return min(seconds)
 
     @property
     def waiting_texts(self) -> int:
@@ -190,13 +232,13 @@ class Batcher(Generic[Result]):
         _raise(self._queue_full(len(texts), characters, 0, self._settings.max_waiting_seconds))
         loop = asyncio.get_running_loop()
         seconds = min(timeout or math.inf, self._settings.deadline_seconds)
+        sizes = list(map(size_of, texts))
         call: _Call[Result] = _Call(
-            texts, self._clock() + seconds, loop.create_future(), [None] * len(texts), len(texts)
+            texts, sizes, self._clock() + seconds, loop.create_future(), [None] * len(texts), len(texts)
         )
-        self._calls.append(call)
-        self._texts += len(texts)
-        self._characters += characters
-        self._call_size += (self._size(len(texts), characters) - self._call_size) / CALLS_REMEMBERED
+        self._calls[call] = None
+        self._note_waiting(len(texts), characters, size := sum(sizes))
+        self._call_size += (size - self._call_size) / CALLS_REMEMBERED
         self._schedule(loop)
         try:
             await call.done
@@ -229,7 +271,7 @@ class Batcher(Generic[Result]):
 
     def _queue_full(self, texts: int, characters: int, coming: int, most_seconds: float) -> QueueFull | None:
         settings = self._settings
-        seconds = self._pace.seconds(self._size(self._texts, self._characters) + coming)
+        seconds = self._pace.seconds(self._size + coming)
         if self._texts + texts > settings.max_waiting_texts:
             why = f"{self._texts} texts wait, and {texts} more would pass the limit of"
             why = f"{why} {settings.max_waiting_texts}"
@@ -245,24 +287,43 @@ class Batcher(Generic[Result]):
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._calls and not self._is_scheduled and self._running is None:
             self._is_scheduled = True
-            loop.call_soon(self._start_batch, loop)
+            loop.call_soon(self._run_waiting, loop)
 
-    def _start_batch(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _run_waiting(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run what waits until half of the time of a batch is over, or until a batch runs in the thread.
+
+        Where the first batch took much less than predicted, others follow it in this turn of the event loop:
+        else the rest of each turn would be what costs.
+        """
         self._is_scheduled = False
-        now = self._clock()
+        turn = now = self._clock()
         if now >= self._next_sweep:
             self._fail_late(now)
-        places, texts, size = self._take(now)
-        if not texts:
-            self._queued_since = math.inf
-            return
-        begin = self._clock()
-        heavy = self._cost.seconds(size) > self._settings.max_inline_seconds
-        if self._executor is None or not heavy:
+        while self._calls and now - turn <= self._settings.max_inline_seconds / 2:
+            places, texts, size = self._take(now, self._limit - (now - turn))
+            if not texts:
+                break
+            heavy = now - turn + self._cost.seconds(size) > self._settings.max_inline_seconds
+            if self._executor is not None and heavy:
+                self._run_in_thread(loop, self._executor, places, texts, size)
+                return
+            begin = self._clock()
             self._finish(places, self._outcomes(texts), size, begin)
-            self._schedule(loop)
-            return
-        self._running = loop.run_in_executor(self._executor, self._outcomes, texts)
+            now = self._clock()
+        if not self._calls:
+            self._queued_since = math.inf
+        self._schedule(loop)
+
+    def _run_in_thread(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        executor: ThreadPoolExecutor,
+        places: Sequence[tuple[_Call[Result], int]],
+        texts: Sequence[str],
+        size: int,
+    ) -> None:
+        begin = self._clock()
+        self._running = loop.run_in_executor(executor, self._outcomes, texts)
 
         def finished(running: asyncio.Future[list[Result | Exception]]) -> None:
             self._running = None
@@ -273,46 +334,49 @@ class Batcher(Generic[Result]):
         self._running.add_done_callback(finished)
         if not self._is_sweeping:
             self._is_sweeping = True
-            loop.call_later(self._next_sweep - now, self._sweep, loop)
+            loop.call_later(self._next_sweep - begin, self._sweep, loop)
 
-    def _take(self, now: float) -> tuple[list[tuple[_Call[Result], int]], list[str], int]:
-        """The next batch: whose texts they are, the texts, and their size for the cost model."""
+    def _take(self, now: float, seconds: float) -> tuple[list[tuple[_Call[Result], int]], list[str], int]:
+        """The next batch, predicted to take no longer than so many seconds, or of one text.
+
+        Returns whose texts they are, the texts, and their size for the cost model.
+        """
         places: list[tuple[_Call[Result], int]] = []
         texts: list[str] = []
-        characters = 0
-        room = self._cost.characters(self._limit)
-        while self._calls:
-            call = self._calls[0]
+        characters = size = 0
+        room = self._cost.largest(seconds)
+        is_full = False
+        while self._calls and not is_full:
+            call = next(iter(self._calls))
             if call.deadline <= now:
-                self._calls.popleft()
+                del self._calls[call]
                 self._fail_waiting(call, DeadlinePassed("the deadline passed before this text's turn came"))
                 continue
             for turn in range(TURN):
                 text = call.texts[call.taken]
-                if texts and self._size(len(texts) + 1, characters + len(text)) > room:
+                is_full = bool(texts) and size + call.sizes[call.taken] > room
+                if is_full:
                     if turn:  # A batch that is full ends the turn, else it would begin anew in the next one.
-                        self._calls.rotate(-1)
-                    self._note_taken(len(texts), characters)
-                    return places, texts, self._size(len(texts), characters)
+                        self._calls.move_to_end(call)
+                    break
                 places.append((call, call.taken))
                 texts.append(text)
                 characters += len(text)
+                size += call.sizes[call.taken]
                 call.taken += 1
                 if call.taken == len(call.texts):
-                    self._calls.popleft()
+                    del self._calls[call]
                     break
             else:
-                self._calls.rotate(-1)
-        self._note_taken(len(texts), characters)
-        return places, texts, self._size(len(texts), characters)
+                self._calls.move_to_end(call)
+        self._note_waiting(-len(texts), -characters, -size)
+        return places, texts, size
 
-    @staticmethod
-    def _size(texts: int, characters: int) -> int:
-        return texts * TEXT_CHARACTERS + characters
-
-    def _note_taken(self, texts: int, characters: int) -> None:
-        self._texts -= texts
-        self._characters -= characters
+    def _note_waiting(self, texts: int, characters: int, size: int) -> None:
+        """Note that so much more waits; negative numbers where it is less."""
+        self._texts += texts
+        self._characters += characters
+        self._size += size
 
     def _outcomes(self, texts: Sequence[str]) -> list[Result | Exception]:
         """Run texts; where that fails, in halves."""
@@ -343,7 +407,7 @@ class Batcher(Generic[Result]):
             call.settle(place, outcome)
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Look at the deadlines while a batch runs in the thread; between batches `_start_batch` does."""
+        """Look at the deadlines while a batch runs in the thread; between batches `_run_waiting` does."""
         self._fail_late(self._clock())
         self._is_sweeping = self._running is not None
         if self._is_sweeping:
@@ -353,7 +417,7 @@ class Batcher(Generic[Result]):
         """Answer the calls whose deadline passed, wherever in the queue they are."""
         late = [call for call in self._calls if call.deadline <= now]
         if late:
-            self._calls = deque(call for call in self._calls if call.deadline > now)
+            self._calls = OrderedDict((call, None) for call in self._calls if call.deadline > now)
         for call in late:
             self._fail_waiting(call, DeadlinePassed("the deadline passed before this text's turn came"))
         self._next_sweep = now + SWEEP_SECONDS
@@ -366,13 +430,21 @@ class Batcher(Generic[Result]):
     def _drop(self, call: _Call[Result]) -> None:
         """Take the waiting texts of a caller that went away out of the queue."""
         if call.taken < len(call.texts):
-            self._calls.remove(call)
+            del self._calls[call]
             self._forget(call)
 
     def _forget(self, call: _Call[Result]) -> None:
         waiting = call.texts[call.taken :]
-        self._note_taken(len(waiting), sum(map(len, waiting)))
+        self._note_waiting(-len(waiting), -sum(map(len, waiting)), -sum(call.sizes[call.taken :]))
         call.taken = len(call.texts)
+
+
+def size_of(text: str) -> int:
+    """What a text counts for in a batch: its UTF-8 bytes, lone surrogates included, and `TEXT_BYTES`.
+
+    A character outside of ASCII costs several times what one of ASCII costs, about as its bytes do.
+    """
+    return TEXT_BYTES + (len(text) if text.isascii() else len(text.encode(errors="surrogatepass")))
 
 
 def _raise(error: Exception | None) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from classifier.artifact import GOLDEN, Artifact, Calibration, GoldenCase, read_artifact, version_of
 from classifier.errors import ArtifactError
 from classifier.runtime import LinearRuntime, OnnxRuntime, Runtime, Scores
+from classifier.schema import MAX_TEXT_CHARS
 from classifier.text import Encoded, Tokenizer
 
 GOLDEN_TOLERANCE = 1e-4
@@ -80,6 +81,7 @@ class Classifier:
         self.manifest = manifest
         self.digest = artifact.digest
         self.labels = manifest.labels
+        self.samples = _samples([case.text for case in artifact.golden])
         self._batch_size = batch_size
         self._tokenizer = Tokenizer(manifest.text, artifact.vocabulary)
         self._runtime = _runtime(artifact, self._tokenizer)
@@ -178,6 +180,12 @@ class Classifier:
                 warnings += (f"unknown words: the model knows {known[row]} of the text's {total} tokens",)
             found[row] = warnings
         return found
+
+
+def _samples(texts: Sequence[str]) -> tuple[Sequence[str], ...]:
+    """Samples of typical texts: as they are, and as one text of the greatest length that the API takes."""
+    joined = " ".join(texts) + " "
+    return (texts, [(joined * (MAX_TEXT_CHARS // len(joined) + 1))[:MAX_TEXT_CHARS]]) if texts else ()
 
 
 def _runtime(artifact: Artifact, tokenizer: Tokenizer) -> Runtime:

@@ -2,6 +2,7 @@
 
 import re
 import socket
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from classifier.schema import MAX_TEXT_CHARS, MAX_TEXTS
 GOOD = "A wonderful film that I will see again. "
 BAD = "A terrible film, the worst I have seen. "
 CALLERS = 24
+
+LIVE_SECONDS = 0.25
+"""Within which `/livez` answers, whatever texts come."""
 
 PATIENT = {
     "CLASSIFIER__BATCHING__MAX_WAITING_SECONDS": "100",
@@ -82,6 +86,36 @@ def test_an_overloaded_server_refuses_some_at_once_and_answers_the_others_rightl
         assert {response.status_code for response in responses} == {200, 503}
         assert httpx.post(f"{server.url}/predict", json={"text": GOOD}).status_code == 200
         assert "Traceback" not in server.log
+
+
+def test_while_costly_texts_come_among_cheap_ones_that_are_long_the_server_says_at_once_that_it_lives(
+    serve: Any, tmp_path: Path
+) -> None:
+    """Cheap ones are 250 times as cheap: had they taught what texts cost, costly ones would take a second."""
+    texts = ["x" * MAX_TEXT_CHARS] * MAX_TEXTS, ["\N{TIBETAN LETTER GHA}" * MAX_TEXT_CHARS] * (MAX_TEXTS // 2)
+    cheap, costly = (orjson.dumps({"texts": some}) for some in texts)
+    # Clients are made once, since that takes a tenth of a second.
+    with (
+        serve(tmp_path, **ROOMY) as server,
+        ThreadPoolExecutor(CALLERS) as pool,
+        httpx.Client(base_url=server.url, timeout=120) as caller,
+        httpx.Client(base_url=server.url, timeout=120) as probe,
+    ):
+
+        def ask(body: bytes) -> int:
+            headers = {"content-type": "application/json"}
+            return caller.post("/predict/batch", content=body, headers=headers).status_code
+
+        assert set(pool.map(ask, [cheap] * 4 * CALLERS)) == {200}
+        asked = [pool.submit(ask, cheap if number % 8 == 0 else costly) for number in range(CALLERS)]
+        seconds = []
+        while not all(future.done() for future in asked):
+            begin = time.perf_counter()
+            assert probe.get("/livez").status_code == 200
+            seconds.append(time.perf_counter() - begin)
+        assert {200} <= {future.result() for future in asked} <= {200, 503}
+        assert len(seconds) > 10
+        assert max(seconds) < LIVE_SECONDS
 
 
 def test_callers_that_hang_up_are_noticed_and_harm_no_one(

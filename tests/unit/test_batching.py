@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import gc
 import heapq
+import itertools
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -14,7 +16,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from classifier.batching import SWEEP_SECONDS, TEXT_CHARACTERS, TURN, Batcher, CostModel
+from classifier.batching import GROWTH, SWEEP_SECONDS, TEXT_BYTES, TURN, Batcher, CostModel, _Call, size_of
 from classifier.errors import DeadlinePassed, Draining, QueueFull, WrongResultCount
 from classifier.settings import BatchingSettings
 
@@ -39,6 +41,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
+        self.turns = 0
         self.faults: list[dict[str, Any]] = []
         self.after_turn: Callable[[], None] = lambda: None
         self.before_wait: Callable[[], None] = lambda: None
@@ -85,6 +88,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
             assert self._scheduled, "somebody waits for what will never happen"
             self.before_wait()
             self.now = max(self.now, self._scheduled[0].when())
+        self.turns += 1
         super()._run_once()
         self.after_turn()
 
@@ -94,8 +98,18 @@ def a_text(owner: int, place: int, length: int = 1, fault: str = "") -> str:
     return f"{owner}/{place}/{fault}".ljust(length, ".")
 
 
+USUAL = tuple(a_text(-1, place, 750) for place in range(32))
+"""Texts to calibrate with."""
+
+
 def fault_of(text: str) -> str:
     return text.split("/")[2].rstrip(".")
+
+
+def times_as_costly(text: str) -> float:
+    """How many times as much as other texts of its size this one costs."""
+    found = re.search("/costs ([0-9.]+[0-9])", text[:40])
+    return float(found[1]) if found else 1.0
 
 
 def answer(text: str) -> str:
@@ -111,10 +125,16 @@ class Batch:
     end: float
     in_thread: bool
     runs: int
+    turn: int
+    """Of the event loop, in which it began."""
 
     @property
     def seconds(self) -> float:
         return self.end - self.begin
+
+    @property
+    def size(self) -> int:
+        return sum(map(size_of, self.texts))
 
 
 @dataclass
@@ -126,18 +146,24 @@ class Model:
     per_character: float
     batches: list[Batch] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
+    is_calibrating: bool = False
 
     def seconds(self, texts: Sequence[str]) -> float:
-        return self.base + self.per_character * sum(TEXT_CHARACTERS + len(text) for text in texts)
+        return self.base + self.per_character * sum(
+            times_as_costly(text) * (TEXT_BYTES + len(text)) for text in texts
+        )
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
+        if self.is_calibrating:
+            self.loop.spend(self.seconds(texts))
+            return self.results(texts)
         in_thread = self.loop._thread_seconds is not None
         assert in_thread or not self.loop.is_thread_busy, "two runs at the same time"
         begin = self.loop.moment()
         self.loop.spend(self.seconds(texts))
         end = self.loop.moment()
         if self.seen.isdisjoint(texts):
-            self.batches.append(Batch(tuple(texts), begin, end, in_thread, 1))
+            self.batches.append(Batch(tuple(texts), begin, end, in_thread, 1, self.loop.turns))
         else:
             batch = self.batches[-1]
             assert set(texts) < set(batch.texts), "a text is run again in another batch"
@@ -201,6 +227,7 @@ class Schedule:
     base: float = 1e-3
     per_character: float = 1e-5
     drain: Drain | None = None
+    calibration: tuple[str, ...] = ()
 
 
 class Simulation:
@@ -221,6 +248,11 @@ class Simulation:
             self.loop = runner.get_loop()
             self.model = Model(self.loop, schedule.base, schedule.per_character)
             self.batcher = Batcher(self.model, self.settings, schedule.releases_gil, self.loop.moment)
+            if schedule.calibration:
+                self.model.is_calibrating = True
+                self.batcher.calibrate([schedule.calibration])
+                self.model.is_calibrating = False
+                self.loop.now = 0.0
             self.loop.after_turn = self._note_waiting
             self.loop.before_wait = self._note_idleness
             runner.run(self._main())
@@ -359,6 +391,12 @@ def flood(*sizes: int, **changed: Any) -> Schedule:
     return replace(Schedule(callers, some_settings(deadline_seconds=1e4)), **changed)
 
 
+def turns(batches: Sequence[Batch]) -> list[list[Batch]]:
+    """The batches of each turn of the event loop that has any on it."""
+    inline = (batch for batch in batches if not batch.in_thread)
+    return [list(group) for _, group in itertools.groupby(inline, lambda batch: batch.turn)]
+
+
 both = pytest.mark.parametrize("releases_gil", [True, False])
 
 
@@ -399,7 +437,8 @@ def test_a_text_at_fault_gets_the_error_that_it_caused_itself(schedule: Schedule
 def test_a_fault_costs_a_few_runs_more_rather_than_one_for_each_text(releases_gil: bool) -> None:
     texts = tuple(a_text(0, place, 1, "raises" if place == 37 else "") for place in range(64))
     settings = some_settings(max_batch_seconds=1e3, max_inline_seconds=1e3)
-    (batch,) = Simulation(Schedule((Caller(texts),), settings, releases_gil)).batches
+    schedule = Schedule((Caller(texts),), settings, releases_gil, calibration=USUAL)
+    (batch,) = Simulation(schedule).batches
     assert batch.runs == 1 + 2 * math.log2(64)
 
 
@@ -466,6 +505,26 @@ def test_a_refused_caller_is_told_to_come_back_in_a_second_or_later(schedule: Sc
     for call in Simulation(schedule).calls:
         if isinstance(call.refusal, QueueFull):
             assert call.refusal.retry_after >= 1
+
+
+@pytest.mark.parametrize(("waiting", "retry_after"), [(0.9, 1), (1.0, 1), (1.2, 2), (1.9, 2), (2.1, 3)])
+def test_a_refused_caller_is_told_to_come_back_when_what_waits_will_be_done_in_whole_seconds_rounded_up(
+    waiting: float, retry_after: int
+) -> None:
+    async def main(loop: SimulatedLoop) -> None:
+        settings = some_settings(max_waiting_seconds=0.1)
+        batcher = Batcher(Model(loop, 0, 1e-3), settings, False, loop.moment)
+        for place in range(300):
+            await batcher.submit([a_text(0, place, 900)])
+        task = asyncio.create_task(batcher.submit([a_text(1, 0, round(waiting * 1000) - TEXT_BYTES)]))
+        await asyncio.sleep(0)
+        with pytest.raises(QueueFull, match=f"what waits takes {waiting:.2f} s; the limit is 0.1 s") as error:
+            batcher.check_open()
+        assert error.value.retry_after == retry_after
+        await task
+
+    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        runner.run(main(runner.get_loop()))
 
 
 @both
@@ -546,7 +605,7 @@ def test_under_a_stream_beyond_capacity_those_let_in_wait_about_as_long_as_the_l
     limit, cost, seconds = 0.5, 1e-3, 2.0
     settings = some_settings(max_waiting_seconds=limit, deadline_seconds=1e4)
     callers = a_stream(times / cost, seconds)
-    simulation = Simulation(Schedule(callers, settings, releases_gil, 0, cost / (TEXT_CHARACTERS + 100)))
+    simulation = Simulation(Schedule(callers, settings, releases_gil, 0, cost / (TEXT_BYTES + 100)))
     waits = [call.answered - call.submitted for call in simulation.answered]
     assert max(waits) < 1.1 * limit
     assert len(waits) > 0.95 * seconds / cost
@@ -559,7 +618,7 @@ def test_below_capacity_nobody_is_refused_for_the_time_that_it_would_wait(releas
     cost = 1e-3
     settings = some_settings(max_waiting_seconds=0.05)
     callers = a_stream(0.9 / cost, 2)
-    simulation = Simulation(Schedule(callers, settings, releases_gil, 0, cost / (TEXT_CHARACTERS + 100)))
+    simulation = Simulation(Schedule(callers, settings, releases_gil, 0, cost / (TEXT_BYTES + 100)))
     assert len(simulation.answered) == len(callers)
 
 
@@ -570,6 +629,16 @@ def test_a_caller_with_many_texts_is_let_in_while_nothing_waits_however_long_the
     settings = some_settings(max_waiting_seconds=1e-6, deadline_seconds=1e4)
     (call,) = Simulation(flood(100, settings=settings, releases_gil=releases_gil, base=1.0)).calls
     assert call.outcomes == [answer(text) for text in call.caller.texts]
+
+
+@both
+def test_the_time_in_which_nothing_waited_does_not_count_as_slowness(releases_gil: bool) -> None:
+    early, after_a_pause = Caller((a_text(0, 0),)), Caller((a_text(1, 0),), at=100.0)
+    together = [Caller((a_text(owner, 0),), at=100.1) for owner in range(2, 7)]
+    schedule = Schedule(
+        (early, after_a_pause, *together), some_settings(max_waiting_seconds=0.5), releases_gil
+    )
+    assert [call.refusal for call in Simulation(schedule).calls] == [None] * 7
 
 
 def test_a_queue_that_lost_its_callers_does_not_count_the_time_after_as_slowness() -> None:
@@ -700,18 +769,17 @@ def test_a_caller_that_goes_away_disturbs_nobody_else(schedule: Schedule) -> Non
 
 def test_a_caller_that_goes_away_while_its_batch_runs_leaves_the_others_in_it_their_answers() -> None:
     first, second = flood(2, 2, base=1.0, settings=some_settings(max_batch_seconds=1e3)).callers
-    # A first batch teaches that batches are heavy, so that the second one runs in the thread.
-    teacher = Caller((a_text(2, 0),), at=0.0)
     schedule = Schedule(
-        (teacher, replace(first, at=5.0, patience=0.5), replace(second, at=5.0)),
+        (replace(first, patience=0.5), second),
         some_settings(max_batch_seconds=1e3),
         base=1.0,
+        calibration=USUAL,
     )
     simulation = Simulation(schedule)
-    assert set(simulation.batches[1].texts) == {*first.texts, *second.texts}
-    assert simulation.batches[1].in_thread
-    assert simulation.calls[1].is_cancelled
-    assert simulation.calls[2].outcomes == [answer(text) for text in second.texts]
+    assert set(simulation.batches[0].texts) == {*first.texts, *second.texts}
+    assert simulation.batches[0].in_thread
+    assert simulation.calls[0].is_cancelled
+    assert simulation.calls[1].outcomes == [answer(text) for text in second.texts]
 
 
 @both
@@ -723,6 +791,30 @@ def test_a_caller_that_goes_away_takes_the_rest_of_its_texts_along(releases_gil:
     assert len(simulation.model.seen & set(first.texts)) <= TURN
     assert simulation.calls[1].outcomes == [answer(text) for text in second.texts]
     assert simulation.waiting == (0, 0)
+
+
+def test_callers_that_go_away_are_not_looked_for_among_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To compare each with all would take time in the square of their number."""
+    comparisons = 0
+
+    def is_equal(one: object, other: object) -> bool:
+        nonlocal comparisons
+        comparisons += 1
+        return one is other
+
+    async def main(loop: SimulatedLoop) -> None:
+        batcher = Batcher(Model(loop, 1.0, 0), some_settings(), True, loop.moment)
+        tasks = [asyncio.create_task(batcher.submit([a_text(owner, 0)])) for owner in range(100)]
+        await asyncio.sleep(0)
+        monkeypatch.setattr(_Call, "__eq__", is_equal)
+        for task in reversed(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert batcher.waiting_texts == 0
+        assert comparisons == 0
+
+    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        runner.run(main(runner.get_loop()))
 
 
 def test_waiting_texts_leave_the_counters_with_their_caller() -> None:
@@ -832,7 +924,7 @@ def lessons(draw: st.DrawFn) -> Schedule:
 def test_after_some_batches_the_foreseen_seconds_are_near_the_true_ones(schedule: Schedule) -> None:
     simulation = Simulation(schedule)
     for batch in simulation.batches[200:]:
-        size = sum(TEXT_CHARACTERS + len(text) for text in batch.texts)
+        size = sum(TEXT_BYTES + len(text) for text in batch.texts)
         assert simulation.batcher._cost.seconds(size) == pytest.approx(batch.seconds, rel=0.1)
 
 
@@ -850,6 +942,18 @@ def test_a_batch_that_has_learned_takes_no_longer_than_its_limit_or_is_one_text(
 def test_once_it_has_learned_the_event_loop_is_held_up_by_light_batches_only(schedule: Schedule) -> None:
     for batch in Simulation(replace(schedule, releases_gil=True)).batches[200:]:
         assert batch.in_thread or batch.seconds <= 1.2 * schedule.settings.max_inline_seconds
+
+
+@both
+@pytest.mark.parametrize("fault", ["raises", "short"])
+def test_a_batch_that_was_run_again_in_halves_teaches_nothing_of_what_texts_cost(
+    releases_gil: bool, fault: str
+) -> None:
+    texts = tuple(a_text(0, place, 100, fault if place == 7 else "") for place in range(50))
+    schedule = Schedule((Caller(texts),), some_settings(), releases_gil, 1e-4, 1e-7, calibration=USUAL)
+    simulation = Simulation(schedule)
+    assert max(batch.runs for batch in simulation.batches) > 1
+    assert simulation.batcher._cost.seconds(10_000) == pytest.approx(11e-4)  # type: ignore[arg-type]
 
 
 @given(st.lists(st.tuples(st.integers(101, 10**6), st.floats(1e-7, 10)), max_size=50))
@@ -872,4 +976,112 @@ def test_the_characters_of_a_time_are_foreseen_to_take_that_time(
     cost = CostModel()
     for characters, taken in lesson:
         cost.learn(characters, taken)
-    assert cost.seconds(cost.characters(seconds)) == pytest.approx(seconds, rel=1e-6)  # type: ignore[arg-type]
+    largest = max((characters for characters, _ in lesson), default=0)
+    allowed = cost.largest(seconds)
+    if allowed < GROWTH * largest:
+        assert cost.seconds(allowed) == pytest.approx(seconds, rel=1e-6)  # type: ignore[arg-type]
+    else:
+        assert allowed == GROWTH * largest
+        assert not largest or cost.seconds(allowed) <= seconds + ROUNDING
+
+
+@given(schedules(faults=False))
+def test_a_batch_is_one_text_or_at_most_twice_as_large_as_the_largest_before_it(schedule: Schedule) -> None:
+    largest = 0
+    for batch in Simulation(schedule).batches:
+        assert len(batch.texts) == 1 or batch.size <= GROWTH * largest
+        largest = max(largest, batch.size)
+
+
+@both
+def test_cheap_texts_do_not_let_a_batch_grow_more_than_twofold_at_once(releases_gil: bool) -> None:
+    cheap = Caller(tuple(a_text(0, place, 900, "costs 0.0") for place in range(1000)))
+    settings = some_settings(deadline_seconds=1e4)
+    sizes = [batch.size for batch in Simulation(Schedule((cheap,), settings, releases_gil, 0)).batches]
+    assert sizes[:8] == [1000 * 2**doubling for doubling in range(8)]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["costs 0.001", "costs 0.03", "", "costs 4.0"]),
+            st.sampled_from([30, 1300, 10_000]),
+            st.integers(1, 200),
+            milliseconds(0, 500),
+        ),
+        min_size=2,
+        max_size=12,
+    ),
+    st.booleans(),
+)
+def test_a_batch_takes_no_longer_than_its_limit_times_what_its_texts_cost_beyond_those_of_calibration(
+    floods: list[tuple[str, int, int, float]], releases_gil: bool
+) -> None:
+    callers = tuple(
+        Caller(tuple(a_text(owner, place, length, times) for place in range(count)), at)
+        for owner, (times, length, count, at) in enumerate(floods)
+    )
+    settings = some_settings(max_waiting_characters=10**9, deadline_seconds=1e4)
+    schedule = Schedule(callers, settings, releases_gil, base=1e-4, per_character=6e-8, calibration=USUAL)
+    simulation = Simulation(schedule)
+    for batch in simulation.batches:
+        limit = settings.max_batch_seconds if batch.in_thread else settings.max_inline_seconds
+        assert len(batch.texts) == 1 or batch.seconds <= 4 * limit + schedule.base + ROUNDING
+    for turn in turns(simulation.batches):
+        assert sum(batch.seconds for batch in turn[:-1]) <= settings.max_inline_seconds / 2 + ROUNDING
+
+
+def test_while_batches_take_less_than_predicted_others_follow_in_the_same_turn_of_the_event_loop() -> None:
+    cheap = Caller(tuple(a_text(0, place, 10_000, "costs 0.05") for place in range(100)))
+    schedule = Schedule((cheap,), some_settings(), False, 0, per_character=6e-8, calibration=USUAL)
+    first, *_ = turns(Simulation(schedule).batches)
+    assert len(first) > 5
+    assert sum(len(batch.texts) for batch in first) > 80
+
+
+@both
+def test_after_many_cheap_long_texts_a_batch_of_usual_ones_keeps_its_limit(releases_gil: bool) -> None:
+    cheap = [
+        Caller(tuple(a_text(i, place, 10_000, "costs 0.01") for place in range(100)), at=0.1 * i)
+        for i in range(100)
+    ]
+    among = [Caller((a_text(i, 0, 1300),), at=0.1 * (i - 100)) for i in range(100, 200)]
+    usual = [Caller(tuple(a_text(i, place, 1300) for place in range(100)), at=20.0) for i in range(200, 220)]
+    schedule = Schedule(
+        (*cheap, *among, *usual),
+        some_settings(deadline_seconds=1e4),
+        releases_gil,
+        base=1e-4,
+        per_character=6e-8,
+        calibration=USUAL,
+    )
+    limit = schedule.settings.max_batch_seconds if releases_gil else schedule.settings.max_inline_seconds
+    batches = Simulation(schedule).batches
+    assert max(len(batch.texts) for batch in batches) > 50
+    assert max(batch.seconds for batch in batches) <= 1.2 * limit
+
+
+@both
+def test_the_first_batch_of_a_model_that_was_calibrated_holds_many_texts(releases_gil: bool) -> None:
+    schedule = flood(40, releases_gil=releases_gil, base=1e-4, per_character=1e-7, calibration=USUAL)
+    assert len(Simulation(schedule).batches[0].texts) == 40
+
+
+def test_a_run_that_was_interrupted_while_calibrating_does_not_count() -> None:
+    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        loop = runner.get_loop()
+        seconds = iter([0.5, 1e-3, 1e-3, 2e-3, 0.5, 2e-3])
+
+        def run(texts: Sequence[str]) -> Sequence[str]:
+            loop.spend(next(seconds))
+            return texts
+
+        batcher = Batcher(run, some_settings(), False, loop.moment)
+        batcher.calibrate([["a" * 900]])
+        assert batcher._cost.seconds(1000) == pytest.approx(1e-3)  # type: ignore[arg-type]
+        assert batcher._cost.seconds(2000) == pytest.approx(2e-3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["", "abc", "naïve", "\u0130" * 10, "电影", "\U0001f3ac", "\ud800 alone"])
+def test_the_size_of_a_text_is_that_of_its_utf8_bytes_and_what_a_text_costs_besides(text: str) -> None:
+    assert size_of(text) == TEXT_BYTES + len(text.encode("utf-8", "surrogatepass"))

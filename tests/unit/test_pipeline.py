@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as numpy_st
 from numpy.typing import NDArray
-from tiny import BINARY_LABELS, FOUR_LABELS, tiny_artifact, write_tiny
+from tiny import BINARY_LABELS, FOUR_LABELS, tiny_artifact, with_golden, write_tiny
 
 from classifier.artifact import Calibration, GoldenCase
 from classifier.errors import ArtifactError
 from classifier.pipeline import Classifier, Prediction, ThresholdRow, load_classifier, probabilities
 from classifier.runtime import LinearRuntime, Scores
+from classifier.schema import MAX_TEXT_CHARS
 from classifier.text import Encoded, TextSettings
 
 BINARY = Classifier(tiny_artifact())
@@ -292,6 +293,17 @@ def test_a_warning_stays_with_its_text() -> None:
 
 
 # Golden cases
+
+
+def test_the_samples_are_the_golden_texts_and_a_text_of_the_greatest_length_made_of_them() -> None:
+    texts, (long,) = Classifier(with_golden(tiny_artifact())).samples
+    assert texts == [case.text for case in with_golden(tiny_artifact()).golden]
+    assert len(long) == MAX_TEXT_CHARS
+    assert long.startswith(" ".join(texts)[:MAX_TEXT_CHARS])
+
+
+def test_a_model_without_golden_cases_has_no_samples() -> None:
+    assert Classifier(tiny_artifact()).samples == ()
 
 
 def test_golden_cases_that_hold_pass() -> None:
