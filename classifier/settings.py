@@ -4,10 +4,10 @@ import difflib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from classifier.errors import SettingsError
@@ -63,6 +63,15 @@ class ApiSettings(_Section):
     allowed_hosts: tuple[str, ...] = ()
     keys_file: str = ""
     metrics_need_key: bool = False
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.max_held_bytes < 2 * self.max_body_bytes:
+            raise ValueError(
+                f"api.max_held_bytes is {self.max_held_bytes}; it must be at least twice api.max_body_bytes, "
+                f"which is {self.max_body_bytes}"
+            )
+        return self
 
 
 class InferenceSettings(_Section):
@@ -202,6 +211,8 @@ def load_settings(path: Path | None = None) -> Settings:
         variable = ENV_PREFIX + "__".join(map(str, broken["loc"])).upper()
         given = next((name for name in os.environ if name.upper() == variable), None)
         source = f"environment variable {given}" if given else str(path)
+        if broken["type"] == "value_error":  # It concerns several settings, and names them.
+            raise SettingsError(f"{source}: {broken['ctx']['error']}") from error
         value = repr(broken["input"])
         shown = (
             value

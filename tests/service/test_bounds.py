@@ -79,20 +79,22 @@ def test_requests_that_never_come_whole_are_refused_the_oldest_first_and_others_
 def test_while_whole_requests_take_the_budget_no_other_is_let_in(
     held: App, connect: Callable[[], Connection], budget: ByteBudget
 ) -> None:
-    connection = connect()
-    connection.send(head("/hold", LIMIT), b"x" * LIMIT)
+    large, small, other = connect(), connect(), connect()
+    body = b"x" * (LIMIT - REQUEST_BYTES - 1000)
+    large.send(head("/hold", len(body)), body)
     assert held.held.wait(60)
-    other = connect()
+    small.send(head("/hold", 3), b"abc")
+    wait_until(lambda: budget.held >= LIMIT, "the budget is spent")
     other.send(head("/predict", 3), b"abc")
-    status, headers, body = other.answer()
+    status, headers, answer = other.answer()
     assert (status, headers["retry-after"]) == (503, "1")
-    assert orjson.loads(body)["detail"] == (
+    assert orjson.loads(answer)["detail"] == (
         f"the service holds {budget.held} bytes of requests and answers; the limit is {LIMIT} bytes"
     )
     other.send(head("/livez", 0, method="GET"))
     assert other.answer()[0] == 200
     held.go.set()
-    assert connection.answer()[0] == 200
+    assert large.answer()[0] == small.answer()[0] == 200
     other.send(head("/predict", 3), b"abc")
     assert other.answer()[0] == 200
 

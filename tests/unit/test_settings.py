@@ -297,3 +297,11 @@ def test_an_empty_host_is_refused(config: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("CLASSIFIER__API__HOST", "")
     with pytest.raises(SettingsError, match=r"^environment variable CLASSIFIER__API__HOST: api\.host is ''"):
         load_settings(config)
+
+
+def test_a_budget_of_bytes_that_one_body_could_spend_is_refused(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLASSIFIER__API__MAX_BODY_BYTES", "40000000")
+    with pytest.raises(SettingsError, match=r"api\.max_held_bytes is 67108864; it must be at least twice"):
+        load_settings(config)
