@@ -155,6 +155,8 @@ async def _converse(
 
 def _is_quiet(protocol: Any) -> bool:
     """Whether no answer is due that the client need not send more for."""
+    if protocol._is_ending:
+        return True
     if protocol._unparsed:
         return False
     waits_for_body = protocol._running is protocol.cycle and not protocol._is_between_requests
