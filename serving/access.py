@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,11 @@ from classifier.errors import MisdirectedRequest, RequestError, SettingsError, U
 from classifier.settings import ApiSettings
 from serving.routes import METRICS, ROUTES
 
-MAX_KEYS_FILE_BYTES = 1_000_000
-"""Most bytes of the file of keys, about 14,000 keys."""
+MAX_KEYS = 1000
+"""Most keys: each is compared with that of every request, which takes 0.1 ms for so many."""
+
+MAX_KEYS_FILE_BYTES = 200_000
+"""Most bytes of the file of keys, comments included."""
 
 KEY_BYTES = 32
 """Random bytes of a new key."""
@@ -55,18 +58,22 @@ class Access:
         """Whether every request passes."""
         return not self.key_hashes and not self.allowed_hosts
 
-    def refusal(self, path: str, headers: Mapping[bytes, bytes]) -> RequestError | None:
+    def refusal(self, path: str, headers: Sequence[tuple[bytes, bytes]]) -> RequestError | None:
         """Why a request is not answered; None where it is.
 
         Every key is compared, each in constant time, so that the time of the answer tells nothing about them.
         """
         if self.allowed_hosts:
-            host = _without_port(headers.get(b"host", b"").decode("latin-1").lower())
+            named = [value for name, value in headers if name == b"host"]
+            host = _without_port(named[0].decode("latin-1").lower()) if named else ""
             if host not in self.allowed_hosts:
                 return MisdirectedRequest(f"the host {host[:60]!r} is not one that this service answers to")
         if not self.key_hashes or path in self.open_paths or path.startswith(_PAGE):
             return None
-        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+        given = [value for name, value in headers if name == b"authorization"]
+        if len(given) > 1:
+            return Unauthorized("there are several Authorization headers; a request has one")
+        scheme, _, token = given[0].partition(b" ") if given else (b"", b"", b"")
         if scheme.lower() != b"bearer" or not token.strip():
             return Unauthorized("an API key is needed: Authorization: Bearer KEY")
         digest = hashlib.sha256(token.strip()).digest()
@@ -97,6 +104,8 @@ def read_key_hashes(path: Path) -> tuple[bytes, ...]:
                 "`python -m serving.access` makes a key and its line"
             )
         hashes.append(bytes.fromhex(entry))
+    if len(hashes) > MAX_KEYS:
+        raise SettingsError(f"api.keys_file {path} has {len(hashes)} keys; at most {MAX_KEYS} are read")
     if not hashes:
         raise SettingsError(f"api.keys_file {path} has no key; leave the setting empty to need none")
     return tuple(hashes)

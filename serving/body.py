@@ -42,8 +42,10 @@ def check_headers(headers: Mapping[bytes, bytes], max_bytes: int) -> None:
         shown = _shown(encoding.decode("latin-1"))
         raise UnsupportedMediaType(f"the body's content-encoding is {shown}; send it as it is")
     announced = headers.get(b"content-length", b"")
-    if announced.isdigit() and int(announced) > max_bytes:
-        raise BodyTooLarge(f"the body has {int(announced)} bytes; at most {max_bytes} are allowed")
+    digits = announced.lstrip(b"0")
+    if digits.isdigit() and (len(digits) > 19 or int(digits) > max_bytes):
+        size = _shown(digits.decode())
+        raise BodyTooLarge(f"the body has {size} bytes; at most {max_bytes} are allowed")
 
 
 def request_timeout(headers: Mapping[bytes, bytes]) -> float | None:
@@ -53,7 +55,7 @@ def request_timeout(headers: Mapping[bytes, bytes]) -> float | None:
         return None
     value = given.decode("latin-1")
     try:
-        seconds = float(value)
+        seconds = math.nan if "_" in value else float(value)
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
@@ -112,7 +114,7 @@ def _bound_unknown_fields(model: type[BaseModel], body: Any) -> None:
     """Refuse a body of many unknown fields in one error, since one for each could fill the memory."""
     if not isinstance(body, dict) or len(body) <= _UNKNOWN_LISTED:
         return
-    unknown = sum(name not in model.model_fields for name in body)
+    unknown = len(body) - sum(name in body for name in model.model_fields)
     if unknown > _UNKNOWN_LISTED:
         fields = ", ".join(model.model_fields)
         message = f"the body has {unknown} fields that are not of this request; its fields are {fields}"

@@ -78,7 +78,7 @@ class Edge:
     async def _answer(self, scope: Scope, receive: Receive, answered: "_Answered") -> None:
         method, path = scope["method"], scope["path"]
         if not self._access.is_unrestricted:
-            refusal = self._access.refusal(path, dict(scope["headers"]))
+            refusal = self._access.refusal(path, scope["headers"])
             if refusal is not None:
                 raise refusal
         if (method, path) in _WITH_BODY:

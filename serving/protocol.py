@@ -71,6 +71,12 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _GUARDED = {route.path.encode(): route.path for route in ROUTES if route.request is not None}
 
+_NOT_IN_TRAILERS = frozenset(
+    {b"connection", b"content-length", b"host", b"transfer-encoding", b"upgrade", b"authorization"}
+)
+"""What says where a request ends or who asks: a trailer comes too late for that."""
+
+_AUTHORITY = re.compile(rb"[a-z]+://([^/?#]*)", re.IGNORECASE)
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
 
 
@@ -149,6 +155,8 @@ class DoorProtocol(HttpToolsProtocol):
         self._is_between_requests = True
         self._declined_offer = b""
         self._header_bytes = self._header_count = self._hosts = 0
+        self._host = b""
+        self._is_continue_awaited = False
         self._unfinished_bytes = 0
         self._unparsed = bytearray()
         self._request_bytes = self._held = 0
@@ -185,7 +193,7 @@ class DoorProtocol(HttpToolsProtocol):
     def _end_if_stalled(self) -> None:
         """End the connection if it was the client's turn at the last look, too, and no request came since."""
         # Between requests uvicorn has a timer of its own.
-        owes_request = self._is_its_turn() and self.timeout_keep_alive_task is None
+        owes_request = self._is_ending or (self._is_its_turn() and self.timeout_keep_alive_task is None)
         if not owes_request and not self.transport.get_write_buffer_size():
             self._stalled_at = None
         elif self._stalled_at == self._progress():
@@ -213,6 +221,7 @@ class DoorProtocol(HttpToolsProtocol):
         self._forget_unparsed()
         self.headers = []
         self.parser = self._new_parser()
+        self.flow.resume_reading()
 
     def _new_parser(self) -> httptools.HttpRequestParser:
         parser = httptools.HttpRequestParser(self)
@@ -245,6 +254,8 @@ class DoorProtocol(HttpToolsProtocol):
             super().on_response_complete()
             if self._unparsed and not self.is_closing():
                 self._parse_on()
+                if self._is_its_turn():
+                    self.flow.resume_reading()  # What was parsed is the beginning of a request.
             if self._is_half_closed and (self._is_its_turn() or not self._has_answers_due()):
                 self.transport.close()
         self._settle()
@@ -310,15 +321,17 @@ class DoorProtocol(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Answer the requests that came whole: a client may end its side first and read on."""
-        if self._is_its_turn() or self._ignores_input:
+        if self._is_its_turn() or self._is_ending:
             return False
         self._is_half_closed = True
+        if self._ignores_input:
+            return True
         self.loop.call_later(PROBE_SECONDS, self._probe_client, 2)
         return self._has_answers_due()
 
     def _has_answers_due(self) -> bool:
         """Whether a request came whole, of a client that sends no more; the one that did not is dropped."""
-        if self._unparsed or self._is_between_requests:
+        if self._unparsed or self._is_between_requests or self._ignores_input:
             return True
         if not self._is_in_head and self._running is self.cycle:
             return False
@@ -436,11 +449,14 @@ class DoorProtocol(HttpToolsProtocol):
             raise HeadersTooLarge(
                 f"the request has more than {MAX_HEADERS} headers, which is the most allowed"
             )
-        if not self._is_in_head:
-            return
         name, value = name.lower(), value.rstrip(b" \t")
+        if not self._is_in_head:
+            if name in _NOT_IN_TRAILERS:
+                raise MalformedRequest(f"a trailer is named {name.decode()}, which only a header may be")
+            return
         if name == b"host":
             self._hosts += 1
+            self._host = value
             if not _HOST.fullmatch(value):
                 raise MalformedRequest("the Host header is not a host with an optional port")
         elif name == b"expect" and value.lower() == b"100-continue":
@@ -466,7 +482,8 @@ class DoorProtocol(HttpToolsProtocol):
             path = _GUARDED.get(self.url.partition(b"?")[0])
             error = self._refusal() if path is not None else None
             if path is not None and error is not None:
-                self._refuse(path, error, self.parser.should_keep_alive())
+                is_kept = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+                self._refuse(path, error, is_kept and not self.expect_100_continue)
                 self.cycle = _Refused()  # type: ignore[assignment]
                 self._is_in_head = False
                 return
@@ -474,12 +491,16 @@ class DoorProtocol(HttpToolsProtocol):
                 self.door.let_in()
         if not self._is_its_turn() and self.budget.is_overspent:
             raise self.budget.full()
+        if self.parser.get_http_version() == "1.0":
+            self.expect_100_continue = False  # Its client knows no interim answers.
         self.scope["extensions"] = {CONNECTION: self}  # type: ignore[dict-item]
         super().on_headers_complete()  # It fails where the target is none.
         self._is_in_head = False
         cycle: Any = self.cycle
         cycle.transport = self
-        cycle.keep_alive = cycle.keep_alive and not self.sees_off
+        # A client that is answered instead of told to continue may send its body or leave it out.
+        self._is_continue_awaited = cycle.keep_alive and self.expect_100_continue
+        cycle.keep_alive = cycle.keep_alive and not self.sees_off and not self.expect_100_continue
         cycle.held_bytes = REQUEST_BYTES + self._header_bytes
         self._request_bytes += cycle.held_bytes
 
@@ -490,11 +511,17 @@ class DoorProtocol(HttpToolsProtocol):
             raise MalformedRequest(f"the version is HTTP/{version}; HTTP/1.1 and HTTP/1.0 are read")
         if self._hosts > 1:
             raise MalformedRequest(f"there are {self._hosts} Host headers; a request has one")
+        codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
+        if codings and codings != [b"chunked"]:
+            raise MalformedRequest("Transfer-Encoding is not chunked alone, the only coding that is read")
         if version == "1.0":
             if any(name == b"transfer-encoding" for name, _ in self.headers):
                 raise MalformedRequest("HTTP/1.0 has no Transfer-Encoding")
         elif not self._hosts:
             raise MalformedRequest("there is no Host header; HTTP/1.1 needs one")
+        absolute = _AUTHORITY.match(self.url)
+        if absolute is not None and self._hosts and absolute[1].lower() != self._host.lower():
+            raise MalformedRequest("the target names another host than the Host header")
 
     def _head_without_offer(self) -> bytes:
         """The head that was parsed, less the upgrade that it offers; raises MalformedRequest for CONNECT."""
@@ -508,17 +535,25 @@ class DoorProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body, unless its request is answered."""
         self._has_body_in_slice = True
+        self._note_continued()
         cycle: Any = self.cycle
         if not cycle.response_complete:
             cycle.held_bytes += len(body)
             self._request_bytes += len(body)
         super().on_body(body)
 
+    def _note_continued(self) -> None:
+        """Keep the connection of a client that expected to be told to continue, since its body comes."""
+        if self._is_continue_awaited:
+            self._is_continue_awaited = False
+            self.cycle.keep_alive = not (self.sees_off or self.cycle.response_started)
+
     def on_message_complete(self) -> None:
         """Note that the parser is between requests."""
         if self._declined_offer:
             return
         self._unfinished_bytes = self._header_bytes = 0
+        self._note_continued()
         self._is_between_requests = True
         super().on_message_complete()
         if self._is_its_turn() and not self._is_ending:
@@ -569,7 +604,7 @@ class DoorProtocol(HttpToolsProtocol):
 
     def _is_answering(self) -> bool:
         """Whether a request came whole whose answer is due: what comes behind it can wait."""
-        return self._is_between_requests and not self._is_its_turn()
+        return not (self._is_its_turn() or self.cycle.more_body)
 
     def _refuse(self, path: str, error: Unavailable, keep_alive: bool) -> None:
         if self._write_refusal("POST", path, error, keep_alive and not self.sees_off):
@@ -583,7 +618,7 @@ class DoorProtocol(HttpToolsProtocol):
     def _write_refusal(self, method: str, path: str, error: RequestError, keep_alive: bool) -> bool:
         """Answer with an error, and count that; returns whether the connection ends with it."""
         answer, ends = _answer(error, keep_alive)
-        self.transport.write(answer)
+        self.transport.write(answer[: answer.index(b"\r\n\r\n") + 4] if method == "HEAD" else answer)
         requests.observe(path, error.status, 0.0)
         if self.logs_refusals:
             log_request(method, path, error.status, 0.0)

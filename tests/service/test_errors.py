@@ -385,3 +385,10 @@ def test_another_method_is_refused_and_the_right_one_told(
 @pytest.mark.parametrize("path", ["/docs/static/nothing.js", "/docs/static/../docs.html", "/docs/swagger/"])
 def test_a_missing_file_of_the_page_is_a_problem(client: TestClient, path: str) -> None:
     problem(client.get(path), 404)
+
+
+def test_a_length_of_thousands_of_digits_is_read_or_refused_like_any_other(client: TestClient) -> None:
+    body = b'{"text": "Good"}'
+    long = JSON | {"content-length": "0" * 5000 + str(len(body))}
+    assert post(client, "/predict", body, long).status_code == 200
+    problem(post(client, "/predict", body, JSON | {"content-length": "1" * 5000}), 413)

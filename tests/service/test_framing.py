@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import orjson
 import pytest
-from wire import App, Connection, head
+from wire import App, Connection, head, wait_until_reset
 
-from serving.protocol import MAX_HEAD_BYTES, MAX_HEADERS
+from serving.protocol import MAX_HEAD_BYTES, MAX_HEADERS, DoorProtocol
 
 OFFERS = {
     "h2c, as Java's HttpClient and curl --http2 offer it": (
@@ -26,6 +26,7 @@ OFFERS = {
     "an empty name": ("connection: upgrade", "upgrade: "),
     "two": ("connection: upgrade", "upgrade: h2c", "upgrade: websocket"),
 }
+CONTINUE = b"HTTP/1.1 100 Continue\r\n"
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n"
 CHUNKED = b"POST /first HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n%b\r\n"
 
@@ -182,6 +183,14 @@ REFUSED = {
         POST, HOST, b"transfer-encoding: chunked", b"content-length: 3", body=b"0\r\n\r\n"
     ),
     "chunked, but not last": request(POST, HOST, b"transfer-encoding: chunked, identity", body=b"0\r\n\r\n"),
+    "two codings": request(POST, HOST, b"transfer-encoding: gzip, chunked", body=b"0\r\n\r\n"),
+    "two headers of codings": request(
+        POST, HOST, b"transfer-encoding: identity", b"transfer-encoding: chunked", body=b"0\r\n\r\n"
+    ),
+    "a trailer that ends the connection": request(
+        POST, HOST, b"transfer-encoding: chunked", body=b"0\r\nconnection: close\r\n\r\n"
+    ),
+    "a target of another host": request(b"GET http://a/first HTTP/1.1", HOST),
     "an unknown coding": request(POST, HOST, b"transfer-encoding: xchunked", body=b"0\r\n\r\n"),
     "two lengths that differ": request(POST, HOST, b"content-length: 3", b"content-length: 4", body=b"abcd"),
     "two lengths that agree": request(POST, HOST, b"content-length: 3", b"content-length: 3", body=b"abc"),
@@ -293,3 +302,70 @@ def test_a_client_that_ends_its_side_within_a_request_gets_the_answers_before_it
     held.go.set()
     assert connection.answer(may_continue=True)[2] == b"/hold 0"
     assert connection.is_ended()
+
+
+def test_the_rest_of_a_request_is_read_though_its_beginning_came_behind_one_that_was_answered(
+    held: App, connection: Connection
+) -> None:
+    second = head("/second", 3) + b"abc"
+    connection.send(head("/hold", 0))
+    assert held.held.wait(60)
+    connection.send(second[:20])
+    time.sleep(0.1)  # So that the beginning is read before the answer.
+    held.go.set()
+    assert connection.answer()[2] == b"/hold 0"
+    connection.send(second[20:])
+    assert connection.answer()[2] == b"/second 3"
+
+
+def test_a_client_that_ends_its_side_behind_garbage_gets_the_answer_before_it(
+    held: App, connection: Connection
+) -> None:
+    connection.send(head("/hold", 0), b"2")
+    connection.socket.shutdown(socket.SHUT_WR)
+    assert held.held.wait(60)
+    held.go.set()
+    assert connection.answer(may_continue=True)[2] == b"/hold 0"
+    assert connection.is_ended()
+
+
+def test_a_connection_that_ends_with_an_answer_is_let_go_though_more_was_sent(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DoorProtocol, "patience_seconds", 0.2)
+    connection = Connection(port)
+    with connection.socket, connection.stream:
+        connection.send(b"GET /a HTTP/1.0\r\nconnection: keep-alive\r\n\r\n", head("/b", 0), b"GET")
+        assert connection.answer()[2] == b"/a 0"
+        wait_until_reset(connection)
+
+
+def test_a_client_of_http_1_0_gets_no_interim_answer(connection: Connection) -> None:
+    connection.send(head("/first", 3, "expect: 100-continue", version="1.0"))
+    connection.socket.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        connection.stream.readline()
+
+
+def test_a_client_that_is_answered_instead_of_told_to_continue_loses_its_connection(
+    connection: Connection,
+) -> None:
+    connection.send(head("/unread", 3, "expect: 100-continue"))
+    status, headers, body = connection.answer()
+    assert (status, headers["connection"], body) == (200, "close", b"/unread")
+    assert connection.is_ended()
+
+
+def test_a_client_that_is_told_to_continue_keeps_its_connection(connection: Connection) -> None:
+    for _ in range(2):
+        connection.send(head("/first", 3, "expect: 100-continue"))
+        assert [connection.stream.readline(), connection.stream.readline()] == [CONTINUE, b"\r\n"]
+        connection.send(b"abc")
+        status, headers, _ = connection.answer()
+        assert (status, headers.get("connection")) == (200, None)
+
+
+def test_an_error_in_answer_to_head_has_no_body(connection: Connection) -> None:
+    connection.send(b"HEAD /a HTTP/1.1\r\n\r\n")
+    assert connection.stream.readline() == b"HTTP/1.1 400 Bad Request\r\n"
+    assert connection.stream.read().endswith(b"\r\n\r\n")

@@ -8,7 +8,7 @@ import pytest
 from classifier.errors import MisdirectedRequest, SettingsError, Unauthorized
 from classifier.settings import ApiSettings
 from serving import access
-from serving.access import MAX_KEYS_FILE_BYTES, Access, read_key_hashes
+from serving.access import MAX_KEYS, MAX_KEYS_FILE_BYTES, Access, read_key_hashes
 
 KEY = "correct horse battery staple"
 LINE = hashlib.sha256(KEY.encode()).hexdigest()
@@ -27,14 +27,14 @@ def with_keys(keys_file: Path) -> Access:
     return Access.load(ApiSettings(keys_file=str(keys_file)))
 
 
-def bearer(value: str) -> dict[bytes, bytes]:
-    return {b"host": b"x", b"authorization": value.encode()}
+def bearer(*values: str) -> list[tuple[bytes, bytes]]:
+    return [(b"host", b"x"), *[(b"authorization", value.encode()) for value in values]]
 
 
 def test_without_hosts_and_keys_everything_passes() -> None:
     unrestricted = Access.load(ApiSettings())
     assert unrestricted.is_unrestricted
-    assert unrestricted.refusal("/predict", {}) is None
+    assert unrestricted.refusal("/predict", []) is None
 
 
 @pytest.mark.parametrize("value", [f"Bearer {KEY}", f"bearer {KEY}", f"BEARER  {KEY} ", "Bearer another"])
@@ -48,20 +48,32 @@ def test_each_key_of_the_file_opens_a_route(with_keys: Access, value: str) -> No
 )
 def test_without_a_known_key_a_route_stays_closed(with_keys: Access, path: str, value: str) -> None:
     assert isinstance(with_keys.refusal(path, bearer(value)), Unauthorized)
-    assert isinstance(with_keys.refusal(path, {}), Unauthorized)
+    assert isinstance(with_keys.refusal(path, []), Unauthorized)
+
+
+def test_two_keys_in_one_request_open_nothing(with_keys: Access) -> None:
+    for values in ((f"Bearer {KEY}", "Bearer wrong"), ("Bearer wrong", f"Bearer {KEY}")):
+        assert isinstance(with_keys.refusal("/predict", bearer(*values)), Unauthorized)
+
+
+def test_more_keys_than_are_read_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text(f"{LINE}\n" * (MAX_KEYS + 1), encoding="utf-8")
+    with pytest.raises(SettingsError, match=f"has {MAX_KEYS + 1} keys; at most {MAX_KEYS} are read"):
+        read_key_hashes(path)
 
 
 @pytest.mark.parametrize(
     "path", ["/livez", "/readyz", "/healthz", "/health", "/docs", "/docs/static/docs.js", "/openapi.json"]
 )
 def test_probes_and_the_page_of_the_api_need_no_key(with_keys: Access, path: str) -> None:
-    assert with_keys.refusal(path, {}) is None
+    assert with_keys.refusal(path, []) is None
 
 
 @pytest.mark.parametrize("needs_key", [False, True])
 def test_whether_metrics_need_a_key_is_a_setting(keys_file: Path, needs_key: bool) -> None:
     loaded = Access.load(ApiSettings(keys_file=str(keys_file), metrics_need_key=needs_key))
-    assert (loaded.refusal("/metrics", {}) is not None) == needs_key
+    assert (loaded.refusal("/metrics", []) is not None) == needs_key
 
 
 @pytest.mark.parametrize(
@@ -78,7 +90,7 @@ def test_whether_metrics_need_a_key_is_a_setting(keys_file: Path, needs_key: boo
 )
 def test_only_allowed_hosts_are_answered_to(host: str, passes: bool) -> None:
     with_hosts = Access.load(ApiSettings(allowed_hosts=("api.Example.com", "[::1]")))
-    refusal = with_hosts.refusal("/livez", {b"host": host.encode()})
+    refusal = with_hosts.refusal("/livez", [(b"host", host.encode())])
     assert (refusal is None) == passes
     if not passes:
         assert isinstance(refusal, MisdirectedRequest)
