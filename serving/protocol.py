@@ -578,7 +578,7 @@ class DoorProtocol(HttpToolsProtocol):
             self._end()
         elif is_in_body and running is self.cycle and not running.response_started:
             answer, _ = _answer(error, False)
-            self.transport.write(answer)
+            self.transport.write(_to_method(running.scope["method"], answer))
             self.failure = error  # It will be counted by whoever reads the body.
             self._disconnect_running()
             self._request_bytes -= self._running.held_bytes
@@ -618,7 +618,7 @@ class DoorProtocol(HttpToolsProtocol):
     def _write_refusal(self, method: str, path: str, error: RequestError, keep_alive: bool) -> bool:
         """Answer with an error, and count that; returns whether the connection ends with it."""
         answer, ends = _answer(error, keep_alive)
-        self.transport.write(answer[: answer.index(b"\r\n\r\n") + 4] if method == "HEAD" else answer)
+        self.transport.write(_to_method(method, answer))
         requests.observe(path, error.status, 0.0)
         if self.logs_refusals:
             log_request(method, path, error.status, 0.0)
@@ -673,6 +673,11 @@ class _Refused:
 
 def _head_too_large() -> HeadersTooLarge:
     return HeadersTooLarge(f"the headers have more than {MAX_HEAD_BYTES} bytes")
+
+
+def _to_method(method: str, answer: bytes) -> bytes:
+    """An answer as a request of this method gets it: HEAD gets no body."""
+    return answer[: answer.index(b"\r\n\r\n") + 4] if method == "HEAD" else answer
 
 
 def _answer(error: RequestError, keep_alive: bool) -> tuple[bytes, bool]:

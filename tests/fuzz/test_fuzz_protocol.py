@@ -224,9 +224,9 @@ def answers(written: bytes, methods: list[str]) -> Iterator[Answer]:
         if status == b"100":
             continue
         fields = dict(line.lower().split(b": ", 1) for line in lines)
-        # The answer to HEAD has the length of a body that it does not have; what the protocol itself refuses has one.
-        has_body = not (number < len(methods) and methods[number] == "HEAD" and status == b"200")
-        length = int(fields[b"content-length"]) if has_body else 0
+        # The answer to HEAD has the length of a body that it does not have; so may the last one, to what is no request.
+        is_to_head = methods[number] == "HEAD" if number < len(methods) else not written
+        length = 0 if is_to_head else int(fields[b"content-length"])
         assert len(written) >= length, f"the answer {head!r} lacks {length - len(written)} bytes"
         yield Answer(int(status), fields.get(b"connection") == b"close", written[:length])
         written = written[length:]
