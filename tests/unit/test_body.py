@@ -137,6 +137,15 @@ def test_a_body_is_parsed_however_it_is_cut(chunks: tuple[bytes, ...]) -> None:
     assert read(*chunks) == {"a": [1]}
 
 
+def test_a_message_may_leave_out_what_has_its_default() -> None:
+    messages = [{"type": "http.request", "more_body": True}, {"type": "http.request", "body": b"[1]"}]
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    assert asyncio.run(read_json(Request({"type": "http"}, receive), 3)) == [1]
+
+
 def test_a_body_of_the_most_bytes_is_read_and_of_one_more_refused_without_reading_on() -> None:
     assert read(b'"aaa', b'aaaa"', most=9) == "aaaaaaa"
     with pytest.raises(BodyTooLarge) as caught:
