@@ -46,7 +46,7 @@ export BENTOML_DO_NOT_TRACK ?= True
 
 .PHONY: help serve test test-unit fuzz lint format train-deps train bench bench-quick bench-limits bento \
 	image push audit manifests deploy rollout-status rollback canary promote abort cluster tools cluster-test \
-	lock clean
+	lock mutants clean
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -144,11 +144,15 @@ cluster-test: $(VENV)/.dev tools  ## Build, push and test on the cluster of KUBE
 	CLUSTER_TEST=1 $(BIN)/python -m pytest tests/cluster
 
 lock: $(VENV)/.uv  ## Resolve requirements/*.in and benchmarks/peers/*.in again
-	cd requirements && for layer in serve network gpu deploy train dev; do $(LOCK) $$layer.in -o $$layer.txt || exit 1; done
+	cd requirements && for layer in serve network gpu deploy train dev mutants; do $(LOCK) $$layer.in -o $$layer.txt || exit 1; done
 	cd benchmarks/peers && for peer in $(PEERS); do $(LOCK) $$peer.in -o $$peer.txt || exit 1; done
 
+mutants: .venv-mutants/.installed  ## Change the core in a thousand ways and see which no test notices; takes half an hour
+	.venv-mutants/bin/mutmut run --max-children 1
+	@.venv-mutants/bin/mutmut results
+
 clean:  ## Remove what make made here; the BentoML store stays
-	rm -rf $(VENV) .venv-bench .tools .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-bench .venv-mutants mutants .tools .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -196,6 +200,12 @@ $(TOOLS:%=.tools/%): Makefile
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $< \
 		2> $(@D)/install.log || { cat $(@D)/install.log >&2; exit 1; }
+	@touch $@
+
+.venv-mutants/.installed: requirements/mutants.txt
+	@echo "Installing what mutation testing needs into $(@D)"
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
 
 $(VENV)/.uv: | $(BIN)/python

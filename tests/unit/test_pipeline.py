@@ -1,5 +1,6 @@
 """Texts in, predictions out."""
 
+import contextlib
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis.extra import numpy as numpy_st
 from numpy.typing import NDArray
 from tiny import BINARY_LABELS, FOUR_LABELS, tiny_artifact, with_golden, write_tiny
 
-from classifier.artifact import Calibration, GoldenCase
+from classifier.artifact import Calibration, GoldenCase, read_artifact, version_of
 from classifier.errors import ArtifactError
 from classifier.pipeline import Classifier, Prediction, ThresholdRow, load_classifier, probabilities
 from classifier.runtime import LinearRuntime, Scores
@@ -299,7 +300,7 @@ def test_the_samples_are_the_golden_texts_and_a_text_of_the_greatest_length_made
     texts, (long,) = Classifier(with_golden(tiny_artifact())).samples
     assert texts == [case.text for case in with_golden(tiny_artifact()).golden]
     assert len(long) == MAX_TEXT_CHARS
-    assert long.startswith(" ".join(texts)[:MAX_TEXT_CHARS])
+    assert long == (" ".join([*texts] * MAX_TEXT_CHARS))[:MAX_TEXT_CHARS]
 
 
 def test_a_model_without_golden_cases_has_no_samples() -> None:
@@ -314,6 +315,28 @@ def test_the_first_golden_case_that_does_not_hold_is_named_with_its_text() -> No
     cases = [GoldenCase(text=text, probabilities=(0.5, 0.5)) for text in ("nothing known", "good film")]
     with pytest.raises(ArtifactError, match=r"golden\.jsonl line 2: .* for 'good film', not \(0\.5, 0\.5\)"):
         BINARY.check_golden(cases)
+
+
+@pytest.mark.parametrize(("off_by", "holds"), [(5e-5, True), (2e-4, False), (0.2, False)])
+def test_a_probability_may_be_off_its_golden_case_by_the_tolerance(off_by: float, holds: bool) -> None:
+    probability = _sigmoid(1) - off_by
+    case = GoldenCase(text="good", probabilities=(1 - probability, probability))
+    with contextlib.nullcontext() if holds else pytest.raises(ArtifactError, match="line 1"):
+        BINARY.check_golden([case])
+
+
+def test_a_loaded_classifier_has_the_digest_and_version_of_its_artifact(tmp_path: Path) -> None:
+    folder = write_tiny(tmp_path)
+    digest = read_artifact(folder).digest
+    classifier = load_classifier(folder)
+    assert (classifier.digest, classifier.version) == (digest, version_of(digest))
+
+
+def test_the_batch_size_changes_no_scores() -> None:
+    texts = ["good", "bad", "not good", "film", "awful film"]
+    whole, parts = (Classifier(tiny_artifact(FOUR_LABELS), size).score(texts) for size in (100, 2))
+    assert parts.shape == (5, 4)
+    assert parts == pytest.approx(whole)
 
 
 def test_a_loaded_classifier_runs_at_most_as_many_texts_at_once_as_it_is_told(

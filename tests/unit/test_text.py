@@ -84,6 +84,10 @@ def test_thirty_combining_marks_are_kept_whole() -> None:
     assert clean(text, only(normalize="NFC")) == text
 
 
+def test_combining_marks_are_all_kept_where_nothing_normalizes() -> None:
+    assert clean("e" + "\u0301" * 100, only()) == "e" + "\u0301" * 100
+
+
 def test_combining_marks_are_bounded_where_accents_are_stripped_without_normalization() -> None:
     enclosing = "\u20dd"  # a mark of combining class 0, which strip_accents keeps
     assert clean("e" + enclosing * 10_000, only(strip_accents="unicode")) == "e" + enclosing * 30
@@ -459,3 +463,18 @@ def test_ids_are_those_of_the_tokens_that_are_neither_dropped_nor_cut(
     kept = ids[:limit] if changes["keep"] == "first" else ids[-limit:]
     encoded = tokenizer.encode([text])
     assert (encoded.ids.tolist(), encoded.cut.tolist()) == ([*kept, SEPARATOR], [len(ids) > limit])
+
+
+@pytest.mark.parametrize(("keep", "ids"), [("first", [0, 1, 5]), ("last", [2, 3, 5])])
+def test_of_too_long_a_text_the_first_or_the_last_tokens_are_read(keep: str, ids: list[int]) -> None:
+    encoded = encode(["a b b a b c d"], ["a", "b", "c", "d"], max_tokens=2, keep=keep)
+    assert encoded.ids.tolist() == ids
+    assert encoded.cut.tolist() == [True]
+
+
+@pytest.mark.parametrize(("unknown", "cut"), [("keep", True), ("drop", False)])
+def test_unknown_tokens_beside_stop_words_count_against_the_bound_only_where_they_are_kept(
+    unknown: str, cut: bool
+) -> None:
+    encoded = encode(["the x y a"], ["a"], stopwords=("the",), unknown=unknown, max_tokens=2)
+    assert encoded.cut.tolist() == [cut]
