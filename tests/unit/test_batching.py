@@ -896,6 +896,29 @@ def test_texts_that_still_wait_when_draining_ends_are_refused_and_counted(releas
     assert simulation.loop.faults == []
 
 
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_whoever_submits_after_draining_is_answered_if_and_only_if_nothing_was_left_over(left: int) -> None:
+    async def main(loop: SimulatedLoop) -> None:
+        settings = some_settings(max_batch_seconds=1e-6, max_inline_seconds=1e-6)
+        batcher = Batcher(Model(loop, 1.0, 0), settings, True, loop.moment)
+        early = asyncio.create_task(batcher.submit([a_text(0, place) for place in range(left + 1)]))
+        await asyncio.sleep(0.5)
+        assert await batcher.drain(0.1 if left else 10) == left
+        late = batcher.submit([a_text(1, 0)])
+        if left:
+            with pytest.raises(Draining, match="the service stopped before this text's turn came"):
+                await late
+        else:
+            assert await late == [answer(a_text(1, 0))]
+        refused = (await early)[1:]
+        assert [str(error) for error in refused] == [
+            "the service stopped before this text's turn came"
+        ] * left
+
+    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        runner.run(main(runner.get_loop()))
+
+
 @given(schedules(drains=True))
 def test_when_all_is_done_nothing_is_counted_as_waiting(schedule: Schedule) -> None:
     simulation = Simulation(schedule)
