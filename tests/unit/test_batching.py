@@ -1106,7 +1106,7 @@ def test_the_first_batch_of_a_model_that_was_calibrated_holds_many_texts(release
 def test_a_run_that_was_interrupted_while_calibrating_does_not_count() -> None:
     with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
         loop = runner.get_loop()
-        seconds = iter([0.5, 1e-3, 1e-3, 2e-3, 0.5, 2e-3])
+        seconds = iter([0.02, *[1e-3] * 9, *[2e-3] * 5, 0.02, *[2e-3] * 4])
 
         def run(texts: Sequence[str]) -> Sequence[str]:
             loop.spend(next(seconds))
@@ -1116,6 +1116,20 @@ def test_a_run_that_was_interrupted_while_calibrating_does_not_count() -> None:
         batcher.calibrate([["a" * 900]])
         assert batcher._cost.seconds(1000) == pytest.approx(1e-3)  # type: ignore[arg-type]
         assert batcher._cost.seconds(2000) == pytest.approx(2e-3)  # type: ignore[arg-type]
+
+
+def test_a_slow_model_is_calibrated_with_one_run_of_each_kind() -> None:
+    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        loop = runner.get_loop()
+        sizes: list[int] = []
+
+        def run(texts: Sequence[str]) -> Sequence[str]:
+            loop.spend(0.1 * len(texts))
+            sizes.append(len(texts))
+            return texts
+
+        Batcher(run, some_settings(), False, loop.moment).calibrate([["a", "b"], ["c"]])
+        assert sizes == [2, 4, 1, 2]
 
 
 @pytest.mark.parametrize("text", ["", "abc", "naïve", "\u0130" * 10, "电影", "\U0001f3ac", "\ud800 alone"])
