@@ -147,7 +147,7 @@ lock: $(VENV)/.uv  ## Resolve requirements/*.in and benchmarks/peers/*.in again
 	cd requirements && for layer in serve network gpu deploy train dev mutants; do $(LOCK) $$layer.in -o $$layer.txt || exit 1; done
 	cd benchmarks/peers && for peer in $(PEERS); do $(LOCK) $$peer.in -o $$peer.txt || exit 1; done
 
-mutants: .venv-mutants/.installed  ## Change the core in a thousand ways and see which no test notices; takes half an hour
+mutants: .venv-mutants/.installed  ## Change the core in a thousand ways and see which no test notices; takes two hours
 	.venv-mutants/bin/mutmut run --max-children 1
 	@.venv-mutants/bin/mutmut results
 

@@ -896,6 +896,29 @@ def test_texts_that_still_wait_when_draining_ends_are_refused_and_counted(releas
     assert simulation.loop.faults == []
 
 
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_whoever_submits_after_draining_is_answered_if_and_only_if_nothing_was_left_over(left: int) -> None:
+    async def main(loop: SimulatedLoop) -> None:
+        settings = some_settings(max_batch_seconds=1e-6, max_inline_seconds=1e-6)
+        batcher = Batcher(Model(loop, 1.0, 0), settings, True, loop.moment)
+        early = asyncio.create_task(batcher.submit([a_text(0, place) for place in range(left + 1)]))
+        await asyncio.sleep(0.5)
+        assert await batcher.drain(0.1 if left else 10) == left
+        late = batcher.submit([a_text(1, 0)])
+        if left:
+            with pytest.raises(Draining, match="the service stopped before this text's turn came"):
+                await late
+        else:
+            assert await late == [answer(a_text(1, 0))]
+        refused = (await early)[1:]
+        assert [str(error) for error in refused] == [
+            "the service stopped before this text's turn came"
+        ] * left
+
+    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        runner.run(main(runner.get_loop()))
+
+
 @given(schedules(drains=True))
 def test_when_all_is_done_nothing_is_counted_as_waiting(schedule: Schedule) -> None:
     simulation = Simulation(schedule)
@@ -1083,7 +1106,7 @@ def test_the_first_batch_of_a_model_that_was_calibrated_holds_many_texts(release
 def test_a_run_that_was_interrupted_while_calibrating_does_not_count() -> None:
     with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
         loop = runner.get_loop()
-        seconds = iter([0.5, 1e-3, 1e-3, 2e-3, 0.5, 2e-3])
+        seconds = iter([0.02, *[1e-3] * 9, *[2e-3] * 5, 0.02, *[2e-3] * 4])
 
         def run(texts: Sequence[str]) -> Sequence[str]:
             loop.spend(next(seconds))
@@ -1093,6 +1116,20 @@ def test_a_run_that_was_interrupted_while_calibrating_does_not_count() -> None:
         batcher.calibrate([["a" * 900]])
         assert batcher._cost.seconds(1000) == pytest.approx(1e-3)  # type: ignore[arg-type]
         assert batcher._cost.seconds(2000) == pytest.approx(2e-3)  # type: ignore[arg-type]
+
+
+def test_a_slow_model_is_calibrated_with_one_run_of_each_kind() -> None:
+    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        loop = runner.get_loop()
+        sizes: list[int] = []
+
+        def run(texts: Sequence[str]) -> Sequence[str]:
+            loop.spend(0.1 * len(texts))
+            sizes.append(len(texts))
+            return texts
+
+        Batcher(run, some_settings(), False, loop.moment).calibrate([["a", "b"], ["c"]])
+        assert sizes == [2, 4, 1, 2]
 
 
 @pytest.mark.parametrize("text", ["", "abc", "naïve", "\u0130" * 10, "电影", "\U0001f3ac", "\ud800 alone"])
