@@ -163,8 +163,7 @@ class Supervisor:
         if not self._workers:
             _refuse_callers(watcher, arbiter)
         _send(worker.pid, signal.SIGKILL)  # A process that merely closed the pipe could not be watched.
-        watcher.reap_process(worker.pid)
-        _start_missing(arbiter)
+        _start_another(watcher, arbiter, worker.pid)
 
     def _report(self, watcher: Watcher, process_pid: int, exit_code: int, **_: Any) -> bool:
         if not watcher.is_stopping():
@@ -185,11 +184,13 @@ def _refuse_callers(watcher: Watcher, arbiter: Arbiter) -> None:
             stop_listening(listener)
 
 
-def _start_missing(arbiter: Arbiter) -> None:
-    """Have circus start the worker that is missing, as soon as it is not busy with something else."""
-    from circus.exc import ConflictError
+def _start_another(watcher: Watcher, arbiter: Arbiter, pid: int) -> None:
+    """Have circus start a worker in the dead one's place, as soon as it is not busy with something else.
 
-    try:
-        arbiter.manage_watchers()
-    except ConflictError:
-        arbiter.loop.call_later(_RETRY_SECONDS, _start_missing, arbiter)
+    The dead one is reaped only then: a watcher that circus finds without any worker ends the service.
+    """
+    if arbiter._restarting or arbiter._exclusive_running_command is not None:
+        arbiter.loop.call_later(_RETRY_SECONDS, _start_another, watcher, arbiter, pid)
+        return
+    watcher.reap_process(pid)
+    arbiter.manage_watchers()

@@ -84,7 +84,13 @@ class Parent:
         self.watcher = SimpleNamespace(
             env={}, args=[], processes={}, reap_process=self._reap, is_stopping=lambda: self.is_stopping
         )
-        self.arbiter = SimpleNamespace(loop=self.loop, sockets={}, manage_watchers=self.start)
+        self.arbiter = SimpleNamespace(
+            loop=self.loop,
+            sockets={},
+            manage_watchers=self.start,
+            _restarting=False,
+            _exclusive_running_command=None,
+        )
 
     def start(self) -> None:
         self.hooks["before_spawn"](watcher=self.watcher, arbiter=self.arbiter)
@@ -152,6 +158,20 @@ def test_another_worker_starts_when_one_has_died(parent: Parent) -> None:
     parent.workers[0].die()
     parent.loop.read()
     assert len(parent.workers) == 2
+    assert list(parent.watcher.processes) == [parent.workers[1].process.pid]
+
+
+def test_a_worker_that_dies_while_circus_is_busy_stays_in_its_books_until_another_can_start(
+    parent: Parent,
+) -> None:
+    # circus, which is still at starting the worker, would end a service that has none.
+    parent.arbiter._exclusive_running_command = "manage_watchers"
+    dead = parent.workers[0]
+    dead.die()
+    parent.loop.read()
+    assert list(parent.watcher.processes) == [dead.process.pid]
+    parent.arbiter._exclusive_running_command = None
+    parent.loop.pass_time(SECONDS)
     assert list(parent.watcher.processes) == [parent.workers[1].process.pid]
 
 
