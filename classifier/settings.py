@@ -4,11 +4,11 @@ import difflib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
 from classifier.errors import SettingsError
 from classifier.schema import MAX_TEXT_CHARS, MAX_TEXTS, TAG_PATTERN
@@ -25,6 +25,18 @@ DAY_SECONDS = 86_400
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _host_names(value: object) -> object:
+    """Host names as YAML writes a list, or with commas between."""
+    if isinstance(value, str):
+        try:
+            value = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ValueError("api.allowed_hosts must be host names with commas between") from None
+    if value is None:
+        return ()
+    return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
 
 
 class ModelSettings(_Section):
@@ -60,7 +72,7 @@ class ApiSettings(_Section):
     request_seconds: float = Field(default=30.0, gt=0, le=DAY_SECONDS)
     keep_alive_seconds: float = Field(default=75.0, gt=0, le=DAY_SECONDS)
     lame_duck_seconds: float = Field(default=0.0, ge=0, le=DAY_SECONDS)
-    allowed_hosts: tuple[str, ...] = ()
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_host_names)] = ()
     keys_file: str = ""
     metrics_need_key: bool = False
 

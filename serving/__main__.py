@@ -1,5 +1,6 @@
 """`make serve`: the bundled model into the store if need be, one screen of words, then `bentoml serve`."""
 
+import errno
 import importlib
 import os
 import socket
@@ -28,9 +29,11 @@ def _prepare(settings: Settings) -> str:
         try:
             listener.bind((address, settings.api.port))
         except OSError as error:
+            is_taken = error.errno == errno.EADDRINUSE
+            elsewhere = f"; `make serve PORT={settings.api.port + 1}` listens elsewhere" if is_taken else ""
             raise SettingsError(
                 f"{settings.api.host}:{settings.api.port} (api.host, api.port) cannot be listened on: "
-                f"{error.strerror}; `make serve PORT=8123` listens elsewhere"
+                f"{error.strerror}{elsewhere}"
             ) from error
     return address
 

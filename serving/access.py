@@ -22,7 +22,8 @@ KEY_BYTES = 32
 """Random bytes of a new key."""
 
 _HASH = re.compile(r"[0-9a-f]{64}")
-_OPEN = frozenset(route.path for route in ROUTES if not route.needs_key) | {"/healthz"}  # BentoML's probe
+# BentoML's probe, and what its clients read before they ask anything.
+_OPEN = frozenset(route.path for route in ROUTES if not route.needs_key) | {"/healthz", "/schema.json"}
 _PAGE = "/docs/"
 """What the page of the API loads."""
 
@@ -43,7 +44,7 @@ class Access:
         """Read the file of keys; raises SettingsError where it cannot be used."""
         hashes = read_key_hashes(Path(settings.keys_file)) if settings.keys_file else ()
         return cls(
-            frozenset(host.lower() for host in settings.allowed_hosts),
+            frozenset(map(_as_in_header, settings.allowed_hosts)),
             hashes,
             _OPEN if settings.metrics_need_key else _OPEN | {METRICS.path},
         )
@@ -109,6 +110,12 @@ def read_key_hashes(path: Path) -> tuple[bytes, ...]:
     if not hashes:
         raise SettingsError(f"api.keys_file {path} has no key; leave the setting empty to need none")
     return tuple(hashes)
+
+
+def _as_in_header(host: str) -> str:
+    """A host name in lower case, an IPv6 address in brackets."""
+    is_bare = ":" in host and not host.startswith("[")
+    return f"[{host}]" if is_bare else host.lower()
 
 
 def _without_port(host: str) -> str:

@@ -4,6 +4,7 @@ import logging
 import sys
 
 import structlog
+from bentoml._internal.log import SERVER_LOGGING_CONFIG
 from structlog.typing import EventDict, Processor
 
 from classifier.settings import LoggingSettings
@@ -56,14 +57,18 @@ def _escape_controls(_logger: object, _method: str, event: EventDict) -> EventDi
 
 
 def _log_as_json(shared: list[Processor], last: list[Processor]) -> None:
-    """Let every logger of `logging` that has handlers write the same JSON lines instead."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
-        )
+    """Let every logger of `logging` that has handlers write the same JSON lines instead.
+
+    BentoML may set its own handlers up again, so their format is changed where BentoML keeps it.
+    """
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
     )
+    for name in SERVER_LOGGING_CONFIG["formatters"]:
+        SERVER_LOGGING_CONFIG["formatters"][name] = {"()": lambda: formatter}
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
     manager = logging.getLogger().manager
     loggers = [logging.getLogger(), *map(logging.getLogger, list(manager.loggerDict))]
     for logger in loggers:

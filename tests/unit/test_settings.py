@@ -305,3 +305,27 @@ def test_a_budget_of_bytes_that_one_body_could_spend_is_refused(
     monkeypatch.setenv("CLASSIFIER__API__MAX_BODY_BYTES", "40000000")
     with pytest.raises(SettingsError, match=r"api\.max_held_bytes is 67108864; it must be at least twice"):
         load_settings(config)
+
+
+@pytest.mark.parametrize(
+    ("given", "hosts"),
+    [
+        ("api.example.com", ("api.example.com",)),
+        ("[api.example.com]", ("api.example.com",)),
+        ('["a.example.com", "b.example.com"]', ("a.example.com", "b.example.com")),
+        ("a.example.com, b.example.com", ("a.example.com", "b.example.com")),
+        ("", ()),
+        ("[]", ()),
+    ],
+)
+def test_host_names_may_be_given_as_a_list_or_with_commas(
+    config: Path, monkeypatch: pytest.MonkeyPatch, given: str, hosts: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("CLASSIFIER__API__ALLOWED_HOSTS", given)
+    assert load_settings(config).api.allowed_hosts == hosts
+
+
+def test_host_names_that_cannot_be_read_are_refused(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLASSIFIER__API__ALLOWED_HOSTS", "[a, b")
+    with pytest.raises(SettingsError, match=r"api\.allowed_hosts must be host names with commas between"):
+        load_settings(config)
