@@ -151,7 +151,8 @@ class DoorProtocol(HttpToolsProtocol):
         self._running: Any = None
         """The request that is being answered. `cycle` is the last one whose headers came."""
         self._is_ending = self._ignores_input = self._is_half_closed = False
-        self._is_last_look = self._is_in_head = self._has_body_in_slice = False
+        self._is_last_look = self._is_in_head = False
+        self._has_body_in_slice = self._has_target_in_slice = False
         self._is_between_requests = True
         self._declined_offer = b""
         self._header_bytes = self._header_count = self._hosts = 0
@@ -333,7 +334,7 @@ class DoorProtocol(HttpToolsProtocol):
         """Whether a request came whole, of a client that sends no more; the one that did not is dropped."""
         if self._unparsed or self._is_between_requests or self._ignores_input:
             return True
-        if not self._is_in_head and self._running is self.cycle:
+        if self._is_in_body() and self._running is self.cycle:
             return False
         self._end_behind_due_answers()
         return True
@@ -398,7 +399,7 @@ class DoorProtocol(HttpToolsProtocol):
 
     def _parse(self, data: bytes) -> None:
         """Parse the next bytes, and count those of a line or head that is not finished."""
-        self._has_body_in_slice = False
+        self._has_body_in_slice = self._has_target_in_slice = False
         try:
             self._feed(data)
         except httptools.HttpParserError as error:
@@ -410,6 +411,8 @@ class DoorProtocol(HttpToolsProtocol):
             self._unfinished_bytes = 0
             return
         line_end = -1 if self._is_between_requests else data.rfind(b"\n")
+        if line_end < 0 and self._has_target_in_slice:
+            return  # The target is counted already.
         self._unfinished_bytes = (
             self._unfinished_bytes + len(data) if line_end < 0 else len(data) - line_end - 1
         )
@@ -433,11 +436,12 @@ class DoorProtocol(HttpToolsProtocol):
         """Note that the parser is in a request."""
         self._is_between_requests = self._is_last_look = False
         self._is_in_head = True
-        self._header_bytes = self._header_count = self._hosts = 0
+        self._header_bytes = self._header_count = self._hosts = self._unfinished_bytes = 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
         """Keep a part of the target, within the bounds of a head."""
+        self._has_target_in_slice = True
         self._count_header_bytes(len(url))
         super().on_url(url)
 
@@ -475,14 +479,14 @@ class DoorProtocol(HttpToolsProtocol):
             return
         if self._is_ending:
             return
-        self._check_framing()
+        version = self._check_framing()
         self.budget.stop_awaiting(self)  # No room is to be made by refusing what is let in here.
         method = self.parser.get_method()
         if self._is_its_turn() and method == b"POST":
             path = _GUARDED.get(self.url.partition(b"?")[0])
             error = self._refusal() if path is not None else None
             if path is not None and error is not None:
-                is_kept = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+                is_kept = version != "1.0" and self.parser.should_keep_alive()
                 self._refuse(path, error, is_kept and not self.expect_100_continue)
                 self.cycle = _Refused()  # type: ignore[assignment]
                 self._is_in_head = False
@@ -491,7 +495,7 @@ class DoorProtocol(HttpToolsProtocol):
                 self.door.let_in()
         if not self._is_its_turn() and self.budget.is_overspent:
             raise self.budget.full()
-        if self.parser.get_http_version() == "1.0":
+        if version == "1.0":
             self.expect_100_continue = False  # Its client knows no interim answers.
         self.scope["extensions"] = {CONNECTION: self}  # type: ignore[dict-item]
         super().on_headers_complete()  # It fails where the target is none.
@@ -504,8 +508,11 @@ class DoorProtocol(HttpToolsProtocol):
         cycle.held_bytes = REQUEST_BYTES + self._header_bytes
         self._request_bytes += cycle.held_bytes
 
-    def _check_framing(self) -> None:
-        """Refuse what another parser may read in another way; raises MalformedRequest."""
+    def _check_framing(self) -> str:
+        """Refuse what another parser may read in another way; returns the version of HTTP.
+
+        Raises MalformedRequest.
+        """
         version = self.parser.get_http_version()
         if version not in {"1.1", "1.0"}:
             raise MalformedRequest(f"the version is HTTP/{version}; HTTP/1.1 and HTTP/1.0 are read")
@@ -515,13 +522,14 @@ class DoorProtocol(HttpToolsProtocol):
         if codings and codings != [b"chunked"]:
             raise MalformedRequest("Transfer-Encoding is not chunked alone, the only coding that is read")
         if version == "1.0":
-            if any(name == b"transfer-encoding" for name, _ in self.headers):
+            if codings:
                 raise MalformedRequest("HTTP/1.0 has no Transfer-Encoding")
         elif not self._hosts:
             raise MalformedRequest("there is no Host header; HTTP/1.1 needs one")
         absolute = _AUTHORITY.match(self.url)
         if absolute is not None and self._hosts and absolute[1].lower() != self._host.lower():
             raise MalformedRequest("the target names another host than the Host header")
+        return version
 
     def _head_without_offer(self) -> bytes:
         """The head that was parsed, less the upgrade that it offers; raises MalformedRequest for CONNECT."""
@@ -569,7 +577,7 @@ class DoorProtocol(HttpToolsProtocol):
         """Read no more; say why if that is the next answer, else end behind those that are due."""
         if self._ignores_input:
             return
-        is_in_body = not (self._is_in_head or self._is_between_requests)
+        is_in_body = self._is_in_body()
         running: Any = self._running
         if self._is_its_turn():
             if not is_in_body:
@@ -590,13 +598,16 @@ class DoorProtocol(HttpToolsProtocol):
 
     def _end_behind_due_answers(self) -> None:
         """Read no more, and answer no other requests than those that came whole."""
-        is_in_body = not (self._is_in_head or self._is_between_requests)
-        if is_in_body and self._running is not self.cycle:
+        if self._is_in_body() and self._running is not self.cycle:
             unfinished: Any = self.pipeline.popleft()[0]
             self._request_bytes -= unfinished.held_bytes
         self.cycle = self.pipeline[0][0] if self.pipeline else self._running
         self.cycle.keep_alive = False
         self._ignore_input()
+
+    def _is_in_body(self) -> bool:
+        """Whether the parser is in a request whose headers came."""
+        return not (self._is_in_head or self._is_between_requests)
 
     def _is_its_turn(self) -> bool:
         """Whether no answer to an earlier request is due."""

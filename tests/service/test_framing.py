@@ -126,6 +126,17 @@ def test_whether_a_head_is_too_large_does_not_depend_on_how_it_is_split(
     assert connection.answer()[0] == status
 
 
+def test_a_head_has_all_its_room_behind_another_request(connection: Connection) -> None:
+    connection.send(filled(4000))
+    assert connection.answer()[0] == 200
+    target = b"GET /livez?" + b"a" * 64_900
+    for begin in range(0, len(target), 1400):
+        connection.send(target[begin : begin + 1400])
+        time.sleep(0.001)  # So that no part ends with a line.
+    connection.send(b" HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert connection.answer()[0] == 200
+
+
 @pytest.mark.parametrize(("count", "status"), [(MAX_HEADERS, 200), (MAX_HEADERS + 1, 431), (15_000, 431)])
 def test_the_number_of_headers_is_bounded(connection: Connection, count: int, status: int) -> None:
     connection.send(b"GET /livez HTTP/1.1\r\nhost: x\r\n", b"a:\r\n" * (count - 1), b"\r\n")
