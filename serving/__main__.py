@@ -8,7 +8,7 @@ import socket
 from classifier.errors import ClassifierError, SettingsError
 from classifier.schema import EXAMPLE_TEXT
 from classifier.settings import BUNDLED_MODEL, Settings, load_settings
-from serving.address import family_of, listening_address, url_of
+from serving.process.address import family_of, listening_address, url_of
 
 DRAIN_SECONDS = 30
 

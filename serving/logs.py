@@ -10,7 +10,7 @@ from structlog.typing import EventDict, Processor
 from classifier.settings import LoggingSettings
 
 SHOWN_PATH = 200
-"""Characters of a path that the access log repeats; a client can send 60,000."""
+"""Characters of a path that the access log shows; a client can send 60,000."""
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in [*range(0x20), *range(0x7F, 0xA0)]}
 
@@ -18,7 +18,10 @@ _access_log = structlog.get_logger("classifier.access")
 
 
 def configure_logging(settings: LoggingSettings) -> None:
-    """Set up structlog for this process; as JSON, what BentoML and uvicorn log through `logging`, too."""
+    """Set up structlog for this process.
+
+    With the JSON format, the lines that BentoML and uvicorn log through `logging` are JSON too.
+    """
     shared: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -37,13 +40,13 @@ def configure_logging(settings: LoggingSettings) -> None:
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.level]),
-        # Asked for anew, since whoever runs the service may have put another file there.
+        # `sys.stderr` is looked up each time because the process may have replaced it.
         logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
     )
 
 
 def log_request(method: str, path: str, status: int, seconds: float) -> None:
-    """The line of the access log for one answered request."""
+    """Write the access log's line for one answered request."""
     shown = path if len(path) <= SHOWN_PATH else path[:SHOWN_PATH] + "…"
     _access_log.info(
         "request", method=method, path=shown, status=status, milliseconds=round(1000 * seconds, 3)
@@ -51,15 +54,15 @@ def log_request(method: str, path: str, status: int, seconds: float) -> None:
 
 
 def _escape_controls(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Show control characters that a client sent, which a terminal would obey; JSON escapes them anyway."""
+    """Escape control characters that a client sent, which a terminal would obey; JSON escapes them itself."""
     strings = {key: value for key, value in event.items() if isinstance(value, str)}
     return {**event, **{key: value.translate(_CONTROLS) for key, value in strings.items()}}
 
 
 def _log_as_json(shared: list[Processor], last: list[Processor]) -> None:
-    """Let every logger of `logging` that has handlers write the same JSON lines instead.
+    """Make every logger of `logging` that has handlers write the same JSON lines.
 
-    BentoML may set its own handlers up again, so their format is changed where BentoML keeps it.
+    BentoML may set up its own handlers again, so their format is changed in BentoML's configuration.
     """
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],

@@ -1,4 +1,4 @@
-"""Prometheus metrics of the edge. Labels come from the table of routes: a caller cannot make new series."""
+"""Prometheus metrics of the edge. Labels come from the table of routes, so no client can add series."""
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
@@ -10,7 +10,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
-from starlette.requests import Request
 from starlette.responses import Response
 
 from serving.routes import ROUTES
@@ -19,14 +18,14 @@ OTHER_ROUTE = "other"
 _PATHS = frozenset(route.path for route in ROUTES)
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Upper bounds of the histogram's buckets, but for the last, which has none."""
+"""Upper bounds of the histogram's buckets, except for the last one, which has none."""
 _BUCKETS = [*map(str, SECONDS), "+Inf"]
 
 
 class RequestMetrics(Collector):
-    """Requests, counted in plain numbers by the event loop alone.
+    """Counts requests in plain numbers. Only the event loop writes them.
 
-    prometheus_client's own numbers would take ten times as long: where BentoML serves, each is in a file.
+    Counters of prometheus_client would take ten times as long, because BentoML makes it keep them in files.
     """
 
     def __init__(self) -> None:
@@ -45,7 +44,7 @@ class RequestMetrics(Collector):
         self._seconds[route] += seconds
 
     def collect(self) -> Iterator[Metric]:
-        """What is counted until now."""
+        """The metrics with what has been counted so far."""
         answered = CounterMetricFamily("classifier_requests", "Requests answered", labels=("route", "status"))
         for (route, status), count in self._answered.items():
             answered.add_metric((route, str(status)), count)
@@ -64,13 +63,16 @@ class RequestMetrics(Collector):
         )
 
 
-requests = RequestMetrics()
-registry = CollectorRegistry()
-registry.register(requests)
-ProcessCollector(registry=registry)
-GCCollector(registry=registry)
+class Metrics:
+    """Everything that `GET /metrics` reports: requests, this process and its garbage collector."""
 
+    def __init__(self) -> None:
+        self.requests = RequestMetrics()
+        self.registry = CollectorRegistry()
+        self.registry.register(self.requests)
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
 
-async def metrics_response(request: Request) -> Response:  # noqa: ARG001
-    """`GET /metrics`."""
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    def response(self) -> Response:
+        """The metrics in Prometheus' text format."""
+        return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)

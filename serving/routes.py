@@ -1,4 +1,4 @@
-"""Every route in one table: what is mounted, described, counted and refused is read from here."""
+"""The table of routes. What is mounted, described, counted, refused and exposed is read from here."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,16 +6,16 @@ from typing import Any
 from pydantic import BaseModel
 
 from classifier import schema
-from classifier.errors import (
+from serving.errors import (
     BodyTooLarge,
-    DeadlinePassed,
+    GatewayTimeout,
     HeadersTooLarge,
+    HttpError,
     InternalError,
     InvalidRequest,
     MalformedBody,
     MalformedRequest,
-    QueueFull,
-    RequestError,
+    Overloaded,
     RequestTooSlow,
     UnsupportedMediaType,
 )
@@ -29,8 +29,8 @@ _BODY_ERRORS = (
     BodyTooLarge,
     UnsupportedMediaType,
     InvalidRequest,
-    QueueFull,
-    DeadlinePassed,
+    Overloaded,
+    GatewayTimeout,
 )
 
 
@@ -46,19 +46,28 @@ class Route:
     media_type: str = JSON
     request: type[BaseModel] | None = None
     query: tuple[str, ...] = ()
-    """Fields of the request that may stand in the query instead."""
+    """Fields of the request that may be in the query instead."""
+    is_answered_by_bentoml: bool = False
+    """Whether BentoML's app answers it; the other routes are endpoints or pages of this service."""
     can_be_unready: bool = False
-    """Whether it answers 503 while the model cannot answer."""
+    """Whether it answers 503 while the model is not ready."""
     needs_key: bool = True
-    """Whether it is closed to requests without an API key, where keys are set."""
+    """Whether it needs an API key where keys are set."""
     is_internal: bool = False
-    """Whether only the cluster asks it, so that no way in from outside leads to it."""
+    """Whether only the cluster uses it, so that it is not exposed to the outside."""
     has_files: bool = False
-    """Whether the paths below it are files of it."""
+    """Whether files of the route lie below its path."""
 
     @property
-    def errors(self) -> tuple[type[RequestError], ...]:
-        """What its answers may be but for success and 503."""
+    def request_model(self) -> type[BaseModel]:
+        """The model of its requests; raises TypeError for a route without a body."""
+        if self.request is None:
+            raise TypeError(f"{self.method} {self.path} has no request model")
+        return self.request
+
+    @property
+    def errors(self) -> tuple[type[HttpError], ...]:
+        """The errors that a client may get from it, apart from those of a service that is not ready."""
         return _ERRORS + _BODY_ERRORS if self.request is not None else _ERRORS
 
 
@@ -79,23 +88,40 @@ PREDICT_TOP_K = Route(
 PREDICT_THRESHOLDS = Route(
     "POST",
     "/predict/thresholds",
-    "What each decision threshold would make of a text (two classes only)",
+    "What each decision threshold would decide about a text (two classes only)",
     schema.ThresholdsAnswer,
     request=schema.ThresholdsRequest,
 )
 CLASSIFY = Route(
     "POST",
     "/classify",
-    "Classify up to 100 texts by BentoML's own batching across callers",
+    "Classify up to 100 texts with BentoML's own batching across clients",
     list[schema.PredictionAnswer],
     request=schema.ClassifyRequest,
+    is_answered_by_bentoml=True,
 )
 INDEX = Route("GET", "/", "What runs here", schema.ServiceInfo)
 HEALTH = Route(
-    "GET", "/health", "Whether the model can answer", schema.Health, can_be_unready=True, needs_key=False
+    "GET", "/health", "Whether the model is ready", schema.Health, can_be_unready=True, needs_key=False
 )
-LIVEZ = Route("GET", "/livez", "Alive", media_type=TEXT, needs_key=False, is_internal=True)
-READYZ = Route("GET", "/readyz", "Able to answer", media_type=TEXT, can_be_unready=True, needs_key=False)
+LIVEZ = Route(
+    "GET",
+    "/livez",
+    "Alive",
+    media_type=TEXT,
+    needs_key=False,
+    is_internal=True,
+    is_answered_by_bentoml=True,
+)
+READYZ = Route(
+    "GET",
+    "/readyz",
+    "Ready for requests",
+    media_type=TEXT,
+    can_be_unready=True,
+    needs_key=False,
+    is_answered_by_bentoml=True,
+)
 MODEL_INFO = Route("GET", "/model/info", "The model that answers", schema.ModelInfo, can_be_unready=True)
 METRICS = Route("GET", "/metrics", "Prometheus metrics", media_type=TEXT, is_internal=True)
 DOCS = Route("GET", "/docs", "This API as a page", media_type="text/html", needs_key=False, has_files=True)
@@ -118,4 +144,7 @@ ROUTES = (
 )
 
 BENTOML_SCHEMA_PATH = "/schema.json"
-"""BentoML's own route, which its clients read first; before, they ask READYZ until it is ready."""
+"""BentoML's own route, which its clients read first, after they have waited until READYZ is ready."""
+
+BENTOML_PATHS = frozenset({"/healthz", BENTOML_SCHEMA_PATH})
+"""Routes that BentoML adds to those of the table: an old name of its probe, and its schema."""

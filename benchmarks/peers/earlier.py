@@ -12,11 +12,11 @@ from keras import layers, ops
 from numpy.typing import NDArray
 
 from benchmarks.peers.pipeline import CONFIDENCE_THRESHOLD, HOST, artifact, port
+from classifier.answers import prediction_answer
 from classifier.artifact import NETWORK
 from classifier.pipeline import Prediction, load_classifier, probabilities
 from classifier.runtime import OnnxSettings
 from classifier.schema import PredictionAnswer, PredictRequest
-from serving.answers import prediction_answer
 
 
 def read_weights(content: bytes) -> list[NDArray[np.float32]]:

@@ -4,9 +4,9 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from classifier.answers import prediction_answer
 from classifier.pipeline import load_classifier
 from classifier.schema import PredictionAnswer
-from serving.answers import prediction_answer
 
 HOST = "127.0.0.1"
 MAX_BATCH_SIZE = 64

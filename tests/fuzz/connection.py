@@ -1,4 +1,4 @@
-"""A connection of `DoorProtocol` without a network: bytes in, bytes out, and what went wrong meanwhile."""
+"""A connection of the service's protocol without a network: bytes in, bytes out, and faults."""
 
 import asyncio
 import hashlib
@@ -10,9 +10,8 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
-from classifier.batching import Batcher
-from classifier.settings import BatchingSettings
-from serving.protocol import DoorProtocol
+from serving.request.protocol import ServiceProtocol
+from serving.running import CONNECTIONS, Connections
 
 TURNS = 3000
 """Of the event loop, in which every request must be answered."""
@@ -110,7 +109,9 @@ CONFIG = uvicorn.Config(app, lifespan="off", log_config=None)
 CONFIG.load()
 
 
-def converse(loop: asyncio.AbstractEventLoop, segments: Sequence[bytes], ends_its_side: bool) -> Outcome:
+def converse(
+    loop: asyncio.AbstractEventLoop, shared: Connections, segments: Sequence[bytes], ends_its_side: bool
+) -> Outcome:
     """Send segments, perhaps end the sending side, wait for what is due, and hang up."""
     outcome = Outcome()
     handler = _Faults(outcome.faults)
@@ -118,7 +119,7 @@ def converse(loop: asyncio.AbstractEventLoop, segments: Sequence[bytes], ends_it
     for name in ("uvicorn.error", "asyncio"):
         logging.getLogger(name).addHandler(handler)
     try:
-        loop.run_until_complete(_converse(loop, segments, ends_its_side, outcome))
+        loop.run_until_complete(_converse(loop, shared, segments, ends_its_side, outcome))
     finally:
         for name in ("uvicorn.error", "asyncio"):
             logging.getLogger(name).removeHandler(handler)
@@ -126,10 +127,14 @@ def converse(loop: asyncio.AbstractEventLoop, segments: Sequence[bytes], ends_it
 
 
 async def _converse(
-    loop: asyncio.AbstractEventLoop, segments: Sequence[bytes], ends_its_side: bool, outcome: Outcome
+    loop: asyncio.AbstractEventLoop,
+    shared: Connections,
+    segments: Sequence[bytes],
+    ends_its_side: bool,
+    outcome: Outcome,
 ) -> None:
     state = ServerState()
-    protocol = DoorProtocol(CONFIG, state, {}, loop)
+    protocol = ServiceProtocol(CONFIG, state, {CONNECTIONS: shared}, loop)
     transport = Transport(loop, protocol)
     protocol.connection_made(transport)
     for segment in segments:
@@ -148,9 +153,8 @@ async def _converse(
     transport.close()
     await _until(lambda: not state.connections and not state.tasks, "the connection is gone")
     outcome.written = bytes(transport.written)
-    budget = DoorProtocol.budget
-    if budget.held or budget.is_awaiting:
-        outcome.faults.append(f"{budget.held} bytes are held by a connection that is gone")
+    if shared.budget.held or shared.budget.is_awaiting:
+        outcome.faults.append(f"{shared.budget.held} bytes are held by a connection that is gone")
 
 
 def _is_quiet(protocol: Any) -> bool:
@@ -169,17 +173,3 @@ async def _until(condition: Any, what: str) -> None:
             return
         await asyncio.sleep(0)
     raise AssertionError(f"waited in vain until {what}")
-
-
-def _door(**changed: float) -> Batcher[str]:
-    return Batcher(
-        list,
-        BatchingSettings.model_construct(**BatchingSettings().model_dump() | changed),
-        releases_gil=False,
-    )
-
-
-FULL = _door(max_waiting_texts=0)
-DRAINING = _door()
-asyncio.run(DRAINING.drain(0))
-DOORS: dict[str, Batcher[str] | None] = {"none": None, "open": _door(), "full": FULL, "draining": DRAINING}

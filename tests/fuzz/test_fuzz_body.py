@@ -1,5 +1,5 @@
 # ruff: noqa: E501 - the tables of what is sent are easier to read with several entries in a line
-"""Bodies and headers before `serving.body`: whatever comes, it is read or refused with an error that has an answer."""
+"""Bodies and headers before `serving.request.body`: whatever comes, it is read or refused with an error that has an answer."""
 
 import json
 from collections.abc import Coroutine
@@ -12,9 +12,9 @@ from fuzzing import Fuzz
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
-from classifier.errors import RequestError
-from serving.body import TIMEOUT_HEADER, check_headers, parse, read_json, request_timeout
-from serving.problems import problem_response
+from serving.errors import HttpError
+from serving.request.body import TIMEOUT_HEADER, check_headers, parse, read_json, request_timeout
+from serving.request.problems import problem_response
 from serving.routes import ROUTES
 
 WITH_BODY = [route for route in ROUTES if route.request is not None]
@@ -214,7 +214,7 @@ def finished(coroutine: Coroutine[Any, Any, Any]) -> Any:
     raise AssertionError("it waits")
 
 
-def check_refusal(error: RequestError) -> None:
+def check_refusal(error: HttpError) -> None:
     """It is a problem document that says why, and no longer than a client wants to read."""
     response = problem_response(error)
     document = orjson.loads(response.body)
@@ -227,7 +227,7 @@ def test_a_body_is_read_or_refused_with_an_error_that_has_an_answer(fuzz: Fuzz) 
     def check(body: Body) -> None:
         try:
             value = finished(read_json(request_of(body), MAX_BYTES))
-        except RequestError as error:
+        except HttpError as error:
             check_refusal(error)
             return
         assert len(body.content) <= MAX_BYTES
@@ -235,7 +235,7 @@ def test_a_body_is_read_or_refused_with_an_error_that_has_an_answer(fuzz: Fuzz) 
             assert route.request is not None
             try:
                 parsed = parse(route.request, value, QueryParams(body.query), route.query)
-            except RequestError as error:
+            except HttpError as error:
                 check_refusal(error)
             else:
                 orjson.dumps(parsed.model_dump())
@@ -248,7 +248,7 @@ def test_headers_are_read_or_refused_with_an_error_that_has_an_answer(fuzz: Fuzz
         for read in (lambda: check_headers(body.headers, MAX_BYTES), lambda: request_timeout(body.headers)):
             try:
                 read()
-            except RequestError as error:
+            except HttpError as error:
                 check_refusal(error)
 
     fuzz(drawn_body, check)

@@ -1,21 +1,23 @@
 # ruff: noqa: E501 - the tables of what is sent are easier to read with several entries in a line
-"""`DoorProtocol` before streams of bytes, however they are split: it answers what a strict reading finds."""
+"""The protocol answers the requests that a strict reader finds in a stream, however the stream is split."""
 
 import asyncio
 import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import pytest
-from connection import DOORS, converse, identity
+from connection import converse, identity
 from fuzzing import Fuzz
 from reference import Asked, Reading, Stop, read
 
-from serving.budget import ByteBudget
-from serving.protocol import DoorProtocol
+from classifier.batching.admission import Admission, Stage
+from classifier.settings import ApiSettings, BatchingSettings
+from serving.request.budget import ByteBudget
 from serving.routes import ROUTES
+from serving.running import Connections
 
 GUARDED = {route.path for route in ROUTES if route.request is not None}
 AMPLE, TIGHT = 2**26, 9000
@@ -31,7 +33,7 @@ class Conversation:
     content: bytes
     cuts: tuple[int, ...]
     ends_its_side: bool
-    door: str
+    admission: str
     budget: int
 
     @property
@@ -42,7 +44,7 @@ class Conversation:
     def __repr__(self) -> str:
         sent = [_RUN.sub(lambda run: f"<{run[1]} {len(run[0])} times>", repr(each)) for each in self.segments]
         ending = " and ends its side" if self.ends_its_side else ""
-        return f"{' | '.join(sent)}{ending}; the door is {self.door}, the budget {self.budget} bytes"
+        return f"{' | '.join(sent)}{ending}; admission is {self.admission}, the budget {self.budget} bytes"
 
 
 # What is sent
@@ -197,9 +199,9 @@ def drawn_conversation(random: Random) -> Conversation:
         cuts = list(range(1, len(stream)))
     else:
         cuts = sorted(random.randint(0, len(stream)) for _ in range(random.randrange(6)))
-    door = random.choice(["none", "open", "open", "full", "draining"])
+    admission = random.choice(["open", "open", "open", "full", "closed"])
     budget = random.choice([AMPLE, AMPLE, AMPLE, TIGHT])
-    return Conversation(stream, tuple(cuts), bool(random.randrange(2)), door, budget)
+    return Conversation(stream, tuple(cuts), bool(random.randrange(2)), admission, budget)
 
 
 # What must come back
@@ -256,6 +258,11 @@ def check_answers(conversation: Conversation, reading: Reading, written: bytes, 
         assert (answer.status, answer.body) == (200, expected), (
             f"request {place} {asked.method} {asked.target}"
         )
+        if conversation.admission == "closed":  # Then each answer that a request gets is the last one.
+            assert answer.closes, "a service that is stopping keeps the connection"
+            assert place == len(came) - 1, "an answer comes behind the last"
+            assert is_ended, "the connection does not end with its last answer"
+            return
     behind = came[len(reading.requests) :]
     match reading.stop:
         case Stop.BETWEEN:
@@ -273,7 +280,7 @@ def check_answers(conversation: Conversation, reading: Reading, written: bytes, 
 
 def may_be_refused(conversation: Conversation, asked: Asked) -> bool:
     is_guarded = asked.method == "POST" and asked.target.partition("?")[0] in GUARDED
-    return conversation.budget == TIGHT or (is_guarded and conversation.door in {"full", "draining"})
+    return conversation.budget == TIGHT or (is_guarded and conversation.admission in {"full", "closed"})
 
 
 def check_one_refusal(reading: Reading, behind: list[Answer]) -> None:
@@ -287,6 +294,17 @@ def check_one_refusal(reading: Reading, behind: list[Answer]) -> None:
         assert behind[0].closes or behind[0].status == 503, f"the connection goes on behind {behind}"
 
 
+def shared_by(conversation: Conversation) -> Connections:
+    """What the connection of a conversation gets from the service."""
+    admission = Admission(
+        BatchingSettings(), Stage.CLOSED if conversation.admission == "closed" else Stage.OPEN
+    )
+    if conversation.admission == "full":
+        admission.load.texts = BatchingSettings().max_waiting_texts
+    shared = Connections.of(ApiSettings(), admission, ApiSettings().max_connections, False)
+    return replace(shared, budget=ByteBudget(conversation.budget))
+
+
 @pytest.fixture(scope="module")
 def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop = asyncio.new_event_loop()
@@ -295,12 +313,10 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 def test_what_a_strict_reading_finds_is_answered_once_and_in_order_and_nothing_else(
-    fuzz: Fuzz, loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+    fuzz: Fuzz, loop: asyncio.AbstractEventLoop
 ) -> None:
     def check(conversation: Conversation) -> None:
-        monkeypatch.setattr(DoorProtocol, "door", DOORS[conversation.door])
-        monkeypatch.setattr(DoorProtocol, "budget", ByteBudget(conversation.budget))
-        outcome = converse(loop, conversation.segments, conversation.ends_its_side)
+        outcome = converse(loop, shared_by(conversation), conversation.segments, conversation.ends_its_side)
         assert not outcome.faults, outcome.faults[0]
         reading = read(conversation.content)
         check_answers(conversation, reading, outcome.written, outcome.is_ended)

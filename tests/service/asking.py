@@ -1,4 +1,4 @@
-"""What a test asks the service in process, and what a problem must look like."""
+"""Requests to the service in this process, and checks of its problems."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -79,6 +79,7 @@ def stream(client: TestClient, path: str, chunks: Iterable[bytes], headers: Mapp
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
         "client": ("127.0.0.1", 50000),
         "server": ("127.0.0.1", 8000),
+        "state": client.app_state,
     }
 
     async def receive() -> dict[str, Any]:

@@ -3,18 +3,22 @@
 import socket
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import uvicorn
+import wire
 from wire import App, Connection, wait_until
 
 import model_store
-from classifier.batching import Batcher
-from serving.protocol import DoorProtocol
+from classifier.batching.admission import Admission, Stage
+from classifier.settings import ApiSettings
+from serving.request.protocol import ServiceProtocol
+from serving.running import CONNECTIONS, Connections, RunningService, running_service
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Starlette would rather have httpx2
@@ -36,9 +40,17 @@ def client(service: ModuleType) -> Iterator[TestClient]:
         yield client
 
 
+@pytest.fixture
+def running(client: TestClient) -> Iterator[RunningService]:
+    """The service in this process. Its admission is open again afterwards."""
+    running = running_service({"state": client.app_state})
+    yield running
+    running.admission.stage = Stage.OPEN
+
+
 @pytest.fixture(scope="module")
 def app() -> App:
-    return App()
+    return App(Connections.of(ApiSettings(), wire.admission(), ApiSettings().max_connections, False))
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +63,7 @@ def listener() -> Iterator[socket.socket]:
 def server(app: App, listener: socket.socket) -> Iterator[uvicorn.Server]:
     """A real server with the service's event loop, and its protocol in front of the app."""
     config = uvicorn.Config(
-        app, loop="serving.listening:Loop", http=DoorProtocol, lifespan="off", log_config=None
+        app, loop="serving.process.listening:Loop", http=ServiceProtocol, lifespan="on", log_config=None
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],))
@@ -70,7 +82,7 @@ def port(server: uvicorn.Server, listener: socket.socket) -> int:  # noqa: ARG00
 
 @pytest.fixture
 def held(app: App) -> App:
-    """It holds what asks for /hold."""
+    """The app, ready to hold the next request for /hold."""
     app.held.clear()
     app.go.clear()
     return app
@@ -85,8 +97,32 @@ def connection(port: int) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def door(monkeypatch: pytest.MonkeyPatch) -> Any:
-    def put(batcher: Batcher[str]) -> None:
-        monkeypatch.setattr(DoorProtocol, "door", batcher)
+def give(server: uvicorn.Server) -> Iterator[Callable[..., Connections]]:
+    """Give other values to the connections that open from now on; it returns what they get."""
+    state = server.lifespan.state
+    before = state[CONNECTIONS]
 
-    return put
+    def give(**changed: Any) -> Connections:
+        state[CONNECTIONS] = replace(state[CONNECTIONS], **changed)
+        return state[CONNECTIONS]
+
+    yield give
+    state[CONNECTIONS] = before
+
+
+@pytest.fixture
+def full(app: App) -> Iterator[Admission]:
+    """The admission of a service whose queue is full."""
+    admission = app.connections.admission
+    admission.load.texts = 10**9
+    yield admission
+    admission.load.texts = 0
+
+
+@pytest.fixture
+def closed(app: App) -> Iterator[Admission]:
+    """The admission of a service that is stopping."""
+    admission = app.connections.admission
+    admission.stage = Stage.CLOSED
+    yield admission
+    admission.stage = Stage.OPEN

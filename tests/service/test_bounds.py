@@ -1,4 +1,4 @@
-"""What clients can make the service hold: bytes, for all connections together, and connections."""
+"""Bounds on the bytes that all connections together hold, and on the number of connections."""
 
 import contextlib
 import threading
@@ -9,18 +9,17 @@ import pytest
 import uvicorn
 from wire import App, Connection, counted, head, wait_until
 
-from serving.budget import ByteBudget
-from serving.protocol import REFUSED_CONNECTIONS, REQUEST_BYTES, DoorProtocol
+from serving.request.bounded import REFUSED_CONNECTIONS, REQUEST_BYTES
+from serving.request.budget import ByteBudget
+from serving.running import Connections
 
 LIMIT = 1_000_000
 BODY = 300_000
 
 
 @pytest.fixture
-def budget(monkeypatch: pytest.MonkeyPatch) -> ByteBudget:
-    budget = ByteBudget(LIMIT)
-    monkeypatch.setattr(DoorProtocol, "budget", budget)
-    return budget
+def budget(give: Callable[..., Connections]) -> ByteBudget:
+    return give(budget=ByteBudget(LIMIT)).budget
 
 
 @pytest.fixture
@@ -135,11 +134,11 @@ def test_requests_that_wait_behind_one_that_is_answered_are_read_only_in_part(
 
 @pytest.fixture
 def few_connections(
-    monkeypatch: pytest.MonkeyPatch, server: uvicorn.Server, connect: Callable[[], Connection]
+    give: Callable[..., Connections], server: uvicorn.Server, connect: Callable[[], Connection]
 ) -> list[Connection]:
     """As many connections as may be open, each of which has had an answer."""
     wait_until(lambda: not server.server_state.connections, "the connections before are gone")
-    monkeypatch.setattr(DoorProtocol, "max_connections", 3)
+    give(max_connections=3)
     connections = [connect() for _ in range(3)]
     for connection in connections:
         connection.send(head("/livez", 0, method="GET"))
@@ -148,16 +147,16 @@ def few_connections(
 
 
 def test_a_client_beyond_the_most_connections_gets_503_and_is_closed_and_the_others_go_on(
-    few_connections: list[Connection], connect: Callable[[], Connection]
+    app: App, few_connections: list[Connection], connect: Callable[[], Connection]
 ) -> None:
-    before = counted("other", 503)
+    before = counted(app.connections, "other", 503)
     beyond = connect()
     beyond.send(head("/predict", 3))
     status, headers, body = beyond.answer()
     assert (status, headers["connection"], headers["retry-after"]) == (503, "close", "1")
     assert orjson.loads(body)["detail"] == "3 connections are open, and no more are allowed"
     assert beyond.is_ended()
-    assert counted("other", 503) == before + 1
+    assert counted(app.connections, "other", 503) == before + 1
     few_connections[0].send(head("/predict", 3), b"abc")
     assert few_connections[0].answer()[0] == 200
 

@@ -2,13 +2,14 @@
 
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import orjson
 import pytest
 from wire import App, Connection, head, wait_until_reset
 
-from serving.protocol import MAX_HEAD_BYTES, MAX_HEADERS, DoorProtocol
+from serving.request.head import MAX_HEAD_BYTES, MAX_HEADERS
+from serving.running import Connections
 
 OFFERS = {
     "h2c, as Java's HttpClient and curl --http2 offer it": (
@@ -341,9 +342,9 @@ def test_a_client_that_ends_its_side_behind_garbage_gets_the_answer_before_it(
 
 
 def test_a_connection_that_ends_with_an_answer_is_let_go_though_more_was_sent(
-    port: int, monkeypatch: pytest.MonkeyPatch
+    port: int, give: Callable[..., Connections]
 ) -> None:
-    monkeypatch.setattr(DoorProtocol, "patience_seconds", 0.2)
+    give(request_seconds=0.2)
     connection = Connection(port)
     with connection.socket, connection.stream:
         connection.send(b"GET /a HTTP/1.0\r\nconnection: keep-alive\r\n\r\n", head("/b", 0), b"GET")

@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from serving.listening import ACCEPTED_PER_TURN, OTHER_FILES, Loop, room_for_connections, stop_listening
+from serving.process.listening import (
+    MAX_ACCEPTED_PER_TURN,
+    OTHER_FILES,
+    Loop,
+    room_for_connections,
+    stop_listening,
+)
 
 
 @pytest.fixture
@@ -59,7 +65,7 @@ def test_all_connections_that_wait_are_accepted_in_one_turn(listener: socket.soc
 
 
 def test_more_than_a_turn_may_take_are_accepted_in_the_next_turns(listener: socket.socket) -> None:
-    assert turns_until_made(listener, 2 * ACCEPTED_PER_TURN + 1) < 40
+    assert turns_until_made(listener, 2 * MAX_ACCEPTED_PER_TURN + 1) < 40
 
 
 def test_a_server_that_is_closed_refuses_connections_though_another_process_holds_the_socket(
@@ -119,7 +125,7 @@ def test_a_process_that_can_open_no_more_files_pauses_and_goes_on(
         server.close()
         return exhausted.times
 
-    monkeypatch.setattr("serving.listening.PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("serving.process.listening.PAUSE_SECONDS", 0.01)
     with capture_logs() as log:
         assert run_in_loop(run) >= 4
     assert [line["event"] for line in log] == ["cannot_accept"] * 3

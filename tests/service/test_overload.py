@@ -1,16 +1,15 @@
-"""What a caller gets when the queue is full, its deadline passes or the service drains."""
+"""What a client gets when the queue is full, its deadline passes or the service drains."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from _bentoml_sdk.service import get_current_service
 from asking import JSON, broken_rules, post, problem, stream
 from starlette.testclient import TestClient
 
-from classifier.batching import Batcher
-from classifier.settings import BatchingSettings
+from classifier.batching.admission import Stage
 from serving.routes import CLASSIFY, ROUTES
+from serving.running import RunningService
 
 POSTED = [route.path for route in ROUTES if route.request is not None]
 TIMED = [path for path in POSTED if path != CLASSIFY.path]
@@ -21,36 +20,26 @@ def body(path: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def batcher(client: TestClient) -> Batcher[Any]:
-    """The batcher of the running service."""
-    assert client.portal is not None
-    service: Any = client.portal.call(_current_service)
-    return service.batcher
-
-
-async def _current_service() -> Any:
-    return get_current_service()
-
-
-@pytest.fixture
-def full(batcher: Batcher[Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A queue in which there is no room for a single text."""
-    settings = BatchingSettings.model_construct(**dict(BatchingSettings()) | {"max_waiting_texts": 0})
-    monkeypatch.setattr(batcher, "_settings", settings)
+def queue_full(running: RunningService) -> Iterator[None]:
+    """A queue that has no room for a single text."""
+    limit = running.settings.batching.max_waiting_texts
+    assert running.admission.load.texts == 0
+    running.admission.load.texts = limit
     yield
-    assert batcher.waiting_texts == 0
+    assert running.admission.load.texts == limit
+    running.admission.load.texts = 0
 
 
-@pytest.mark.usefixtures("full")
+@pytest.mark.usefixtures("queue_full")
 @pytest.mark.parametrize("path", POSTED)
 def test_a_full_queue_is_answered_with_when_to_try_again(client: TestClient, path: str) -> None:
     response = post(client, path, body(path))
     document = problem(response, 503)
     assert int(response.headers["retry-after"]) >= 1
-    assert "the limit of 0" in document["detail"]
+    assert "and 1 more would pass the limit of 10000" in document["detail"]
 
 
-@pytest.mark.usefixtures("full")
+@pytest.mark.usefixtures("queue_full")
 @pytest.mark.parametrize("path", TIMED)
 def test_while_the_queue_is_full_no_body_is_read(client: TestClient, path: str) -> None:
     refused = stream(client, path, [b"x"] * 10, JSON)
@@ -78,10 +67,8 @@ def test_a_timeout_that_is_no_number_of_seconds_is_refused(client: TestClient, v
 
 
 @pytest.mark.parametrize("path", POSTED)
-def test_a_draining_service_refuses(
-    client: TestClient, batcher: Batcher[Any], monkeypatch: pytest.MonkeyPatch, path: str
-) -> None:
-    monkeypatch.setattr(batcher, "_is_draining", True)
+def test_a_draining_service_refuses(client: TestClient, running: RunningService, path: str) -> None:
+    running.admission.stage = Stage.CLOSED
     response = post(client, path, body(path))
     assert response.status_code == 503
     assert response.headers["retry-after"] == "1"

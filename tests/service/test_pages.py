@@ -4,10 +4,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,16 +13,16 @@ from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
 from classifier import __version__, schema
+from classifier.batching.admission import Stage
 from serving.routes import ROUTES
+from serving.running import RunningService
 
 
 @pytest.fixture
-def drained(client: TestClient, service: ModuleType) -> Iterator[TestClient]:
-    """The service while it drains; afterwards it serves again."""
-    classifier = service.pages._classifier
-    service.pages.serve(None)
-    yield client
-    service.pages.serve(classifier)
+def drained(client: TestClient, running: RunningService) -> TestClient:
+    """The service while it drains."""
+    running.admission.stage = Stage.LEAVING
+    return client
 
 
 @pytest.fixture(scope="module")
@@ -108,10 +106,12 @@ def test_the_shutdown_of_the_app_ends_readiness(project: Path) -> None:
         "import warnings; warnings.simplefilter('ignore')\n"
         "import service\n"
         "from starlette.testclient import TestClient\n"
-        "states = [service.pages.is_ready]\n"
-        "with TestClient(service.TextClassifier.to_asgi()):\n"
-        "    states.append(service.pages.is_ready)\n"
-        "states.append(service.pages.is_ready)\n"
+        "client = TestClient(service.TextClassifier.to_asgi())\n"
+        "states = [bool(client.app_state)] if hasattr(client, 'app_state') else [False]\n"
+        "with client:\n"
+        "    admission = client.app_state['connections'].admission\n"
+        "    states.append(admission.is_ready)\n"
+        "states.append(admission.is_ready)\n"
         "print(states)\n"
     )
     environment = {name: value for name, value in os.environ.items() if "CLASSIFIER_" not in name}

@@ -1,7 +1,7 @@
-"""The door in uvicorn's protocol: what is refused before it is read, and what becomes of the connection."""
+"""The service's protocol: requests that are refused before they are read, and their connections."""
 
 import time
-from typing import Any
+from collections.abc import Callable
 
 import httptools
 import httpx
@@ -10,15 +10,20 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
-from wire import DRAINING, FULL, OPEN, App, Connection, counted, head, wait_until_reset
+from wire import App, Connection, counted, head, wait_until_reset
 
-from serving.protocol import _PLAIN, MAX_HEAD_BYTES, DoorProtocol
+from classifier.batching.admission import Admission, Stage
+from serving.request.head import MAX_HEAD_BYTES
+from serving.request.plain import PLAIN_REQUEST
+from serving.running import Connections
+
+Give = Callable[..., Connections]
 
 
-def test_while_the_door_is_closed_a_request_is_refused_though_its_body_never_comes(
-    connection: Connection, door: Any
+@pytest.mark.usefixtures("full")
+def test_while_the_queue_is_full_a_request_is_refused_though_its_body_never_arrives(
+    connection: Connection,
 ) -> None:
-    door(FULL)
     connection.send(head("/predict", 1000))
     status, headers, body = connection.answer()
     assert status == 503
@@ -29,19 +34,18 @@ def test_while_the_door_is_closed_a_request_is_refused_though_its_body_never_com
 
 
 def test_the_body_of_a_refused_request_is_skipped_and_the_connection_goes_on(
-    connection: Connection, door: Any
+    connection: Connection, full: Admission
 ) -> None:
-    door(FULL)
     for _ in range(3):
         connection.send(head("/predict", 1_000_000), b"GET /livez HTTP/1.1\r\n\r\n".ljust(1_000_000, b"x"))
         assert connection.answer()[0] == 503
-    door(OPEN)
+    full.load.texts = 0
     connection.send(head("/predict", 3), b"abc")
     assert connection.answer()[::2] == (200, b"/predict 3")
 
 
-def test_refused_requests_in_one_packet_are_refused_one_by_one(connection: Connection, door: Any) -> None:
-    door(FULL)
+@pytest.mark.usefixtures("full")
+def test_refused_requests_in_one_packet_are_refused_one_by_one(connection: Connection) -> None:
     connection.send(*[head("/predict", 3), b"abc"] * 5, head("/livez", 0, method="GET"))
     assert [connection.answer()[0] for _ in range(6)] == [503] * 5 + [200]
 
@@ -49,20 +53,19 @@ def test_refused_requests_in_one_packet_are_refused_one_by_one(connection: Conne
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/predict"), ("POST", "/predict/none"), ("GET", "/readyz"), ("POST", "/")]
 )
-def test_what_is_no_request_to_the_model_passes_the_closed_door(
-    connection: Connection, door: Any, method: str, path: str
+@pytest.mark.usefixtures("full")
+def test_a_request_that_is_not_for_the_model_is_answered_while_the_queue_is_full(
+    connection: Connection, method: str, path: str
 ) -> None:
-    door(FULL)
     connection.send(head(path, 0, method=method))
     assert connection.answer()[0] == 200
 
 
-def test_a_refusal_is_a_line_of_the_access_log_where_that_is_on(
-    connection: Connection, door: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    door(FULL)
-    monkeypatch.setattr(DoorProtocol, "logs_refusals", True)
-    with capture_logs() as log:
+@pytest.mark.usefixtures("full")
+def test_a_refusal_is_in_the_access_log_if_that_is_on(port: int, give: Give) -> None:
+    give(logs_requests=True)
+    connection = Connection(port)
+    with capture_logs() as log, connection.socket, connection.stream:
         connection.send(head("/predict", 0))
         assert connection.answer()[0] == 503
     (line,) = log
@@ -74,7 +77,7 @@ def test_a_refusal_is_a_line_of_the_access_log_where_that_is_on(
     )
 
 
-def test_headers_without_end_get_a_problem_and_the_end_of_the_connection(connection: Connection) -> None:
+def test_endless_headers_get_a_problem_and_the_end_of_the_connection(connection: Connection) -> None:
     connection.send(b"GET /livez HTTP/1.1\r\nx-a: ", b"a" * MAX_HEAD_BYTES)
     status, headers, body = connection.answer()
     assert (status, headers["connection"]) == (431, "close")
@@ -97,21 +100,20 @@ def test_headers_without_end_get_a_problem_and_the_end_of_the_connection(connect
         (b"GET /livez/", "other"),
     ],
 )
-def test_headers_without_end_are_counted_by_their_route(
-    connection: Connection, begin: bytes, route: str
+def test_endless_headers_are_counted_by_their_route(
+    connection: Connection, app: App, begin: bytes, route: str
 ) -> None:
-    before = counted(route, 431)
+    before = counted(app.connections, route, 431)
     connection.send(begin, b"a" * MAX_HEAD_BYTES)
     assert connection.answer()[0] == 431
     assert connection.is_ended()
-    assert counted(route, 431) == before + 1
+    assert counted(app.connections, route, 431) == before + 1
 
 
-def test_headers_without_end_are_a_line_of_the_access_log_where_that_is_on(
-    connection: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(DoorProtocol, "logs_refusals", True)
-    with capture_logs() as log:
+def test_endless_headers_are_in_the_access_log_if_that_is_on(port: int, give: Give) -> None:
+    give(logs_requests=True)
+    connection = Connection(port)
+    with capture_logs() as log, connection.socket, connection.stream:
         connection.send(b"GET /livez HTTP/1.1\r\nx-a: ", b"a" * MAX_HEAD_BYTES)
         assert connection.answer()[0] == 431
         assert connection.is_ended()
@@ -131,22 +133,22 @@ NO_HTTP = {
 
 
 @pytest.mark.parametrize(("sent", "route"), NO_HTTP.values(), ids=NO_HTTP)
-def test_what_is_no_http_gets_a_problem_and_the_end_of_the_connection(
-    connection: Connection, sent: bytes, route: str, caplog: pytest.LogCaptureFixture
+def test_a_request_that_is_not_http_gets_a_problem_and_the_end_of_the_connection(
+    connection: Connection, app: App, sent: bytes, route: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    before = counted(route, 400)
+    before = counted(app.connections, route, 400)
     connection.send(sent)
     status, headers, body = connection.answer()
     assert (status, headers["connection"]) == (400, "close")
     assert headers["content-type"] == "application/problem+json"
     assert orjson.loads(body)["title"] == "Malformed request"
     assert connection.is_ended()
-    assert counted(route, 400) == before + 1
+    assert counted(app.connections, route, 400) == before + 1
     assert "Traceback" not in caplog.text
 
 
 @pytest.mark.parametrize("expect", ["x-a: b", "expect: 100-continue"])
-def test_a_body_that_is_no_http_gets_a_problem_and_the_end_of_the_connection(
+def test_a_body_that_is_not_http_gets_a_problem_and_the_end_of_the_connection(
     connection: Connection, expect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     connection.send(CHUNKED.replace(b"host: x", expect.encode()), b"3\r\nabc\r\n", NO_CHUNK)
@@ -157,8 +159,8 @@ def test_a_body_that_is_no_http_gets_a_problem_and_the_end_of_the_connection(
     assert "RuntimeError" not in caplog.text  # "100 Continue" behind it
 
 
-def test_a_refused_request_whose_body_is_no_http_has_one_answer(connection: Connection, door: Any) -> None:
-    door(FULL)
+@pytest.mark.usefixtures("full")
+def test_a_refused_request_whose_body_is_not_http_has_one_answer(connection: Connection) -> None:
     connection.send(CHUNKED)
     assert connection.answer()[0] == 503
     connection.send(NO_CHUNK)
@@ -169,7 +171,7 @@ BEHIND = {name: sent for name, (sent, _) in NO_HTTP.items()} | {"chunk": CHUNKED
 
 
 @pytest.mark.parametrize("behind", BEHIND.values(), ids=BEHIND)
-def test_what_is_no_http_ends_the_connection_behind_the_answers_that_are_due(
+def test_a_request_that_is_not_http_ends_the_connection_behind_the_answers_that_are_due(
     held: App, connection: Connection, behind: bytes
 ) -> None:
     connection.send(head("/hold", 0), head("/second", 3), b"abc", behind)
@@ -184,10 +186,10 @@ def test_what_is_no_http_ends_the_connection_behind_the_answers_that_are_due(
 @pytest.mark.parametrize(
     "sent", [NO_HTTP["line"][0], CHUNKED + NO_CHUNK, head("/second", 0) + b"no HTTP\r\n"]
 )
-def test_a_caller_that_sent_no_http_and_keeps_its_connection_is_let_go(
-    port: int, sent: bytes, monkeypatch: pytest.MonkeyPatch
+def test_a_client_that_did_not_send_http_and_keeps_its_connection_is_disconnected(
+    port: int, sent: bytes, give: Give
 ) -> None:
-    monkeypatch.setattr(DoorProtocol, "patience_seconds", 0.2)
+    give(request_seconds=0.2)
     connection = Connection(port)
     with connection.socket, connection.stream:
         connection.send(sent)
@@ -196,16 +198,16 @@ def test_a_caller_that_sent_no_http_and_keeps_its_connection_is_let_go(
         wait_until_reset(connection)
 
 
-def test_a_query_does_not_get_one_past_the_door(connection: Connection, door: Any) -> None:
-    door(FULL)
+@pytest.mark.usefixtures("full")
+def test_a_request_with_a_query_is_refused_too(connection: Connection) -> None:
     connection.send(head("/predict/top-k?k=3", 0))
     assert connection.answer()[0] == 503
 
 
+@pytest.mark.usefixtures("full")
 def test_a_request_behind_one_that_is_being_answered_does_not_get_its_answer(
-    held: App, connection: Connection, door: Any
+    held: App, connection: Connection
 ) -> None:
-    door(FULL)
     connection.send(head("/hold", 0), head("/predict", 3), b"abc")
     assert held.held.wait(60)
     held.go.set()
@@ -214,20 +216,18 @@ def test_a_request_behind_one_that_is_being_answered_does_not_get_its_answer(
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_a_caller_that_wants_the_connection_to_end_gets_that_with_its_refusal(
-    connection: Connection, door: Any, version: str
+@pytest.mark.usefixtures("full")
+def test_a_client_that_asks_for_the_end_of_the_connection_gets_it_with_its_refusal(
+    connection: Connection, version: str
 ) -> None:
-    door(FULL)
     connection.send(head("/predict", 0, "connection: close", version=version))
     status, headers, _ = connection.answer()
     assert (status, headers["connection"]) == (503, "close")
     assert connection.is_ended()
 
 
-def test_a_caller_that_is_still_sending_gets_its_refusal_before_the_connection_ends(
-    port: int, door: Any
-) -> None:
-    door(FULL)
+@pytest.mark.usefixtures("full")
+def test_a_client_that_is_still_sending_gets_its_refusal_before_the_connection_ends(port: int) -> None:
     for _ in range(20):
         connection = Connection(port)
         with connection.socket, connection.stream:
@@ -236,7 +236,7 @@ def test_a_caller_that_is_still_sending_gets_its_refusal_before_the_connection_e
             assert connection.is_ended()
 
 
-def test_a_caller_that_is_still_sending_gets_the_answer_of_an_app_that_does_not_read_its_body(
+def test_a_client_that_is_still_sending_gets_the_answer_of_an_app_that_does_not_read_its_body(
     port: int,
 ) -> None:
     for _ in range(20):
@@ -247,22 +247,22 @@ def test_a_caller_that_is_still_sending_gets_the_answer_of_an_app_that_does_not_
             assert connection.is_ended()
 
 
-def test_requests_behind_the_last_that_a_draining_service_answers_are_not_answered(
-    connection: Connection, door: Any, caplog: pytest.LogCaptureFixture
+@pytest.mark.usefixtures("closed")
+def test_requests_behind_the_last_answer_of_a_draining_service_are_not_answered(
+    connection: Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
-    door(DRAINING)
     connection.send(head("/predict", 0) * 3, b"no HTTP at all\r\n\r\n")
     assert connection.answer()[0] == 503
     assert connection.is_ended()
     assert "Traceback" not in caplog.text
 
 
+@pytest.mark.usefixtures("full")
 def test_a_refusal_before_its_body_keeps_the_connection_for_as_long_as_an_answer_does(
-    port: int, door: Any, monkeypatch: pytest.MonkeyPatch
+    port: int, give: Give
 ) -> None:
-    door(FULL)
-    monkeypatch.setattr(DoorProtocol, "keep_alive_seconds", 1.0)
-    monkeypatch.setattr(DoorProtocol, "patience_seconds", 60.0)
+    give(keep_alive_seconds=1.0)
+    give(request_seconds=60.0)
     connection = Connection(port)
     with connection.socket, connection.stream:
         connection.send(head("/predict", 3))
@@ -271,21 +271,18 @@ def test_a_refusal_before_its_body_keeps_the_connection_for_as_long_as_an_answer
         assert connection.is_ended()
 
 
-def test_a_lame_duck_ends_the_connection_with_a_refusal_too(
-    connection: Connection, door: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_service_that_is_leaving_ends_the_connection_with_a_refusal_too(
+    connection: Connection, full: Admission
 ) -> None:
-    door(FULL)
-    monkeypatch.setattr(DoorProtocol, "sees_off", True)
+    full.stage = Stage.LEAVING
     connection.send(head("/predict", 3), b"abc")
     status, headers, _ = connection.answer()
     assert (status, headers["connection"]) == (503, "close")
     assert connection.is_ended()
 
 
-def test_a_service_that_drains_ends_the_connection_with_its_refusal(
-    connection: Connection, door: Any
-) -> None:
-    door(DRAINING)
+@pytest.mark.usefixtures("closed")
+def test_a_service_that_drains_ends_the_connection_with_its_refusal(connection: Connection) -> None:
     connection.send(head("/predict", 0))
     status, headers, body = connection.answer()
     assert (status, headers["connection"]) == (503, "close")
@@ -293,11 +290,9 @@ def test_a_service_that_drains_ends_the_connection_with_its_refusal(
     assert connection.is_ended()
 
 
-def test_a_refusal_keeps_the_connection_for_as_long_as_an_answer_does(
-    port: int, door: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    door(FULL)
-    monkeypatch.setattr(DoorProtocol, "keep_alive_seconds", 1.0)
+@pytest.mark.usefixtures("full")
+def test_a_refusal_keeps_the_connection_for_as_long_as_an_answer_does(port: int, give: Give) -> None:
+    give(keep_alive_seconds=1.0)
     connection = Connection(port)
     with connection.socket, connection.stream:
         for _ in range(6):
@@ -374,32 +369,32 @@ FIRST_LINES = st.sampled_from(
 @settings(max_examples=1000)
 @given(FIRST_LINES, LINES, st.booleans(), LINES)
 @example("POST /predict HTTP/1.1\r\n", ["Host: x\r\n"], True, ["Connection: keep-alive\r\n"])
-def test_what_is_refused_unparsed_the_parser_would_have_found_to_end_there_too(
+def test_the_parser_agrees_where_a_request_ends_that_is_refused_unparsed(
     first: str, before: list[str], has_length: bool, after: list[str]
 ) -> None:
     length = ["Content-Length: 3\r\n"] if has_length else []
     content = "".join([first, *before, *length, *after, "\r\n"]).encode("utf-8") + b"abc"
-    plain = _PLAIN.match(content)
-    if plain is not None and plain.end() + int(plain[2]) == len(content):
+    plain = PLAIN_REQUEST.match(content)
+    if plain is not None and plain.end() + int(plain["length"]) == len(content):
         seen = Seen(content)
-        assert (seen.url, seen.body) == (plain[1], content[plain.end() :])
+        assert (seen.url, seen.body) == (plain["path"], content[plain.end() :])
         assert seen.is_complete
         assert not seen.has_begun_another
         assert seen.parser.should_keep_alive()
 
 
-def test_what_clients_commonly_send_is_refused_unparsed() -> None:
+def test_requests_of_common_clients_are_refused_unparsed() -> None:
     for client in (httpx.Client, httpx.AsyncClient):
         sent = client().build_request("POST", "http://x/predict", json={"text": "a"})
         lines = b"".join(b"%s: %s\r\n" % header for header in sent.headers.raw)
-        assert _PLAIN.fullmatch(b"POST /predict HTTP/1.1\r\n%s\r\n" % lines)
+        assert PLAIN_REQUEST.fullmatch(b"POST /predict HTTP/1.1\r\n%s\r\n" % lines)
 
 
-def test_a_client_that_reads_no_refusal_is_not_read_from_either_and_let_go_at_last(
-    port: int, door: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("full")
+def test_a_client_that_reads_no_refusals_is_not_read_from_and_finally_disconnected(
+    port: int, give: Give
 ) -> None:
-    door(FULL)
-    monkeypatch.setattr(DoorProtocol, "patience_seconds", 1.0)
+    give(request_seconds=1.0)
     connection = Connection(port)
     with connection.socket, connection.stream, pytest.raises(ConnectionError):
         connection.send(head("/predict", 0) * 1_000_000)

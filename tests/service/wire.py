@@ -1,4 +1,4 @@
-"""An app to put behind the service's protocol, and a client that writes what it likes."""
+"""An app to put behind the service's protocol, and a client that writes any bytes."""
 
 import asyncio
 import contextlib
@@ -12,33 +12,36 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from classifier.batching import Batcher
+from classifier.batching.admission import Admission, Stage
 from classifier.settings import BatchingSettings
-from serving.metrics import registry
+from serving.running import CONNECTIONS, Connections
 
 
-def batcher(**changed: float) -> Batcher[str]:
+def admission(stage: Stage = Stage.OPEN, **changed: float) -> Admission:
     changed_settings = BatchingSettings.model_construct(**BatchingSettings().model_dump() | changed)
-    return Batcher(list, changed_settings, releases_gil=False)
-
-
-OPEN = batcher()
-FULL = batcher(max_waiting_texts=0)
-DRAINING = batcher()
-asyncio.run(DRAINING.drain(0))
+    return Admission(changed_settings, stage)
 
 
 class App:
-    """Says which path it was asked, once it has read the body.
+    """Answers with the path of the request once it has read the body.
 
-    /hold waits until it is let go, /echo gives the body back, /unread answers without reading the body.
+    /hold waits until the test sets `go`, /echo returns the body, /unread answers without reading it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, connections: Connections) -> None:
+        """`connections` reaches the connections through the lifespan's state, as the service's own does."""
+        self.connections = connections
         self.held = threading.Event()
         self.go = threading.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            scope["state"][CONNECTIONS] = self.connections
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
         request = Request(scope, receive)
         if scope["path"] == "/unread":
             await PlainTextResponse(scope["path"])(scope, receive, send)
@@ -52,7 +55,7 @@ class App:
 
 
 class Connection:
-    """A client that writes what it likes and reads one answer after the other."""
+    """A client that writes any bytes and reads one answer after the other."""
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), 60)
@@ -91,9 +94,9 @@ def head(path: str, length: int, *more: str, method: str = "POST", version: str 
     return "".join(f"{line}\r\n" for line in [*lines, ""]).encode()
 
 
-def counted(route: str, status: int) -> float:
+def counted(connections: Connections, route: str, status: int) -> float:
     labels = {"route": route, "status": str(status)}
-    return registry.get_sample_value("classifier_requests_total", labels) or 0.0
+    return connections.metrics.registry.get_sample_value("classifier_requests_total", labels) or 0.0
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:

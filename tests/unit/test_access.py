@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from classifier.errors import MisdirectedRequest, SettingsError, Unauthorized
+from classifier.errors import SettingsError
 from classifier.settings import ApiSettings
-from serving import access
-from serving.access import MAX_KEYS, MAX_KEYS_FILE_BYTES, Access, read_key_hashes
+from serving.errors import MisdirectedRequest, Unauthorized
+from serving.request import access
+from serving.request.access import MAX_KEYS, MAX_KEYS_FILE_BYTES, Access, read_key_hashes
 
 KEY = "correct horse battery staple"
 LINE = hashlib.sha256(KEY.encode()).hexdigest()

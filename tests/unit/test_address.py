@@ -3,7 +3,7 @@
 import pytest
 
 from classifier.errors import SettingsError
-from serving.address import listening_address, url_of
+from serving.process.address import listening_address, url_of
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import heapq
 import itertools
 import math
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from classifier.batching import GROWTH, SWEEP_SECONDS, TEXT_BYTES, TURN, Batcher, CostModel, _Call, size_of
+from classifier.batching.admission import Admission, Stage
+from classifier.batching.batcher import SWEEP_SECONDS, Batcher
+from classifier.batching.cost import GROWTH, CostModel
+from classifier.batching.queue import TURN
+from classifier.batching.queue import Call as QueuedCall
 from classifier.errors import DeadlinePassed, Draining, QueueFull, WrongResultCount
 from classifier.settings import BatchingSettings
 
@@ -25,6 +30,9 @@ ROUNDING = 1e-6
 
 FOR_EVER = 1e5
 """Seconds after which nothing more happens."""
+
+TEXT_BYTES = 100
+"""Units of cost that a text has besides its characters."""
 
 ERRORS = {
     "raises": ValueError,
@@ -100,6 +108,22 @@ def a_text(owner: int, place: int, length: int = 1, fault: str = "") -> str:
 
 USUAL = tuple(a_text(-1, place, 750) for place in range(32))
 """Texts to calibrate with."""
+
+
+def size_of(text: str) -> int:
+    """A text's size in units of cost."""
+    return TEXT_BYTES + len(text)
+
+
+def some_batcher(
+    run: Any,
+    settings: BatchingSettings,
+    releases_gil: bool = False,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[Batcher[Any], Admission]:
+    """A batcher whose admission is open."""
+    admission = Admission(settings, Stage.OPEN)
+    return Batcher(run, size_of, releases_gil, settings, admission, clock), admission
 
 
 def fault_of(text: str) -> str:
@@ -247,7 +271,9 @@ class Simulation:
         with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
             self.loop = runner.get_loop()
             self.model = Model(self.loop, schedule.base, schedule.per_character)
-            self.batcher = Batcher(self.model, self.settings, schedule.releases_gil, self.loop.moment)
+            self.batcher, self.admission = some_batcher(
+                self.model, self.settings, schedule.releases_gil, self.loop.moment
+            )
             if schedule.calibration:
                 self.model.is_calibrating = True
                 self.batcher.calibrate([schedule.calibration])
@@ -265,7 +291,7 @@ class Simulation:
     @property
     def waiting(self) -> tuple[int, int]:
         """Texts and characters."""
-        return self.batcher.waiting_texts, self.batcher._characters
+        return self.admission.load.texts, self.admission.load.characters
 
     def deadline(self, call: Call) -> float:
         timeout = math.inf if call.caller.timeout is None else call.caller.timeout
@@ -299,7 +325,7 @@ class Simulation:
             call.came_while_draining = self._is_draining
             call.waiting = self.waiting
             call.batches_at_submit = len(self.batches)
-            self.batcher.check_open()
+            self.admission.check()
             call.outcomes = await self.batcher.submit(call.caller.texts, call.caller.timeout)
         except (QueueFull, Draining) as refusal:
             call.refusal = refusal
@@ -313,7 +339,7 @@ class Simulation:
         await asyncio.sleep(drain.at)
         self._is_draining = True
         self.left = await self.batcher.drain(drain.seconds)
-        self.left_waiting = self.batcher.waiting_texts
+        self.left_waiting = self.admission.load.texts
         self.drained = self.loop.now
 
     def _note_waiting(self) -> None:
@@ -322,7 +348,7 @@ class Simulation:
         self.least = min(self.least[0], texts), min(self.least[1], characters)
 
     def _note_idleness(self) -> None:
-        if self.batcher.waiting_texts and not self.loop.is_thread_busy:
+        if self.admission.load.texts and not self.loop.is_thread_busy:
             self.idle_waits.append(self.loop.now)
 
 
@@ -513,13 +539,13 @@ def test_a_refused_caller_is_told_to_come_back_when_what_waits_will_be_done_in_w
 ) -> None:
     async def main(loop: SimulatedLoop) -> None:
         settings = some_settings(max_waiting_seconds=0.1)
-        batcher = Batcher(Model(loop, 0, 1e-3), settings, False, loop.moment)
+        batcher, admission = some_batcher(Model(loop, 0, 1e-3), settings, False, loop.moment)
         for place in range(300):
             await batcher.submit([a_text(0, place, 900)])
         task = asyncio.create_task(batcher.submit([a_text(1, 0, round(waiting * 1000) - TEXT_BYTES)]))
         await asyncio.sleep(0)
-        with pytest.raises(QueueFull, match=f"what waits takes {waiting:.2f} s; the limit is 0.1 s") as error:
-            batcher.check_open()
+        with pytest.raises(QueueFull, match=f"the queue takes {waiting:.2f} s; the limit is 0.1 s") as error:
+            admission.check()
         assert error.value.retry_after == retry_after
         await task
 
@@ -544,14 +570,14 @@ def test_a_full_queue_is_closed_before_a_request_is_read_and_opens_when_it_has_e
 ) -> None:
     async def main(loop: SimulatedLoop) -> None:
         settings = some_settings(max_waiting_texts=10)
-        batcher = Batcher(Model(loop, 1e-3, 1e-5), settings, releases_gil, loop.moment)
-        batcher.check_open()
+        batcher, admission = some_batcher(Model(loop, 1e-3, 1e-5), settings, releases_gil, loop.moment)
+        admission.check()
         full = asyncio.create_task(batcher.submit([a_text(0, place) for place in range(10)]))
         await asyncio.sleep(0)
         with pytest.raises(QueueFull, match="10 texts wait, and 1 more would pass the limit of 10"):
-            batcher.check_open()
+            admission.check()
         await full
-        batcher.check_open()
+        admission.check()
 
     with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
         runner.run(main(runner.get_loop()))
@@ -560,26 +586,26 @@ def test_a_full_queue_is_closed_before_a_request_is_read_and_opens_when_it_has_e
 def test_those_let_in_count_as_waiting_until_their_texts_have_come() -> None:
     async def main(loop: SimulatedLoop) -> None:
         settings = some_settings(max_waiting_seconds=0.1)
-        batcher = Batcher(Model(loop, 0, 1e-5), settings, False, loop.moment)
+        batcher, admission = some_batcher(Model(loop, 0, 1e-5), settings, False, loop.moment)
         await batcher.submit([a_text(0, 0, 900)])
-        assert batcher.refusal() is None
+        assert admission.refusal() is None
 
-        def let_in_until_refused() -> int:
-            let_in = 0
-            while batcher.refusal() is None:
-                batcher.let_in()
-                let_in += 1
-            return let_in
+        def admit_until_refused() -> int:
+            admitted = 0
+            while admission.refusal() is None:
+                admission.admit()
+                admitted += 1
+            return admitted
 
         # One is expected to take 1.04 ms: what the texts before took on average, the only one counting 1/64.
-        assert let_in_until_refused() == 87
-        batcher.check_open()
+        assert admit_until_refused() == 87
+        admission.check()
         for _ in range(2):
             await asyncio.sleep(0)
-            assert batcher.refusal() is None
-            batcher.let_in()
+            assert admission.refusal() is None
+            admission.admit()
             await asyncio.sleep(0)
-            assert let_in_until_refused() == 87
+            assert admit_until_refused() == 87
 
     with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
         runner.run(main(runner.get_loop()))
@@ -589,11 +615,11 @@ def test_a_refusal_leaves_no_garbage() -> None:
     """Each would be ten objects, a million times under overload."""
 
     async def main() -> None:
-        batcher = Batcher(lambda texts: texts, some_settings(max_waiting_texts=0), releases_gil=False)
+        batcher, admission = some_batcher(lambda texts: texts, some_settings(max_waiting_texts=0))
         gc.collect()
         for _ in range(100):
             with contextlib.suppress(QueueFull):
-                batcher.check_open()
+                admission.check()
             with contextlib.suppress(QueueFull):
                 await batcher.submit(["a"])
         assert gc.collect() < 100
@@ -816,14 +842,14 @@ def test_callers_that_go_away_are_not_looked_for_among_the_others(monkeypatch: p
         return one is other
 
     async def main(loop: SimulatedLoop) -> None:
-        batcher = Batcher(Model(loop, 1.0, 0), some_settings(), True, loop.moment)
+        batcher, admission = some_batcher(Model(loop, 1.0, 0), some_settings(), True, loop.moment)
         tasks = [asyncio.create_task(batcher.submit([a_text(owner, 0)])) for owner in range(100)]
         await asyncio.sleep(0)
-        monkeypatch.setattr(_Call, "__eq__", is_equal)
+        monkeypatch.setattr(QueuedCall, "__eq__", is_equal)
         for task in reversed(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        assert batcher.waiting_texts == 0
+        assert admission.load.texts == 0
         assert comparisons == 0
 
     with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
@@ -833,13 +859,13 @@ def test_callers_that_go_away_are_not_looked_for_among_the_others(monkeypatch: p
 def test_waiting_texts_leave_the_counters_with_their_caller() -> None:
     async def main(loop: SimulatedLoop) -> None:
         settings = some_settings(max_batch_seconds=1e-6, max_inline_seconds=1e-6)
-        batcher = Batcher(Model(loop, 1e-3, 1e-5), settings, True, loop.moment)
+        batcher, admission = some_batcher(Model(loop, 1e-3, 1e-5), settings, True, loop.moment)
         task = asyncio.create_task(batcher.submit([a_text(0, place) for place in range(10)]))
         await asyncio.sleep(0)
-        assert batcher.waiting_texts == 10
+        assert admission.load.texts == 10
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        assert (batcher.waiting_texts, batcher._characters) == (0, 0)
+        assert (admission.load.texts, admission.load.characters) == (0, 0)
 
     with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
         runner.run(main(runner.get_loop()))
@@ -900,7 +926,7 @@ def test_texts_that_still_wait_when_draining_ends_are_refused_and_counted(releas
 def test_whoever_submits_after_draining_is_answered_if_and_only_if_nothing_was_left_over(left: int) -> None:
     async def main(loop: SimulatedLoop) -> None:
         settings = some_settings(max_batch_seconds=1e-6, max_inline_seconds=1e-6)
-        batcher = Batcher(Model(loop, 1.0, 0), settings, True, loop.moment)
+        batcher, _ = some_batcher(Model(loop, 1.0, 0), settings, True, loop.moment)
         early = asyncio.create_task(batcher.submit([a_text(0, place) for place in range(left + 1)]))
         await asyncio.sleep(0.5)
         assert await batcher.drain(0.1 if left else 10) == left
@@ -1013,7 +1039,7 @@ def test_the_characters_of_a_time_are_foreseen_to_take_that_time(
     for characters, taken in lesson:
         cost.learn(characters, taken)
     largest = max((characters for characters, _ in lesson), default=0)
-    allowed = cost.largest(seconds)
+    allowed = cost.max_size(seconds)
     if allowed < GROWTH * largest:
         assert cost.seconds(allowed) == pytest.approx(seconds, rel=1e-6)  # type: ignore[arg-type]
     else:
@@ -1112,7 +1138,7 @@ def test_a_run_that_was_interrupted_while_calibrating_does_not_count() -> None:
             loop.spend(next(seconds))
             return texts
 
-        batcher = Batcher(run, some_settings(), False, loop.moment)
+        batcher, _ = some_batcher(run, some_settings(), False, loop.moment)
         batcher.calibrate([["a" * 900]])
         assert batcher._cost.seconds(1000) == pytest.approx(1e-3)  # type: ignore[arg-type]
         assert batcher._cost.seconds(2000) == pytest.approx(2e-3)  # type: ignore[arg-type]
@@ -1128,10 +1154,6 @@ def test_a_slow_model_is_calibrated_with_one_run_of_each_kind() -> None:
             sizes.append(len(texts))
             return texts
 
-        Batcher(run, some_settings(), False, loop.moment).calibrate([["a", "b"], ["c"]])
+        batcher, _ = some_batcher(run, some_settings(), False, loop.moment)
+        batcher.calibrate([["a", "b"], ["c"]])
         assert sizes == [2, 4, 1, 2]
-
-
-@pytest.mark.parametrize("text", ["", "abc", "naïve", "\u0130" * 10, "电影", "\U0001f3ac", "\ud800 alone"])
-def test_the_size_of_a_text_is_that_of_its_utf8_bytes_and_what_a_text_costs_besides(text: str) -> None:
-    assert size_of(text) == TEXT_BYTES + len(text.encode("utf-8", "surrogatepass"))

@@ -8,17 +8,17 @@ import pytest
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
-from classifier.errors import (
+from classifier.schema import BatchRequest, PredictRequest, TopKRequest
+from serving.errors import (
     BodyTooLarge,
-    CallerGone,
-    ClassifierError,
+    ClientClosedRequest,
+    HttpError,
     InvalidRequest,
     MalformedBody,
     UnsupportedMediaType,
 )
-from classifier.schema import BatchRequest, PredictRequest, TopKRequest
-from serving.body import check_headers, parse, read_json, request_timeout
-from serving.hangup import CONNECTION
+from serving.request.body import check_headers, parse, read_json, request_timeout
+from serving.request.hangup import CONNECTION
 
 JSON = {b"content-type": b"application/json"}
 
@@ -29,11 +29,11 @@ class Connection:
     is_lost = False
     when_lost = None
 
-    def __init__(self, failure: ClassifierError | None) -> None:
+    def __init__(self, failure: HttpError | None) -> None:
         self.failure = failure
 
 
-def read(*chunks: bytes, most: int = 100, ends: bool = True, failure: ClassifierError | None = None) -> Any:
+def read(*chunks: bytes, most: int = 100, ends: bool = True, failure: HttpError | None = None) -> Any:
     """Read a body that comes in these chunks; the caller hangs up after them unless it `ends`."""
     messages: list[dict[str, Any]] = [
         {"type": "http.request", "body": chunk, "more_body": number < len(chunks) or not ends}
@@ -161,12 +161,12 @@ def test_what_is_not_json_says_what_is_wrong() -> None:
 def test_a_caller_that_hangs_up_within_its_body_is_told_of_in_bytes() -> None:
     with pytest.raises(MalformedBody) as caught:
         read(b"[1,", b"2", ends=False)
-    assert str(caught.value) == "the caller hung up after 4 bytes of the body"
+    assert str(caught.value) == "the client disconnected after 4 bytes of the body"
 
 
 def test_a_connection_that_the_server_ended_within_a_body_gives_the_server_s_reason() -> None:
-    with pytest.raises(CallerGone, match="the reason"):
-        read(b"[1,", ends=False, failure=CallerGone("the reason"))
+    with pytest.raises(ClientClosedRequest, match="the reason"):
+        read(b"[1,", ends=False, failure=ClientClosedRequest("the reason"))
 
 
 # The contract

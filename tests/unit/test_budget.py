@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.budget import ByteBudget
+from serving.request.budget import ByteBudget
 
 
 class Holder:

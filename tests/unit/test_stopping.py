@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from serving.stopping import drain_on_sigterm
+from serving.process.stopping import drain_on_sigterm
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from serving.heartbeat import DESCRIPTOR, SECONDS
-from serving.supervision import MAX_FAILED_STARTS, Supervisor
+from serving.process.heartbeat import DESCRIPTOR, SECONDS
+from serving.process.supervision import MAX_FAILED_STARTS, Supervisor
 
 MAX_SILENT_SECONDS = 10.0
 
@@ -218,7 +218,7 @@ def test_deaths_of_workers_that_served_are_not_failed_starts(parent: Parent) -> 
 def test_a_worker_of_another_service_is_left_to_bentoml(monkeypatch: pytest.MonkeyPatch) -> None:
     from bentoml import serving
 
-    from serving.supervision import supervise
+    from serving.process.supervision import supervise
 
     monkeypatch.setattr(serving, "create_watcher", lambda _name, args, **options: made(args, options))
 

@@ -1,21 +1,21 @@
-"""The worker's signs of life, which the parent process waits for."""
+"""A worker's heartbeat, which its parent process watches."""
 
 import asyncio
 import os
 import signal
 
 DESCRIPTOR = "_CLASSIFIER_HEARTBEAT_FD"
-"""The environment variable that tells a worker which file descriptor leads to its parent."""
+"""The environment variable with the number of the file descriptor that a worker writes to."""
 
 SECONDS = 0.5
-"""Between two signs of life."""
+"""Seconds between two heartbeats."""
 
 
 def start_heartbeat() -> None:
-    """Write the parent a byte now and every half second; end as on SIGTERM once the parent has died.
+    """Write a byte to the parent now and every half second; stop as on SIGTERM once the parent has died.
 
-    To be called in the event loop once the service can answer, and before the server listens. Where the loop
-    hangs, the bytes stop. A process that no supervisor started writes nothing.
+    Call it in the event loop when the service is ready and before the server listens. If the loop hangs, the
+    bytes stop. A process without a supervisor writes nothing.
     """
     inherited = os.environ.pop(DESCRIPTOR, None)
     if inherited is None:

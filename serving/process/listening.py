@@ -1,7 +1,7 @@
-"""The listening socket: every connection that waits is accepted in each turn of the event loop.
+"""The listening socket: each turn of the event loop accepts every connection that waits.
 
-uvloop accepts one connection in each turn. Under load a turn takes milliseconds, so that new clients would
-wait for seconds in the kernel's accept queue, or overflow it, while those that are connected are served.
+uvloop accepts one connection in each turn. Under load a turn takes milliseconds, so new clients would wait
+for seconds in the kernel's accept queue, or overflow it, while connected clients are served.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ import structlog
 import uvicorn.config
 import uvloop
 
-ACCEPTED_PER_TURN = 512
-"""Most connections that are accepted before the event loop goes on to its other work."""
+MAX_ACCEPTED_PER_TURN = 512
+"""Most connections that are accepted before the event loop turns to its other work."""
 
 PAUSE_SECONDS = 0.1
-"""How long accepting pauses when the process or the machine can open no more files."""
+"""Seconds for which accepting pauses when the process or the machine can open no more files."""
 
 OTHER_FILES = 512
-"""Open files beside the connections: the model, the log, and clients that are told that there is no room."""
+"""Open files besides the connections: the model, the log, and connections that are being refused."""
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -36,7 +36,7 @@ ProtocolFactory = Callable[[], asyncio.Protocol]
 def install() -> None:
     """Make `Loop` the event loop of the server that this process is going to run.
 
-    BentoML leaves the choice to uvicorn, which looks `auto` up in this table.
+    BentoML leaves the choice to uvicorn, which looks up `auto` in this table.
     """
     uvicorn.config.LOOP_FACTORIES["auto"] = f"{__name__}:{_loop_factory.__name__}"
 
@@ -46,9 +46,9 @@ def _loop_factory(**_: bool) -> type["Loop"]:
 
 
 def room_for_connections(wanted: int) -> int:
-    """Let this process open as many files as so many connections need; returns how many it has room for.
+    """Raise the limit of open files for `wanted` connections; returns how many connections are possible.
 
-    Each connection is an open file. Where the system allows fewer, that is logged.
+    Each connection is an open file. A warning is logged if the system allows fewer.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = wanted + OTHER_FILES
@@ -62,24 +62,24 @@ def room_for_connections(wanted: int) -> int:
 
 
 def stop_listening(listener: socket.socket) -> None:
-    """Refuse connections from now on, whichever processes hold the socket, until one of them listens again.
+    """Refuse connections until some process that holds the socket listens again.
 
-    On Linux shutting a TCP socket down ends its listening for every process, resets the connections that
-    wait, and keeps the port. Elsewhere clients wait for whoever listens next.
+    On Linux, shutting down a TCP socket stops the listening of every process that holds it, resets the
+    connections that wait, and keeps the port. On other systems clients wait until a process listens again.
     """
     is_tcp = listener.family in {socket.AF_INET, socket.AF_INET6}
-    # Shut down when it does not listen, it would listen again but give its connections no bytes.
+    # A socket that is shut down while it does not listen would later accept connections without any bytes.
     if sys.platform == "linux" and is_tcp and listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         listener.shutdown(socket.SHUT_RDWR)
 
 
 class Loop(uvloop.Loop):
-    """uvloop's event loop with a server that accepts in bursts."""
+    """uvloop's event loop, with a server that accepts connections in bursts."""
 
     async def create_server(  # type: ignore[override]
         self, protocol_factory: ProtocolFactory, *arguments: Any, **options: Any
     ) -> Any:
-        """Listen on the socket that is given as `sock`; a call without one is uvloop's own."""
+        """Listen on the socket given as `sock`; without one, uvloop creates its own server."""
         listener = options.get("sock")
         if listener is None:
             return await super().create_server(protocol_factory, *arguments, **options)
@@ -89,7 +89,7 @@ class Loop(uvloop.Loop):
 
 
 class Server:
-    """Accepts the connections of one listening socket until it is closed: what uvicorn asks of a server."""
+    """Accepts the connections of one listening socket, with the methods that uvicorn calls."""
 
     def __init__(
         self,
@@ -107,9 +107,9 @@ class Server:
         loop.add_reader(listener, self._accept)
 
     def close(self) -> None:
-        """Stop listening: clients that come from now on are refused instead of left waiting.
+        """Stop listening, so that new clients are refused instead of left waiting.
 
-        The process that started this one holds the socket as well, so closing it here would not be enough.
+        The parent process holds the socket too, so closing it here would not be enough.
         """
         if self._is_listening:
             self._is_listening = False
@@ -117,11 +117,11 @@ class Server:
             stop_listening(self._listener)
 
     async def wait_closed(self) -> None:
-        """Wait until the connections that were accepted last are set up."""
+        """Wait until the last accepted connections are set up."""
         await asyncio.gather(*self._opening, return_exceptions=True)
 
     def _accept(self) -> None:
-        for _ in range(ACCEPTED_PER_TURN):
+        for _ in range(MAX_ACCEPTED_PER_TURN):
             try:
                 connection, _ = self._listener.accept()
             except (BlockingIOError, ConnectionAbortedError):

@@ -1,4 +1,4 @@
-"""What `api.host` means: the address to listen on, and the URL to open."""
+"""Turns `api.host` into the address to listen on and the URL to open."""
 
 import ipaddress
 import socket
@@ -7,9 +7,9 @@ from classifier.errors import SettingsError
 
 
 def listening_address(host: str) -> str:
-    """The IP address of a host, which may be a name; IPv4 where it has both.
+    """The IP address of a host, which may be a name; the IPv4 address if there are both kinds.
 
-    BentoML takes nothing but IP addresses. Raises SettingsError where the name has no address.
+    BentoML accepts only IP addresses. Raises SettingsError if the name has no address.
     """
     try:
         return str(ipaddress.ip_address(host))
@@ -17,7 +17,7 @@ def listening_address(host: str) -> str:
         pass
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, ValueError) as error:  # ValueError: what cannot be a name at all
+    except (OSError, ValueError) as error:  # ValueError: the text cannot be a name at all
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise SettingsError(
             f"api.host is {host!r}; it must be an IP address of this machine or a name that has one: {why}"
@@ -32,7 +32,7 @@ def family_of(address: str) -> socket.AddressFamily:
 
 
 def url_of(address: str, port: int) -> str:
-    """The URL that someone on this machine opens to reach what listens on the address."""
+    """The URL that reaches a server on this address from the same machine."""
     ip = ipaddress.ip_address(address)
     if ip.is_unspecified:
         ip = ipaddress.ip_address("127.0.0.1" if ip.version == 4 else "::1")

@@ -1,4 +1,4 @@
-"""A request's body, read within bounds, as a model of `classifier.schema`."""
+"""Reads a request's body within bounds and checks it against a model of `classifier.schema`."""
 
 import json
 import math
@@ -10,14 +10,14 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
-from classifier.errors import (
+from serving.errors import (
     BodyTooLarge,
     FieldError,
     InvalidRequest,
     MalformedBody,
     UnsupportedMediaType,
 )
-from serving.hangup import take_failure
+from serving.request.hangup import take_failure
 from serving.routes import JSON
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -28,11 +28,11 @@ _SHOWN = 60
 """Characters of a wrong value that an error repeats."""
 
 _UNKNOWN_LISTED = 20
-"""Unknown fields that each get an error; a body of 2 MiB can hold 200,000."""
+"""Unknown fields up to which each gets an error of its own; a body of 2 MiB can hold 200,000."""
 
 
 def check_headers(headers: Mapping[bytes, bytes], max_bytes: int) -> None:
-    """Refuse a body for what its headers say, before any of it is read."""
+    """Refuse a body because of its headers, before any of it is read."""
     declared = headers.get(b"content-type", b"")
     media_type = declared.decode("latin-1").partition(";")[0].strip().lower()
     if media_type != JSON:
@@ -49,7 +49,7 @@ def check_headers(headers: Mapping[bytes, bytes], max_bytes: int) -> None:
 
 
 def request_timeout(headers: Mapping[bytes, bytes]) -> float | None:
-    """Seconds that the caller is willing to wait, if it says so; raises InvalidRequest."""
+    """Seconds that the client is willing to wait; None if it does not say. Raises InvalidRequest."""
     given = headers.get(TIMEOUT_HEADER.encode())
     if given is None:
         return None
@@ -65,14 +65,16 @@ def request_timeout(headers: Mapping[bytes, bytes]) -> float | None:
 
 
 async def read_json(request: Request, max_bytes: int) -> Any:
-    """Read and parse the body; past `max_bytes` it is refused without reading on."""
+    """Read and parse the body; a body of more than `max_bytes` is refused without reading the rest."""
     chunks: list[bytes] = []
     size = 0
     is_whole = False
     while not is_whole:
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            raise take_failure(request) or MalformedBody(f"the caller hung up after {size} bytes of the body")
+            raise take_failure(request) or MalformedBody(
+                f"the client disconnected after {size} bytes of the body"
+            )
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
         if size > max_bytes:
@@ -89,8 +91,8 @@ def parse(
 ) -> Model:
     """Check a parsed body against the contract; raises InvalidRequest with every broken rule.
 
-    `query_fields`, whole numbers, may stand in the query instead; other parameters there are ignored. A field
-    that stands in both must be right in both, and the body's counts.
+    The fields in `query_fields` are whole numbers and may be in the query instead; other parameters of the
+    query are ignored. A field in both must be valid in both, and then the one in the body counts.
     """
     if not query or not query_fields or not isinstance(body, dict):
         return _validated(model, body, {})
@@ -111,7 +113,7 @@ def _validated(model: type[Model], body: Any, in_query: Mapping[str, object]) ->
 
 
 def _bound_unknown_fields(model: type[BaseModel], body: Any) -> None:
-    """Refuse a body of many unknown fields in one error, since one for each could fill the memory."""
+    """Refuse a body of many unknown fields with one error, because one for each could fill the memory."""
     if not isinstance(body, dict) or len(body) <= _UNKNOWN_LISTED:
         return
     unknown = len(body) - sum(name in body for name in model.model_fields)
@@ -131,7 +133,7 @@ def _in_query(query: QueryParams, fields: Sequence[str]) -> dict[str, object]:
 
 
 def _number(value: str) -> int | str:
-    # No number of JSON has more digits, and int() takes time in the square of their count.
+    # No JSON number has more digits, and the time of int() grows with the square of their count.
     is_number = value.isascii() and value.removeprefix("-").isdigit() and len(value) <= 310
     return int(value) if is_number else value
 

@@ -1,4 +1,4 @@
-"""Who may ask: the host names that the service answers to, and the API keys that open its routes."""
+"""Decides who may use the service, by the host name of the request and by API keys."""
 
 import hashlib
 import hmac
@@ -8,40 +8,40 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from classifier.errors import MisdirectedRequest, RequestError, SettingsError, Unauthorized
+from classifier.errors import SettingsError
 from classifier.settings import ApiSettings
-from serving.routes import METRICS, ROUTES
+from serving.errors import HttpError, MisdirectedRequest, Unauthorized
+from serving.routes import BENTOML_PATHS, METRICS, ROUTES
 
 MAX_KEYS = 1000
-"""Most keys: each is compared with that of every request, which takes 0.1 ms for so many."""
+"""Most keys that are read. Each is compared with the key of every request; this many take 0.1 ms."""
 
 MAX_KEYS_FILE_BYTES = 200_000
-"""Most bytes of the file of keys, comments included."""
+"""Most bytes of the file of keys, including comments."""
 
 KEY_BYTES = 32
 """Random bytes of a new key."""
 
 _HASH = re.compile(r"[0-9a-f]{64}")
-# BentoML's probe, and what its clients read before they ask anything.
-_OPEN = frozenset(route.path for route in ROUTES if not route.needs_key) | {"/healthz", "/schema.json"}
+_OPEN = frozenset(route.path for route in ROUTES if not route.needs_key) | BENTOML_PATHS
 _PAGE = "/docs/"
-"""What the page of the API loads."""
+"""The files that the API's page loads."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """The rules that every request is held to before it is answered."""
+    """The rules that every request must pass before it is answered."""
 
     allowed_hosts: frozenset[str]
-    """In lower case, without ports; with none of them, every host name is answered to."""
+    """Host names in lower case, without ports. If there are none, every host name is accepted."""
     key_hashes: tuple[bytes, ...]
-    """SHA-256 of each key; with none of them, no key is needed."""
+    """SHA-256 of each key. If there are none, no key is needed."""
     open_paths: frozenset[str]
-    """Paths that need no key."""
+    """Paths that never need a key."""
 
     @classmethod
     def load(cls, settings: ApiSettings) -> "Access":
-        """Read the file of keys; raises SettingsError where it cannot be used."""
+        """Read the file of keys; raises SettingsError if it cannot be used."""
         hashes = read_key_hashes(Path(settings.keys_file)) if settings.keys_file else ()
         return cls(
             frozenset(map(_as_in_header, settings.allowed_hosts)),
@@ -51,7 +51,7 @@ class Access:
 
     @property
     def needs_key(self) -> bool:
-        """Whether there are keys at all."""
+        """Whether any keys are set."""
         return bool(self.key_hashes)
 
     @property
@@ -59,10 +59,10 @@ class Access:
         """Whether every request passes."""
         return not self.key_hashes and not self.allowed_hosts
 
-    def refusal(self, path: str, headers: Sequence[tuple[bytes, bytes]]) -> RequestError | None:
-        """Why a request is not answered; None where it is.
+    def refusal(self, path: str, headers: Sequence[tuple[bytes, bytes]]) -> HttpError | None:
+        """Why a request is refused; None if it is not.
 
-        Every key is compared, each in constant time, so that the time of the answer tells nothing about them.
+        Every key is compared, each in constant time, so that the response time reveals nothing about them.
         """
         if self.allowed_hosts:
             named = [value for name, value in headers if name == b"host"]

@@ -1,8 +1,8 @@
-"""Predictions as the answers of the contract."""
+"""Turns predictions into the answers of the contract."""
 
 from collections.abc import Sequence
 
-from classifier.errors import FieldError, InvalidRequest
+from classifier.errors import NotBinary
 from classifier.pipeline import Classifier, Prediction, ThresholdRow
 from classifier.schema import BatchAnswer, PredictionAnswer, ThresholdsAnswer, TopKAnswer
 
@@ -14,7 +14,10 @@ def prediction_answer(
     threshold: float | None = None,
     with_probabilities: bool = True,
 ) -> PredictionAnswer:
-    """The answer for one text; `confidence_threshold` is for `is_confident`, `threshold` is the caller's."""
+    """The answer for one text.
+
+    `confidence_threshold` decides `is_confident`; `threshold` is the one that the client asked for.
+    """
     confidence = prediction.confidence
     answer = PredictionAnswer(
         text=text,
@@ -41,7 +44,7 @@ def batch_answer(
     confidence_threshold: float,
     with_probabilities: bool,
 ) -> BatchAnswer:
-    """The answer for a batch, in its order."""
+    """The answer for a batch, in the order of its texts."""
     answers = [
         prediction_answer(text, prediction, confidence_threshold, with_probabilities=with_probabilities)
         for text, prediction in zip(texts, predictions, strict=True)
@@ -50,7 +53,7 @@ def batch_answer(
 
 
 def top_k_answer(text: str, prediction: Prediction, k: int) -> TopKAnswer:
-    """The k most probable labels."""
+    """The answer with the k most probable labels."""
     ranked = prediction.top_k(k)
     answer = TopKAnswer(
         text=text,
@@ -62,7 +65,7 @@ def top_k_answer(text: str, prediction: Prediction, k: int) -> TopKAnswer:
 
 
 def thresholds_answer(text: str, rows: Sequence[ThresholdRow], warnings: Sequence[str]) -> ThresholdsAnswer:
-    """What each threshold would make of the text."""
+    """The answer with the decision of each threshold."""
     answer = ThresholdsAnswer(
         text=text,
         results=[
@@ -82,10 +85,9 @@ def thresholds_answer(text: str, rows: Sequence[ThresholdRow], warnings: Sequenc
 
 
 def require_binary(classifier: Classifier) -> None:
-    """Refuse a threshold table for a model that no single threshold decides; raises InvalidRequest."""
+    """Raise NotBinary for a model with more than two classes, which no single threshold can decide."""
     if not classifier.is_binary:
-        message = (
+        raise NotBinary(
             f"thresholds cannot be tried: the model has {len(classifier.labels)} classes, "
             "and one threshold decides between two"
         )
-        raise InvalidRequest((FieldError(("body", "thresholds"), message, "not_binary"),))

@@ -1,4 +1,4 @@
-"""The model that the settings name, loaded and checked."""
+"""Loads the model that the settings name."""
 
 import os
 from pathlib import Path
@@ -15,23 +15,24 @@ _log = structlog.get_logger("classifier.model")
 
 
 def check_model(settings: Settings) -> None:
-    """Load the model once before anything starts; raises ArtifactError, which says what is wrong.
+    """Load the model once before anything starts; raises ArtifactError.
 
-    If the settings name the bundled model and the store has none of that name, it is put there first, so that
+    BentoML imports the service in its parent process first and then in each worker. A worker that fails is
+    started again and again, each time with a stack trace, so the parent has to find a broken model.
+    If the settings name the bundled model and the store does not have it, it is saved there first, so that
     `bentoml serve` and `bentoml build` work in a fresh clone.
-    BentoML imports the service in its parent process, then in each worker. A worker that fails is started
-    again and again, each time with a stack trace, so it is the parent that must find the fault.
     """
     if os.environ.get(CHECKED_BY) == str(os.getppid()):
         return
-    if settings.model.name == BUNDLED_MODEL.name and BUNDLED_MODEL.exists():  # a Bento has it in its store
+    # A Bento has no folder of the bundled model, because its own store holds it.
+    if settings.model.name == BUNDLED_MODEL.name and BUNDLED_MODEL.exists():
         model_store.save_if_nothing_is_there(BUNDLED_MODEL, settings.model.tag)
     load_classifier(model_store.folder_of(settings.model.tag))
     os.environ[CHECKED_BY] = str(os.getpid())
 
 
 def load_model(folder: Path, settings: Settings) -> Classifier:
-    """Load the model that will answer; raises ArtifactError."""
+    """Load the model for serving; raises ArtifactError."""
     classifier = load_classifier(folder, settings.inference.batch_size)
     manifest = classifier.manifest
     _log.info(

@@ -1,4 +1,4 @@
-"""The routes that are no prediction, as a small ASGI app that the service mounts."""
+"""The pages as a small ASGI app that the service mounts."""
 
 import functools
 from importlib import resources
@@ -12,17 +12,26 @@ from starlette.routing import Route as StarletteRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
+from classifier.batching.admission import Stage
 from classifier.pipeline import Classifier
 from classifier.schema import Health, ModelInfo, ServiceInfo
-from serving.endpoint import json_response
-from serving.metrics import metrics_response
-from serving.openapi import openapi_document
-from serving.problems import no_such_route, problem_of_status, problem_response
+from serving.pages.openapi import openapi_document
+from serving.request.endpoint import json_response
+from serving.request.problems import no_such_route, problem_of_status, problem_response
 from serving.routes import DOCS, HEALTH, INDEX, METRICS, MODEL_INFO, OPENAPI, ROUTES
+from serving.running import running_service
 
 _STATIC = Path(__file__).parent / "static"
 
-# Nothing is loaded from another host, and the page may not be framed.
+_STATUS = {
+    Stage.STARTING: "starting",
+    Stage.OPEN: "running",
+    Stage.LEAVING: "stopping",
+    Stage.CLOSED: "stopping",
+    Stage.STOPPED: "stopping",
+}
+
+# The page loads nothing from another host and cannot be put into a frame.
 _PAGE_HEADERS = {
     "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "frame-ancestors 'none'",
@@ -30,19 +39,19 @@ _PAGE_HEADERS = {
 
 
 class Pages:
-    """The app and the model it tells of, which is there once the service has started."""
+    """The pages of one service."""
 
     def __init__(self, name: str, version: str, needs_key: bool) -> None:
+        """`needs_key`: whether API keys are set."""
         self._name = name
         self._version = version
         self._needs_key = needs_key
-        self._classifier: Classifier | None = None
         swagger = str(resources.files("bentoml._internal.server") / "static_content")
         routes: list[BaseRoute] = [
             StarletteRoute(INDEX.path, self._index),
             StarletteRoute(HEALTH.path, self._health),
             StarletteRoute(MODEL_INFO.path, self._model_info),
-            StarletteRoute(METRICS.path, metrics_response),
+            StarletteRoute(METRICS.path, self._metrics),
             StarletteRoute(DOCS.path, self._docs),
             StarletteRoute(OPENAPI.path, self._openapi_json),
             Mount("/docs/swagger", StaticFiles(directory=swagger)),
@@ -51,44 +60,41 @@ class Pages:
         ]
         self.app = Starlette(routes=routes)
 
-    def serve(self, classifier: Classifier | None) -> None:
-        """Tell of this model from now on; None while none can answer."""
-        self._classifier = classifier
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether the model can answer."""
-        return self._classifier is not None
-
     @functools.cached_property
     def _openapi(self) -> dict[str, object]:
         return openapi_document(self._version, self._needs_key)
 
-    async def _index(self, request: Request) -> Response:  # noqa: ARG002
+    async def _index(self, request: Request) -> Response:
+        service = running_service(request.scope)
         return json_response(
             ServiceInfo(
                 name=self._name,
                 version=self._version,
-                status="running" if self.is_ready else "starting",
+                status=_STATUS[service.admission.stage],
                 endpoints={f"{route.method} {route.path}": route.summary for route in ROUTES},
             )
         )
 
-    async def _health(self, request: Request) -> Response:  # noqa: ARG002
-        loaded = self._classifier is not None
+    async def _health(self, request: Request) -> Response:
+        service = running_service(request.scope)
+        is_ready = service.admission.is_ready
         health = Health(
-            status="healthy" if loaded else "unhealthy",
-            model_loaded=loaded,
-            device=self._classifier.device if self._classifier else "none",
+            status="healthy" if is_ready else "unhealthy",
+            model_loaded=is_ready,
+            device=service.classifier.device if is_ready else "none",
         )
         response = json_response(health)
-        response.status_code = 200 if loaded else 503
+        response.status_code = 200 if is_ready else 503
         return response
 
-    async def _model_info(self, request: Request) -> Response:  # noqa: ARG002
-        if self._classifier is None:
+    async def _model_info(self, request: Request) -> Response:
+        service = running_service(request.scope)
+        if not service.admission.is_ready:
             return problem_of_status(503)
-        return json_response(_model_info(self._classifier))
+        return json_response(_model_info(service.classifier))
+
+    async def _metrics(self, request: Request) -> Response:
+        return running_service(request.scope).connections.metrics.response()
 
     async def _docs(self, request: Request) -> Response:  # noqa: ARG002
         return FileResponse(_STATIC / "docs.html", headers=_PAGE_HEADERS)
@@ -118,7 +124,7 @@ def _model_info(classifier: Classifier) -> ModelInfo:
 
 
 class _NoSuchRoute:
-    """Answers whatever no route took, for every method."""
+    """Answers every request that no route takes, whatever its method."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         error = no_such_route(scope["method"], scope["path"])

@@ -7,9 +7,9 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
-from classifier.errors import Unauthorized
 from classifier.schema import Problem
-from serving.problems import PROBLEM_JSON
+from serving.errors import Unauthorized
+from serving.request.problems import PROBLEM_JSON
 from serving.routes import HEALTH, JSON, ROUTES, Route
 
 _REF = "#/components/schemas/{model}"
@@ -91,7 +91,7 @@ def _operation(route: Route, answer: Any, request: Any, components: dict[str, An
                 "name": name,
                 "in": "query",
                 "required": False,
-                "description": "May stand in the body instead; where it stands in both, the body's counts.",
+                "description": "May be in the body instead; if it is in both, the one in the body counts.",
                 "schema": properties[name],
             }
             for name in route.query

@@ -1,0 +1,141 @@
+"""Whether a request may come in: the stage of the service and the bounds of its queue, in one value."""
+
+import asyncio
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+
+from classifier.batching.cost import Pace
+from classifier.errors import Draining, QueueFull, Unavailable
+from classifier.settings import BatchingSettings
+
+EARLY = 0.9
+"""Refuse new requests once the expected wait exceeds this fraction of the limit."""
+
+REMEMBERED_REQUESTS = 64
+"""Requests over which the expected size of the next one is averaged."""
+
+FIRST_REQUEST_SIZE = 100.0
+"""The expected size of a request before the first one came."""
+
+STOPPED = "the service stopped before this text's turn came"
+
+
+class Stage(IntEnum):
+    """How far the service is in its life. Each stage follows the one before it."""
+
+    STARTING = 0
+    """The model is not ready; requests are refused."""
+    OPEN = 1
+    """Requests are admitted."""
+    LEAVING = 2
+    """Requests are still admitted, but the service is not ready and ends connections with their answers."""
+    CLOSED = 3
+    """New requests are refused; those that were admitted are finished."""
+    STOPPED = 4
+    """The time for finishing is over; every text is refused."""
+
+
+@dataclass(slots=True)
+class Load:
+    """What waits in the queue."""
+
+    texts: int = 0
+    characters: int = 0
+    size: int = 0
+    """In the runtime's units of cost."""
+
+    def add(self, texts: int, characters: int, size: int) -> None:
+        """Count texts that joined the queue, or, with negative numbers, that left it."""
+        self.texts += texts
+        self.characters += characters
+        self.size += size
+
+
+class Admission:
+    """Decides whether a request may come in.
+
+    A connection asks `refusal` before it reads a request, the edge calls `check` before it reads a body, and
+    the batcher calls `check_texts` before it queues texts. All three have the same reasons and words.
+    """
+
+    def __init__(self, settings: BatchingSettings, stage: Stage = Stage.STARTING) -> None:
+        self.stage = stage
+        self.load = Load()
+        self.pace = Pace()
+        self._settings = settings
+        self._admitted = 0
+        self._request_size = FIRST_REQUEST_SIZE
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the service wants requests."""
+        return self.stage is Stage.OPEN
+
+    @property
+    def ends_connections(self) -> bool:
+        """Whether each connection ends with its next answer, so that its client finds another replica."""
+        return self.stage >= Stage.LEAVING
+
+    def refusal(self) -> Unavailable | None:
+        """Why a request should not even be read; None if it should be, and then `admit` is to be called.
+
+        This gate closes a little earlier than the queue, so that few requests are admitted and refused later.
+        """
+        expected = round(self._admitted * self._request_size)
+        return self._refusal(expected, EARLY * self._settings.max_waiting_seconds)
+
+    def admit(self) -> None:
+        """Count a request whose texts will most likely reach the queue in this turn of the event loop."""
+        if not self._admitted:
+            asyncio.get_running_loop().call_soon(self._forget_admitted)
+        self._admitted += 1
+
+    def _forget_admitted(self) -> None:
+        self._admitted = 0
+
+    def check(self) -> None:
+        """Raise Unavailable if not even one short text would be taken."""
+        _raise(self._refusal(0, self._settings.max_waiting_seconds))
+
+    def check_texts(self, texts: int, characters: int) -> None:
+        """Raise QueueFull, or Draining in the last stage, if the queue cannot take so much more."""
+        if self.stage is Stage.STOPPED:
+            raise Draining(STOPPED)
+        _raise(self._queue_full(texts, characters, 0, self._settings.max_waiting_seconds))
+
+    def queued(self, texts: int, characters: int, size: int) -> None:
+        """Count a request's texts, which now wait."""
+        self.load.add(texts, characters, size)
+        self._request_size += (size - self._request_size) / REMEMBERED_REQUESTS
+
+    def _refusal(self, expected: int, max_seconds: float) -> Unavailable | None:
+        if self.stage >= Stage.CLOSED:
+            return Draining("the service is shutting down; ask another replica")
+        if self.stage is Stage.STARTING:
+            return Unavailable("the service is starting")
+        return self._queue_full(1, 1, expected, max_seconds)
+
+    def _queue_full(self, texts: int, characters: int, expected: int, max_seconds: float) -> QueueFull | None:
+        load, settings = self.load, self._settings
+        seconds = self.pace.seconds(load.size + expected)
+        if load.texts + texts > settings.max_waiting_texts:
+            why = f"{load.texts} texts wait, and {texts} more would pass the limit of"
+            why = f"{why} {settings.max_waiting_texts}"
+        elif load.characters + characters > settings.max_waiting_characters:
+            why = f"{load.characters} characters wait, and {characters} more would pass the limit of"
+            why = f"{why} {settings.max_waiting_characters}"
+        elif seconds > max_seconds:
+            why = f"the queue takes {seconds:.2f} s; the limit is {max_seconds:g} s"
+        else:
+            return None
+        return QueueFull(why, retry_after=max(1, math.ceil(seconds)))
+
+
+def _raise(error: Exception | None) -> None:
+    """Raise an error, if there is one, from a frame that does not hold it: that cycle would be garbage."""
+    try:
+        if error is not None:
+            raise error
+    finally:
+        del error

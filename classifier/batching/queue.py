@@ -1,0 +1,131 @@
+"""The texts that wait: clients take turns, and a text whose deadline passes leaves."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from classifier.batching.admission import Load
+from classifier.errors import DeadlinePassed
+
+Result = TypeVar("Result")
+
+TURN = 8
+"""Texts of one client that may run before it is the other clients' turn."""
+
+
+@dataclass(eq=False, slots=True)
+class Call(Generic[Result]):
+    """One client's texts, of which those from `taken` on still wait."""
+
+    texts: Sequence[str]
+    sizes: Sequence[int]
+    deadline: float
+    done: asyncio.Future[None]
+    outcomes: list[Result | Exception | None]
+    missing: int
+    """Texts without an outcome."""
+    taken: int = 0
+
+    def settle(self, place: int, outcome: Result | Exception) -> None:
+        """Set the outcome of one text; the last one completes the call."""
+        self.outcomes[place] = outcome
+        self.missing -= 1
+        if not self.missing and not self.done.done():
+            self.done.set_result(None)
+
+
+Place = tuple[Call[Result], int]
+"""A text by its call and its index there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch(Generic[Result]):
+    """Texts that run together."""
+
+    places: list[Place[Result]]
+    texts: list[str]
+    size: int
+    """In the runtime's units of cost."""
+
+
+class Queue(Generic[Result]):
+    """Calls in the order of their turns. What waits is counted in `load`."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._calls: OrderedDict[Call[Result], None] = OrderedDict()
+
+    def __bool__(self) -> bool:
+        return bool(self._calls)
+
+    def put(self, call: Call[Result]) -> None:
+        """Let a call wait for its turn; whoever calls this has counted it in the load."""
+        self._calls[call] = None
+
+    def take(self, now: float, max_size: float) -> Batch[Result]:
+        """The next batch: one text, or texts of at most this size together. It is empty if nothing waits."""
+        places: list[Place[Result]] = []
+        texts: list[str] = []
+        characters = size = 0
+        is_full = False
+        while self._calls and not is_full:
+            call = next(iter(self._calls))
+            if call.deadline <= now:
+                del self._calls[call]
+                self._fail(call, _too_late())
+                continue
+            for turn in range(TURN):
+                text = call.texts[call.taken]
+                is_full = bool(texts) and size + call.sizes[call.taken] > max_size
+                if is_full:
+                    if turn:  # A full batch ends the turn; otherwise it would start anew in the next batch.
+                        self._calls.move_to_end(call)
+                    break
+                places.append((call, call.taken))
+                texts.append(text)
+                characters += len(text)
+                size += call.sizes[call.taken]
+                call.taken += 1
+                if call.taken == len(call.texts):
+                    del self._calls[call]
+                    break
+            else:
+                self._calls.move_to_end(call)
+        self._load.add(-len(texts), -characters, -size)
+        return Batch(places, texts, size)
+
+    def fail_late(self, now: float) -> None:
+        """Answer every call whose deadline has passed, wherever in the queue it is."""
+        late = [call for call in self._calls if call.deadline <= now]
+        if late:
+            self._calls = OrderedDict((call, None) for call in self._calls if call.deadline > now)
+        for call in late:
+            self._fail(call, _too_late())
+
+    def drop(self, call: Call[Result]) -> None:
+        """Remove the waiting texts of a client that disconnected."""
+        if call.taken < len(call.texts):
+            del self._calls[call]
+            self._forget(call)
+
+    def fail_all(self, error: Exception) -> None:
+        """Give every waiting text this error."""
+        for call in self._calls:
+            self._fail(call, error)
+        self._calls.clear()
+
+    def _fail(self, call: Call[Result], error: Exception) -> None:
+        for place in range(call.taken, len(call.texts)):
+            call.settle(place, error)
+        self._forget(call)
+
+    def _forget(self, call: Call[Result]) -> None:
+        waiting = call.texts[call.taken :]
+        self._load.add(-len(waiting), -sum(map(len, waiting)), -sum(call.sizes[call.taken :]))
+        call.taken = len(call.texts)
+
+
+def _too_late() -> DeadlinePassed:
+    return DeadlinePassed("the deadline passed before this text's turn came")

@@ -1,0 +1,132 @@
+"""Describes endpoints to BentoML, whose clients read names and schemas from the service.
+
+BentoML would validate requests itself and answer in its own words. So its API methods get the request unread,
+and only their description comes from the table of routes.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import bentoml
+from _bentoml_sdk.io_models import IODescriptor
+from pydantic import TypeAdapter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serving.request.body import parse, read_json
+from serving.request.endpoint import Endpoint, json_response
+from serving.request.problems import problem_response
+from serving.routes import Route
+from serving.running import RunningService, running_service
+
+
+class BentoService(Protocol):
+    """An instance of the BentoML service."""
+
+    running: RunningService
+
+
+BatchAnswer = Callable[[RunningService, list[str]], Awaitable[list[Any]]]
+"""`async def answer(service, texts) -> [answer | Exception]`, in the order of the texts."""
+
+
+def bentoml_api(endpoint: Endpoint) -> Any:
+    """A method of a BentoML service that describes an endpoint and calls it."""
+
+    async def handler(_service: BentoService, request: Request, /) -> Response:
+        return await endpoint(request)
+
+    handler.__name__ = endpoint.name
+    handler.__doc__ = endpoint.answer.__doc__
+    handler.__module__ = endpoint.answer.__module__
+    route = endpoint.route
+    return bentoml.api(
+        route=route.path, input_spec=_unread_request(route), output_spec=_described_answer(route)
+    )(handler)
+
+
+def bentoml_batch_api(route: Route, answer: BatchAnswer, max_batch_size: int, max_latency_ms: int) -> Any:
+    """A method of a BentoML service whose texts BentoML batches across clients.
+
+    An error is in the batch in its text's place, so that it reaches its own client and no other.
+    """
+
+    async def handler(service: BentoService, items: list[str | Exception], /) -> list[Any]:
+        texts = [item for item in items if isinstance(item, str)]
+        try:
+            answers = iter(await answer(service.running, texts))
+            return [next(answers) if isinstance(item, str) else item for item in items]
+        except Exception as error:
+            return [error if isinstance(item, str) else item for item in items]
+
+    handler.__name__ = answer.__name__
+    handler.__doc__ = answer.__doc__
+    handler.__module__ = answer.__module__
+    return bentoml.api(
+        route=route.path,
+        input_spec=_texts_or_error(route),
+        output_spec=_answers_or_problem(route),
+        batchable=True,
+        max_batch_size=max_batch_size,
+        max_latency_ms=max_latency_ms,
+    )(handler)
+
+
+def _unread_request(route: Route) -> type[IODescriptor]:
+    """An input that the route describes and that BentoML does not read."""
+
+    class UnreadRequest(IODescriptor):  # type: ignore[misc]
+        __root_input__ = True
+
+        @classmethod
+        def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+            return route.request_model.model_json_schema(*args, **kwargs)
+
+        @classmethod
+        async def from_http_request(cls, request: Request, serde: Any) -> Any:
+            return request
+
+    return UnreadRequest
+
+
+def _described_answer(route: Route) -> type[IODescriptor]:
+    """An output that the route describes; the method returns the response itself."""
+    adapter = TypeAdapter(route.answer)
+
+    class DescribedAnswer(IODescriptor):  # type: ignore[misc]
+        @classmethod
+        def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+            return adapter.json_schema(*args, **kwargs)
+
+    return DescribedAnswer
+
+
+def _texts_or_error(route: Route) -> type[IODescriptor]:
+    """An input that becomes the list of its texts, or a list of the one error that refuses it."""
+    described: Any = _unread_request(route)
+
+    class TextsOrError(described):  # type: ignore[misc]
+        __root_input__ = True
+
+        @classmethod
+        async def from_http_request(cls, request: Request, serde: Any) -> Any:
+            try:
+                limit = running_service(request.scope).settings.api.max_body_bytes
+                return parse(route.request_model, await read_json(request, limit)).texts  # type: ignore[attr-defined]
+            except Exception as error:
+                return [error]
+
+    return TextsOrError
+
+
+def _answers_or_problem(route: Route) -> type[IODescriptor]:
+    """An output that is a problem if any of its items is an error."""
+    described: Any = _described_answer(route)
+
+    class AnswersOrProblem(described):  # type: ignore[misc]
+        @classmethod
+        async def to_http_response(cls, obj: Any, serde: Any) -> Response:
+            errors = [item for item in obj if isinstance(item, Exception)]
+            return problem_response(errors[0]) if errors else json_response(obj)
+
+    return AnswersOrProblem

@@ -1,0 +1,1 @@
+"""The routes that predict nothing, and the description of the API."""

@@ -1,0 +1,78 @@
+"""The prediction endpoints: each passes a request's texts to the batcher and words the answer."""
+
+from collections.abc import Sequence
+
+from classifier import answers
+from classifier.pipeline import Prediction
+from classifier.schema import (
+    BatchAnswer,
+    BatchRequest,
+    PredictionAnswer,
+    PredictRequest,
+    ThresholdsAnswer,
+    ThresholdsRequest,
+    TopKAnswer,
+    TopKRequest,
+)
+from serving import routes
+from serving.request.endpoint import Endpoint
+from serving.running import RunningService
+
+
+async def _classify(service: RunningService, texts: Sequence[str], timeout: float | None) -> list[Prediction]:
+    """The only way from the API to the pipeline; raises the error of the first text that has one."""
+    predictions = []
+    for outcome in await service.batcher.submit(texts, timeout):
+        if isinstance(outcome, Exception):
+            raise outcome
+        predictions.append(outcome)
+    return predictions
+
+
+async def predict(
+    service: RunningService, request: PredictRequest, timeout: float | None
+) -> PredictionAnswer:
+    """Classify one text."""
+    (prediction,) = await _classify(service, [request.text], timeout)
+    threshold = service.settings.inference.confidence_threshold
+    return answers.prediction_answer(request.text, prediction, threshold, request.threshold)
+
+
+async def predict_batch(service: RunningService, request: BatchRequest, timeout: float | None) -> BatchAnswer:
+    """Classify up to 100 texts."""
+    predictions = await _classify(service, request.texts, timeout)
+    threshold = service.settings.inference.confidence_threshold
+    return answers.batch_answer(request.texts, predictions, threshold, request.return_probabilities)
+
+
+async def predict_top_k(service: RunningService, request: TopKRequest, timeout: float | None) -> TopKAnswer:
+    """Return the k most probable labels of a text."""
+    (prediction,) = await _classify(service, [request.text], timeout)
+    return answers.top_k_answer(request.text, prediction, request.k)
+
+
+async def predict_thresholds(
+    service: RunningService, request: ThresholdsRequest, timeout: float | None
+) -> ThresholdsAnswer:
+    """Show what each threshold would decide about a text."""
+    answers.require_binary(service.classifier)
+    (prediction,) = await _classify(service, [request.text], timeout)
+    rows = service.classifier.thresholds(prediction, request.thresholds)
+    return answers.thresholds_answer(request.text, rows, prediction.warnings)
+
+
+async def classify(service: RunningService, texts: list[str]) -> list[PredictionAnswer | Exception]:
+    """Classify texts, which BentoML batches across clients before they reach the batcher."""
+    threshold = service.settings.inference.confidence_threshold
+    return [
+        outcome if isinstance(outcome, Exception) else answers.prediction_answer(text, outcome, threshold)
+        for text, outcome in zip(texts, await service.batcher.submit(texts), strict=True)
+    ]
+
+
+PREDICT = Endpoint(routes.PREDICT, "predict", predict)
+PREDICT_BATCH = Endpoint(routes.PREDICT_BATCH, "predict_batch", predict_batch)
+PREDICT_TOP_K = Endpoint(routes.PREDICT_TOP_K, "predict_top_k", predict_top_k)
+PREDICT_THRESHOLDS = Endpoint(routes.PREDICT_THRESHOLDS, "predict_thresholds", predict_thresholds)
+
+ENDPOINTS = (PREDICT, PREDICT_BATCH, PREDICT_TOP_K, PREDICT_THRESHOLDS)

@@ -1,0 +1,87 @@
+"""The protocol of the service's connections: it refuses requests early and notices disconnected clients.
+
+While admission is closed, a request is refused as soon as its headers are complete, where uvicorn's own
+`limit_concurrency` would refuse it. A refusal through ASGI costs a scope, a task and a response, half as much
+as a prediction of a light model. At twice its capacity a service would then spend all its time on refusals.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import uvicorn.config
+
+from classifier.errors import Unavailable
+from serving.request.bounded import BoundedProtocol
+from serving.request.hangup import CONNECTION
+from serving.request.plain import PLAIN_REQUEST
+from serving.routes import ROUTES
+
+_GUARDED = {route.path.encode(): route.path for route in ROUTES if route.request is not None}
+"""The paths of requests that need admission."""
+
+
+def install() -> None:
+    """Make this the protocol of the server that this process is going to run.
+
+    BentoML leaves the choice to uvicorn, which looks up `auto` in this table.
+    """
+    uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:{ServiceProtocol.__name__}"
+
+
+class ServiceProtocol(BoundedProtocol):
+    """One connection of the service. It is a `serving.request.hangup.Connection`."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to watch the connection."""
+        self.when_lost: Callable[[], None] | None = None
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Cancel the running request."""
+        super().connection_lost(exc)
+        if self.when_lost is not None:
+            self.when_lost()
+
+    def data_received(self, data: bytes) -> None:
+        """Refuse a plain request in one piece before it is parsed; parse anything else."""
+        if self._is_between_requests and self._is_its_turn() and not (self._unparsed or self._ignores_input):
+            error = self._refusal()
+            if error is not None:
+                plain = PLAIN_REQUEST.match(data)
+                if plain is not None and plain.end() + int(plain["length"]) == len(data):
+                    self._refuse(_GUARDED[plain["path"]], error, keep_alive=True)
+                    return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """Give the request's scope its connection."""
+        super().on_message_begin()
+        self.scope["extensions"] = {CONNECTION: self}  # type: ignore[dict-item]
+
+    def _is_refused(self, version: str) -> bool:
+        if not self._is_its_turn() or self.parser.get_method() != b"POST":
+            return False
+        path = _GUARDED.get(self.url.partition(b"?")[0])
+        if path is None:
+            return False
+        error = self._refusal()
+        if error is None:
+            self.shared.admission.admit()
+            return False
+        can_be_kept = version != "1.0" and self.parser.should_keep_alive()
+        self._refuse(path, error, can_be_kept and not self._head.expects_continue)
+        return True
+
+    def _refusal(self) -> Unavailable | None:
+        """Why no request to the model is admitted now; None if one is."""
+        return self.shared.admission.refusal() or self.shared.budget.refusal()
+
+    def _refuse(self, path: str, error: Unavailable, keep_alive: bool) -> None:
+        is_kept = keep_alive and not self.shared.admission.ends_connections
+        if self._write_refusal("POST", path, error, is_kept):
+            self._end()
+            return
+        self._refused_at = self.loop.time()
+        self._await_next_request()
+        if self.flow.write_paused:
+            self.flow.pause_reading()

@@ -1,0 +1,77 @@
+"""What the parts of a running service share.
+
+The service puts these values into the state of the ASGI lifespan. The server hands that state to each
+connection and to each request, so nothing has to be kept in a module or a class.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from classifier.batching.admission import Admission
+from classifier.batching.batcher import Batcher
+from classifier.pipeline import Classifier, Prediction
+from classifier.settings import ApiSettings, Settings
+from serving.metrics import Metrics
+from serving.request.budget import ByteBudget
+
+CONNECTIONS = "connections"
+"""The key of the shared state under which connections find what they need."""
+
+_SERVICE = "service"
+
+
+@dataclass(frozen=True)
+class Connections:
+    """What every connection needs: who decides about its requests, and the bounds it keeps."""
+
+    admission: Admission
+    budget: ByteBudget
+    metrics: Metrics
+    max_connections: int
+    request_seconds: float
+    """Seconds in which the client must act when it is its turn; a stalled connection ends by twice that."""
+    keep_alive_seconds: float
+    """Seconds for which a connection is kept after an answer."""
+    logs_requests: bool
+    """Whether refused requests are lines of the access log."""
+
+    @classmethod
+    def of(
+        cls, settings: ApiSettings, admission: Admission, max_connections: int, logs_requests: bool
+    ) -> "Connections":
+        """The bounds of the settings, with nothing held and nothing counted yet."""
+        return cls(
+            admission=admission,
+            budget=ByteBudget(settings.max_held_bytes),
+            metrics=Metrics(),
+            max_connections=max_connections,
+            request_seconds=settings.request_seconds,
+            keep_alive_seconds=settings.keep_alive_seconds,
+            logs_requests=logs_requests,
+        )
+
+
+@dataclass(frozen=True)
+class RunningService:
+    """A service whose model is loaded."""
+
+    settings: Settings
+    classifier: Classifier
+    batcher: Batcher[Prediction]
+    connections: Connections
+
+    @property
+    def admission(self) -> Admission:
+        """Who decides whether a request may come in."""
+        return self.connections.admission
+
+    def state(self) -> dict[str, Any]:
+        """The state that the ASGI lifespan hands to connections and requests."""
+        return {_SERVICE: self, CONNECTIONS: self.connections}
+
+
+def running_service(scope: Mapping[str, Any]) -> RunningService:
+    """The service that a request's scope belongs to."""
+    service: RunningService = scope["state"][_SERVICE]
+    return service
