@@ -80,7 +80,7 @@ PREDICT_BATCH = Route(
 PREDICT_TOP_K = Route(
     "POST",
     "/predict/top-k",
-    "The k most probable labels",
+    "Return the k most probable labels",
     schema.TopKAnswer,
     request=schema.TopKRequest,
     query=("k",),
@@ -88,7 +88,7 @@ PREDICT_TOP_K = Route(
 PREDICT_THRESHOLDS = Route(
     "POST",
     "/predict/thresholds",
-    "What each decision threshold would decide about a text (two classes only)",
+    "Show what each decision threshold would decide (two classes only)",
     schema.ThresholdsAnswer,
     request=schema.ThresholdsRequest,
 )
@@ -100,14 +100,14 @@ CLASSIFY = Route(
     request=schema.ClassifyRequest,
     is_answered_by_bentoml=True,
 )
-INDEX = Route("GET", "/", "What runs here", schema.ServiceInfo)
+INDEX = Route("GET", "/", "Describe the service", schema.ServiceInfo)
 HEALTH = Route(
-    "GET", "/health", "Whether the model is ready", schema.Health, can_be_unready=True, needs_key=False
+    "GET", "/health", "Report whether the model is ready", schema.Health, can_be_unready=True, needs_key=False
 )
 LIVEZ = Route(
     "GET",
     "/livez",
-    "Alive",
+    "Liveness probe",
     media_type=TEXT,
     needs_key=False,
     is_internal=True,
@@ -116,16 +116,16 @@ LIVEZ = Route(
 READYZ = Route(
     "GET",
     "/readyz",
-    "Ready for requests",
+    "Readiness probe",
     media_type=TEXT,
     can_be_unready=True,
     needs_key=False,
     is_answered_by_bentoml=True,
 )
-MODEL_INFO = Route("GET", "/model/info", "The model that answers", schema.ModelInfo, can_be_unready=True)
+MODEL_INFO = Route("GET", "/model/info", "Describe the model", schema.ModelInfo, can_be_unready=True)
 METRICS = Route("GET", "/metrics", "Prometheus metrics", media_type=TEXT, is_internal=True)
-DOCS = Route("GET", "/docs", "This API as a page", media_type="text/html", needs_key=False, has_files=True)
-OPENAPI = Route("GET", "/openapi.json", "This API as a schema", dict[str, Any], needs_key=False)
+DOCS = Route("GET", "/docs", "The API as a page", media_type="text/html", needs_key=False, has_files=True)
+OPENAPI = Route("GET", "/openapi.json", "The API as an OpenAPI document", dict[str, Any], needs_key=False)
 
 ROUTES = (
     INDEX,

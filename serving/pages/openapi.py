@@ -1,4 +1,4 @@
-"""The OpenAPI document of what is served, from the table of routes and the models of the contract."""
+"""The OpenAPI document, made of the table of routes and the models of the contract."""
 
 from itertools import groupby
 from operator import attrgetter
@@ -17,12 +17,13 @@ _REFERENCE = {"$ref": _REF.format(model="Problem")}
 
 
 _KEY = "key"
+_PREDICTIONS, _SERVICE = "Predictions", "Service"
 
 
 def openapi_document(version: str, needs_key: bool) -> dict[str, Any]:
-    """OpenAPI 3.1, whose schemas are JSON Schema as pydantic writes it.
+    """OpenAPI 3.1 with JSON Schemas as pydantic writes them.
 
-    `needs_key`: whether API keys are set, which the page then offers to send.
+    `needs_key`: whether API keys are set; the page then offers to send one.
     """
     types = {route: TypeAdapter(route.answer) for route in ROUTES if route.answer is not None}
     inputs: list[tuple[Any, JsonSchemaMode, TypeAdapter[Any]]] = [
@@ -52,10 +53,11 @@ def openapi_document(version: str, needs_key: bool) -> dict[str, Any]:
         "info": {
             "title": "Text classification",
             "version": version,
-            "description": "Errors are problem details (RFC 9457).",
+            "description": "Classify texts. Errors are problem details (RFC 9457).",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
+        "tags": [{"name": _PREDICTIONS}, {"name": _SERVICE}],
         "paths": paths,
         "components": components,
     }
@@ -68,6 +70,7 @@ def _operation(route: Route, answer: Any, request: Any, components: dict[str, An
             route.method.lower() + route.path.replace("/", "_").replace("-", "_").replace(".", "_")
         ),
         "summary": route.summary,
+        "tags": [_PREDICTIONS if route.request is not None else _SERVICE],
         "responses": {"200": {"description": "The answer", "content": {route.media_type: media}}},
     }
     by_status = attrgetter("status")

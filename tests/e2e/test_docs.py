@@ -1,8 +1,9 @@
-"""README.md and docs/ say what is so: requests get the answers shown, commands and paths are there."""
+"""README.md and docs/ are true: requests get the answers shown, code runs, commands and paths exist."""
 
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ CUT = "…"
 
 @dataclass(frozen=True)
 class Example:
-    """A request of docs/api.md and the answer that stands below it."""
+    """A request of docs/api.md and the answer below it."""
 
     line: int
     method: str
@@ -76,27 +77,27 @@ def _examples(page: str) -> list[Example]:
 EXAMPLES = _examples(API.read_text(encoding="utf-8")) if API.exists() else []
 
 
-def agrees(told: Any, got: Any, tolerance: float = NUMBER_TOLERANCE) -> bool:
-    """Whether an answer is as told, where "<any>" is anything and "…" the rest of a text."""
-    if told == ANY:
+def agrees(shown: Any, got: Any, tolerance: float = NUMBER_TOLERANCE) -> bool:
+    """Whether an answer matches the page; "<any>" matches anything, and "…" the rest of a text."""
+    if shown == ANY:
         return True
-    if isinstance(told, dict):
+    if isinstance(shown, dict):
         return (
             isinstance(got, dict)
-            and list(told) == list(got)
-            and all(agrees(told[name], got[name], tolerance) for name in told)
+            and list(shown) == list(got)
+            and all(agrees(shown[name], got[name], tolerance) for name in shown)
         )
-    if isinstance(told, list):
+    if isinstance(shown, list):
         return (
             isinstance(got, list)
-            and len(told) == len(got)
-            and all(agrees(a, b, tolerance) for a, b in zip(told, got, strict=True))
+            and len(shown) == len(got)
+            and all(agrees(a, b, tolerance) for a, b in zip(shown, got, strict=True))
         )
-    if isinstance(told, float) and isinstance(got, float):
-        return abs(told - got) <= tolerance
-    if isinstance(told, str) and told.endswith(CUT):
-        return isinstance(got, str) and got.startswith(told[:-1])
-    return type(told) is type(got) and bool(told == got)
+    if isinstance(shown, float) and isinstance(got, float):
+        return abs(shown - got) <= tolerance
+    if isinstance(shown, str) and shown.endswith(CUT):
+        return isinstance(got, str) and got.startswith(shown[:-1])
+    return type(shown) is type(got) and bool(shown == got)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=str)
@@ -140,11 +141,30 @@ def test_the_requests_of_readme_get_the_answers_below_them(server: Any) -> None:
         re.DOTALL,
     )
     assert pairs
-    for path, body, told in pairs:
+    for path, body, shown in pairs:
         got = httpx.post(
             server.url + path, content=body.encode(), headers={"content-type": "application/json"}
         ).json()
-        assert agrees(json.loads(told), got, README_TOLERANCE), got
+        assert agrees(json.loads(shown), got, README_TOLERANCE), got
+
+
+def test_the_python_of_readme_runs(server: Any) -> None:
+    blocks = re.findall(
+        r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    assert len(blocks) == 2
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(blocks).replace("http://127.0.0.1:8000", server.url)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    without_server, *with_server = done.stdout.split("{", 1)
+    assert without_server.splitlines() == ["positive 0.9898", "negative 0.9946"], done.stdout
+    assert "'label': 'negative'" in with_server[0]
+    assert "'top_predictions'" in with_server[0]
 
 
 def test_every_make_command_names_a_target() -> None:

@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
+from starlette.routing import Route as StarletteRoute
 from starlette.testclient import TestClient
 
 from classifier import __version__, schema
 from classifier.batching.admission import Stage
+from serving.pages.app import Pages
+from serving.request.endpoints import ENDPOINTS
 from serving.routes import ROUTES
 from serving.running import RunningService
 
@@ -44,6 +47,17 @@ def test_the_index_names_the_service_and_lists_every_endpoint(client: TestClient
         "version": __version__,
         "status": "running",
         "endpoints": {f"{route.method} {route.path}": route.summary for route in ROUTES},
+    }
+
+
+def test_every_route_is_answered_by_an_endpoint_or_a_page_or_by_bentoml(service: ModuleType) -> None:
+    endpoints = {endpoint.route for endpoint in ENDPOINTS}
+    by_bentoml = {route for route in ROUTES if route.is_answered_by_bentoml}
+    paths = {route.path for route in Pages("any", "0", False).app.routes if isinstance(route, StarletteRoute)}
+    pages = {route for route in ROUTES if route.method == "GET" and route.path in paths}
+    assert sorted([*endpoints, *by_bentoml, *pages], key=ROUTES.index) == list(ROUTES)
+    assert {api.route for api in service.TextClassifier.apis.values()} == {
+        route.path for route in ROUTES if route.method == "POST"
     }
 
 
