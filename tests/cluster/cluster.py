@@ -18,7 +18,7 @@ import httpx
 import pytest
 import yaml
 
-from k8s.loading import ENVIRONMENTS_PATH
+from k8s.environment.loading import ENVIRONMENTS_PATH
 
 Models = Sequence[Mapping[str, Mapping[str, float]]]
 """The probabilities of each text by the first and by the second image's model."""

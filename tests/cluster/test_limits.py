@@ -22,7 +22,7 @@ from cluster import (
     wait_until,
 )
 
-from k8s.values import amount
+from k8s.environment.values import amount
 
 FULL_LOAD_SECONDS = float(os.environ.get("CLUSTER_FULL_LOAD_SECONDS", "600"))
 LONG_TEXT = " ".join(TEXTS * 20)
