@@ -3,6 +3,8 @@
 import sys
 from importlib import import_module
 
+from cli.plain import INTERRUPTED
+
 PROGRAM = "text-classifier"
 
 WITHOUT_OPTIONS = ("serve", "key")
@@ -25,9 +27,6 @@ OWN_PACKAGES = (
     "training_import",
 )
 """A missing module of these is a fault of this project, not a package to install."""
-
-INTERRUPTED = 130
-"""Exit code after Ctrl+C, as shells report it."""
 
 
 def main() -> None:

@@ -134,7 +134,7 @@ def environments(path: Path, name: str, over: Mapping[str, Any]) -> Path:
 
 def render(out: Path, described: Path, environment: str, *more: str) -> Path:
     """An environment's folder, for `kubectl apply --kustomize`."""
-    command = [sys.executable, "-m", "k8s", "render", "--env", environment]
+    command = [sys.executable, "-m", "cli", "manifests", "--env", environment]
     done = subprocess.run(
         [*command, "--environments", str(described), "--out", str(out), *more],
         cwd=ROOT,

@@ -101,7 +101,7 @@ def test_the_log_is_json_and_says_which_model_answers(deployed: None) -> None:  
         ({"IMAGE": ""}, "IMAGE is not given"),
         ({"BENTO": "text-classifier:1"}, "IMAGE is not given"),
         ({"IMAGE": "a:1", "BENTO": "text-classifier"}, "has no version"),
-        ({"IMAGE": "a:1", "ENVIRONMENTS": "mine.yaml"}, "where make looks"),
+        ({"IMAGE": "a:1", "ENVIRONMENTS": "mine.yaml"}, "where rollback and the other commands look"),
         ({"IMAGE": "a:1", "ENV": "lokal"}, "the nearest is 'local'"),
     ],
     ids=["no image", "a Bento alone", "any Bento", "another namespace", "no environment"],

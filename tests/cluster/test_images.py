@@ -32,7 +32,7 @@ def run(*arguments: str, home: Path = REPORTS / "store") -> subprocess.Completed
 
 
 def push(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return run("-m", "image", "push", *arguments, "--engine", ENGINE)
+    return run("-m", "cli", "push", *arguments, "--engine", ENGINE)
 
 
 @pytest.mark.parametrize("name", ["first", "second", "damaged"])
@@ -97,7 +97,7 @@ def test_a_registry_that_is_not_there_is_told(images: Mapping[str, str]) -> None
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["localhost:5000/text-classifier"], "is no repository with a tag"),
+        (["localhost:5000/text-classifier"], "is not a repository with a tag"),
         (["localhost:5000/text-classifier:1", "--image", "nothing-of-this-name:1"], "nothing-of-this-name"),
     ],
     ids=["no tag", "no image"],

@@ -1,4 +1,4 @@
-"""`python -m image audit` against a vulnerability service on this machine, which speaks OSV's API."""
+"""`text-classifier audit` against a vulnerability service on this machine, which speaks OSV's API."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def audit(project: Path, url: str, cache: Path) -> subprocess.CompletedProcess[s
         "NO_PROXY": "127.0.0.1",
     }
     return subprocess.run(
-        [sys.executable, "-m", "image", "audit"],
+        [sys.executable, "-m", "cli", "audit"],
         cwd=project,
         env=os.environ | variables,
         capture_output=True,

@@ -19,7 +19,7 @@ from tiny import FOUR_LABELS, tiny_artifact, with_golden, write_tiny
 from classifier.artifact import read_artifact, write_artifact
 from classifier.runtime import OnnxSettings
 
-BY_MAKE = (sys.executable, "-m", "serving")
+BY_MAKE = (sys.executable, "-m", "cli", "serve")
 BY_BENTOML = (str(Path(sys.executable).parent / "bentoml"), "serve", "service:TextClassifier")
 
 both_commands = pytest.mark.parametrize("command", [BY_MAKE, BY_BENTOML], ids=["make serve", "bentoml serve"])
@@ -233,9 +233,10 @@ def test_a_bundled_model_whose_import_was_killed_is_imported_again(
 # What does not start
 
 
-def test_a_home_that_cannot_be_made_stops_the_start(refuse: Any, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("no folder")
-    line = only_sentence(refuse(tmp_path / "file" / "home"))
+@pytest.mark.parametrize("home", ["file", "file/home"])
+def test_a_home_that_cannot_be_made_stops_the_start(refuse: Any, tmp_path: Path, home: str) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    line = only_sentence(refuse(tmp_path / home))
     assert line.startswith(f"error: the BentoML home cannot be made: {tmp_path / 'file'}")
     assert "BENTOML_HOME names another folder" in line
 

@@ -124,7 +124,7 @@ def refusal(over: dict[str, Any], name: str = "local") -> str:
         # Images
         (
             {"image": {"reference": "text-classifier"}},
-            "image.reference is 'text-classifier': an image is repository:tag, where the tag is not latest, "
+            "image.reference is 'text-classifier': an image is repository:tag with a tag other than latest, "
             "or repository@sha256:digest",
         ),
         (
@@ -201,7 +201,10 @@ def refusal(over: dict[str, Any], name: str = "local") -> str:
         ({"api_keys": {"secret": "a_b"}}, "api_keys.secret is 'a_b': a DNS name consists of "),
         ({"api_keys": {"secret": "Keys"}}, "api_keys.secret is 'Keys': a DNS name consists of "),
         ({"api_keys": {"secret": ""}}, "api_keys.secret is '': a DNS name consists of "),
-        ({"api_keys": {"secret": "a." + "b" * 64}}, f"api_keys.secret is 'a.{'b' * 64}': a DNS name is "),
+        (
+            {"api_keys": {"secret": "a." + "b" * 64}},
+            f"api_keys.secret is 'a.{'b' * 64}': a DNS name consists of ",
+        ),
         (
             {"api_keys": {"secret": "a" + ".a" * 127}},
             f"api_keys.secret is 'a{'.a' * 127}': a DNS name has at most 253 characters",
