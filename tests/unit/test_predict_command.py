@@ -1,4 +1,4 @@
-"""`text-classifier predict`: it answers as the API does, takes any number of lines, and names a wrong line."""
+"""`text-classifier predict`: it answers as the API does, reads any number of lines, and names wrong lines."""
 
 import io
 import json
