@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.console import err, new_app
+from cli.options import given, require
 
 if TYPE_CHECKING:
     from k8s.manifests import Options
@@ -13,25 +14,18 @@ if TYPE_CHECKING:
 app = new_app()
 
 
-def _given(option: typer.CallbackParam, value: str | None) -> str | None:
-    """Refuse an empty value, which make passes for a variable that a failed command left empty."""
-    if value == "":
-        raise typer.BadParameter(f"{str(option.name).upper()} is not given; k8s/README.md explains it")
-    return value
-
-
 Env = Annotated[str, typer.Option(help="Name of the environment.")]
 Image = Annotated[
     str | None,
     typer.Option(
-        help="Image to run: repository:tag or repository@sha256:digest.", callback=_given, show_default=False
+        help="Image to run: repository:tag or repository@sha256:digest.", callback=given, show_default=False
     ),
 ]
 Bento = Annotated[
     str | None,
     typer.Option(
         help="Bento of the store that the image was made from. Its labels become those of the pods.",
-        callback=_given,
+        callback=given,
         show_default=False,
     ),
 ]
@@ -39,7 +33,7 @@ Environments = Annotated[
     str | None,
     typer.Option(
         help="File that describes the environments. Default: k8s/environments.yaml.",
-        callback=_given,
+        callback=given,
         show_default=False,
     ),
 ]
@@ -58,7 +52,7 @@ def manifests(
     bento: Bento = None,
     canary: Annotated[
         str | None,
-        typer.Option(help="Tag or sha256:digest of the canary's image.", callback=_given, show_default=False),
+        typer.Option(help="Tag or sha256:digest of the canary's image.", callback=given, show_default=False),
     ] = None,
     weight: Weight = None,
     environments: Environments = None,
@@ -106,7 +100,7 @@ def deploy(
     from k8s.deployment import deploy
 
     if bento is not None:
-        _require("IMAGE", image)
+        require("IMAGE", image)
     deploy(env, _options(image, bento, environments))
 
 
@@ -134,7 +128,7 @@ def canary(
     image: Image = None,
     version: Annotated[
         str | None,
-        typer.Option(help="Tag or sha256:digest of the canary's image.", callback=_given, show_default=False),
+        typer.Option(help="Tag or sha256:digest of the canary's image.", callback=given, show_default=False),
     ] = None,
     weight: Weight = None,
     bento: Bento = None,
@@ -143,8 +137,8 @@ def canary(
     """Give another version of the image a share of the requests. --image is the image that runs now."""
     from k8s.deployment import start_canary
 
-    _require("IMAGE", image)
-    _require("VERSION", version)
+    require("IMAGE", image)
+    require("VERSION", version)
     start_canary(env, _options(image, bento, environments, version, weight))
 
 
@@ -167,15 +161,8 @@ def abort(
 def _end_canary(env: str, image: str | None, bento: str | None, environments: str | None) -> None:
     from k8s.deployment import end_canary
 
-    _require("IMAGE", image)
+    require("IMAGE", image)
     end_canary(env, _options(image, bento, environments))
-
-
-def _require(name: str, value: str | None) -> None:
-    if value is None:
-        raise typer.BadParameter(
-            f"{name} is not given; --{name.lower()} names it, and k8s/README.md explains it"
-        )
 
 
 def _options(

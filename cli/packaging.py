@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from cli.console import new_app
+from cli.options import given
 
 MEGABYTE = 1e6
 MAX_SHOWN_CHARACTERS = 60
@@ -53,7 +54,10 @@ def image(
 @app.command(epilog="Example: `text-classifier push registry.example.com/text-classifier:1`")
 def push(
     target: Annotated[
-        str, typer.Argument(help="Repository and tag to push to, as in `registry.example.com/classifier:1`.")
+        str,
+        typer.Argument(
+            help="Repository and tag to push to, as in `registry.example.com/classifier:1`.", callback=given
+        ),
     ],
     image: Annotated[
         str | None,

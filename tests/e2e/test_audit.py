@@ -1,4 +1,4 @@
-"""`text-classifier audit` against a vulnerability service on this machine, which speaks OSV's API."""
+"""`text-classifier audit` with a vulnerability service on this machine that has OSV's API."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from typing import Any
 
 @contextmanager
 def service(answer: Callable[[str], Any], asked: set[str]) -> Iterator[str]:
-    """The address of a service that gives `answer` for each name, and adds the package to `asked`."""
+    """The address of a service that answers each name with `answer` and adds the package to `asked`."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

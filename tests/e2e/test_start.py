@@ -1,10 +1,13 @@
-"""How the server starts, and how it refuses to: one sentence that names the file, no stack trace."""
+"""How the server starts, and how it refuses to start: one sentence that names the file, no stack trace."""
 
+import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -50,7 +53,7 @@ def save(folder: Path, home: Path, project: Path) -> str:
 
 
 def only_sentence(refused: subprocess.CompletedProcess[str]) -> str:
-    """The one line on standard error of a server that did not start."""
+    """The only line on standard error of a server that did not start."""
     assert refused.returncode == 1, refused.stderr
     assert "Traceback" not in refused.stdout + refused.stderr
     assert "Serving" not in refused.stdout
@@ -228,6 +231,29 @@ def test_a_bundled_model_whose_import_was_killed_is_imported_again(
     spoil(home / "models" / "imdb-sentiment" / version)
     with serve(home, command) as server:
         assert httpx.get(f"{server.url}/model/info").json()["version"] == version
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.5, 0.9])
+def test_ctrl_c_in_the_first_second_prints_no_stack_trace(
+    project: Path, one_model: Path, seconds: float
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    with subprocess.Popen(
+        BY_MAKE,
+        cwd=project,
+        env=os.environ | {"BENTOML_HOME": str(one_model), "CLASSIFIER__API__PORT": port},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        time.sleep(seconds)
+        os.killpg(process.pid, signal.SIGINT)
+        shown, _ = process.communicate(timeout=60)
+    assert "Traceback" not in shown
+    assert "KeyboardInterrupt" not in shown
 
 
 # What does not start

@@ -243,6 +243,7 @@ def test_objects_that_the_other_commands_would_not_find_are_refused(
         (["promote"], "IMAGE"),
         (["abort"], "IMAGE"),
         (["abort", "--image", ""], "IMAGE"),
+        (["push", ""], "TARGET"),
     ],
     ids=" ".join,
 )
