@@ -1,5 +1,11 @@
-"""What keeps a server from being measured."""
+"""The errors of the benchmarks."""
+
+from classifier.errors import ClassifierError
 
 
-class BenchmarkError(Exception):
-    """A server or a tool that failed; the message says which, and why."""
+class BenchmarkError(ClassifierError):
+    """A server or a tool failed; the message says which one and why."""
+
+
+class WrongOption(ValueError):
+    """The value of an option cannot be used; the message says which values can be."""

@@ -1,11 +1,11 @@
-"""`python -m benchmarks.limits`: the service alone, at and beyond what it can bear.
+"""The limits: the service alone, at and beyond its capacity.
 
-Overload: requests arrive at a multiple of the capacity, which is measured right before at 64 connections.
-Batches: `/predict/batch` with 100 texts against the same pipeline in this process, by turns.
-Endurance: many requests in a row, and what memory the service's processes take then.
+Overload: requests arrive at a multiple of the capacity, which is measured just before at 64 connections.
+Batches: `/predict/batch` with 100 texts alternates with the same pipeline in this process.
+Endurance: many requests in a row, and how much memory the service's processes use then.
 
-Run it on a machine with nothing else to do: the load generator takes one of the cores, and a machine that
-gets slower after the capacity was measured shows as refusals.
+Run it on a machine with nothing else to do. The load generator uses one of the cores, and if the machine
+becomes slower after the capacity was measured, the service refuses more.
 """
 
 import json
@@ -15,16 +15,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
 
 import orjson
-import typer
 from rich.console import Console
 
 from benchmarks.artifacts import KINDS, ServedArtifact, prepare
 from benchmarks.bodies import request_texts
 from benchmarks.closed_loop import Clients, check_wrk, load
-from benchmarks.errors import BenchmarkError
+from benchmarks.errors import WrongOption
 from benchmarks.open_loop import allow_connections, attack
 from benchmarks.report import MEGABYTE, machine_facts, table
 from benchmarks.rounds import (
@@ -251,38 +249,29 @@ def _factors(text: str) -> list[float]:
     try:
         return [float(factor) for factor in text.split(",")]
     except ValueError:
-        raise typer.BadParameter(f"factors {text!r} are no numbers with commas between, as in 2,5") from None
+        raise WrongOption(f"factors {text!r} is not a list of numbers with commas, as in 2,5") from None
 
 
-def main(
-    artifact: Annotated[str, typer.Option(help="linear or cnn.")] = "linear",
-    factors: Annotated[str, typer.Option(help="Multiples of the capacity, with commas between.")] = "2,5",
-    seconds: Annotated[float, typer.Option(min=1, help="Of each overload.")] = 60,
-    requests: Annotated[int, typer.Option(min=2, help="Of the endurance.")] = 1_000_000,
-    output: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("reports/limits"),
-) -> None:
-    """Measure the service at its limits."""
+def measure_limits(artifact: str, factors: str, seconds: float, requests: int, output: Path) -> None:
+    """Measure the service at its limits, and write and print a report.
+
+    `factors` are multiples of the capacity, with commas. `seconds` is the length of each overload, and
+    `requests` the number for the endurance. Raises WrongOption and BenchmarkError.
+    """
     if artifact not in KINDS:
-        raise typer.BadParameter(f"there is no artifact {artifact!r}; there are {', '.join(KINDS)}")
+        raise WrongOption(f"there is no artifact {artifact!r}; there are {', '.join(KINDS)}")
     multiples = _factors(factors)
     console = Console(stderr=True)
     facts = machine_facts()
-    try:
-        check_wrk()
-        allow_connections()
-        with tempfile.TemporaryDirectory() as folder:
-            console.print(f"preparing the {artifact} artifact")
-            limits = Limits(prepare(KINDS[artifact], Path(folder)), request_texts()[1], Path(folder))
-            found = limits.all(multiples, seconds, requests, console.print)
-    except BenchmarkError as error:
-        raise SystemExit(f"error: {error}") from None
+    check_wrk()
+    allow_connections()
+    with tempfile.TemporaryDirectory() as folder:
+        console.print(f"preparing the {artifact} artifact")
+        limits = Limits(prepare(KINDS[artifact], Path(folder)), request_texts()[1], Path(folder))
+        found = limits.all(multiples, seconds, requests, console.print)
     text = _report(artifact, facts, found)
     output.mkdir(parents=True, exist_ok=True)
     (output / f"{artifact}.md").write_text(text, encoding="utf-8")
     content = {"facts": facts, "artifact": artifact, **asdict(found)}
     (output / f"{artifact}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    typer.echo(text)
-
-
-if __name__ == "__main__":
-    typer.run(main)
+    print(text)  # noqa: T201

@@ -11,7 +11,7 @@ Both sides get the same real texts, in one process, by turns, one at a time and 
 give the same answers is checked first. A figure is the median over the texts of a round; of the rounds the
 median, the least and the greatest are shown.
 
-    python -m benchmarks.runtime_speed --json reports/runtime_speed.json
+    text-classifier bench runtimes --json reports/runtime_speed.json
 
 Run it on a machine with nothing else to do. To fit on all of IMDB takes about two minutes.
 """
@@ -23,12 +23,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import joblib
 import numpy as np
 import sklearn
-import typer
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -39,6 +38,7 @@ from sklearn.preprocessing import Normalizer
 
 import model_store
 from benchmarks.bodies import IMDB
+from benchmarks.errors import WrongOption
 from benchmarks.report import machine_facts
 from benchmarks.spread import Spread, spread
 from classifier.artifact import Artifact, read_artifact, write_artifact
@@ -160,7 +160,7 @@ def _padded(classifier: Classifier, settings: OnnxSettings, size: int, texts: Se
 def _compare_network(artifact: Artifact, texts: Sequence[str], rounds: int) -> list[Result]:
     settings = artifact.manifest.model
     if not isinstance(settings, OnnxSettings):
-        raise typer.BadParameter(f"{artifact.manifest.name} is of kind {settings.kind}; a network is needed")
+        raise WrongOption(f"{artifact.manifest.name} is of kind {settings.kind}; a network is needed")
     classifier, session = Classifier(artifact), _session(artifact.network)
     name = session.get_inputs()[0].name
     results = []
@@ -194,19 +194,22 @@ def _show(results: Sequence[Result]) -> None:
     Console(width=110).print(table)
 
 
-def main(
-    data: Annotated[Path, typer.Option(help="Texts to fit on.")] = IMDB / "train.parquet",
-    texts: Annotated[Path, typer.Option(help="Texts to time.")] = IMDB / "test.parquet",
-    model: Annotated[str | None, typer.Option(help="Tag of a network; default: one trained here.")] = None,
-    count: Annotated[int, typer.Option(min=BATCH, help="How many texts to time.")] = 512,
-    rounds: Annotated[int, typer.Option(min=1)] = 7,
-    network_rows: Annotated[
-        int, typer.Option(min=100, help="Texts that a network is trained on here.")
-    ] = 2000,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the figures here.")] = None,
+def measure_runtimes(
+    data: Path | None,
+    texts: Path | None,
+    model: str | None,
+    count: int,
+    rounds: int,
+    network_rows: int,
+    json_file: Path | None,
 ) -> None:
-    """Compare the runtimes with their peers on real texts."""
+    """Compare the runtimes with their peers on real texts, and print a table.
+
+    Without `data` and `texts`, the two parts of IMDB are used. `count` texts are timed. Without `model`, the
+    tag of a network, a network is trained on `network_rows` texts. Raises WrongOption for any other model.
+    """
     console = Console(stderr=True)
+    data, texts = data or IMDB / "train.parquet", texts or IMDB / "test.parquet"
     learn = read_dataset(data)
     timed = read_dataset(texts).texts[:count]
     console.print(f"fitting scikit-learn on {len(learn.texts):,} texts of {data}")
@@ -231,7 +234,3 @@ def main(
         }
         content = about | {"results": [asdict(result) for result in results]}
         json_file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -105,7 +105,7 @@ def _peer(name: str, package: str, **more: Any) -> Server:
 
 
 SERVERS = (
-    Server(OURS, ("python", "-m", "serving"), is_peer=False),
+    Server(OURS, ("python", "-m", "cli", "serve"), is_peer=False),
     _peer("fastapi", "fastapi"),
     _peer("litserve", "litserve"),
     _peer("mlserver", "mlserver", path="/v2/models/classifier/infer", body=_v2_body, probabilities=_from_v2),

@@ -1,1 +1,1 @@
-"""The Bento of this checkout and the container image made of it."""
+"""The Bento of this checkout, and the container image made from it."""

@@ -1,4 +1,4 @@
-"""The Bento: this checkout's service with a model of the store."""
+"""The Bento: the service of this checkout with a model of the store."""
 
 import subprocess
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ import model_store
 from classifier.artifact import read_artifact
 from classifier.errors import ClassifierError
 from classifier.settings import BUNDLED_MODEL, load_settings
+from image.labels import COMMIT, MODEL, MODEL_DIGEST
 
 ROOT = Path(__file__).parents[1]
 BENTOFILE = ROOT / "bentofile.yaml"
@@ -26,20 +27,20 @@ class BuildError(ClassifierError):
 
 @dataclass(frozen=True)
 class Commit:
-    """What is checked out."""
+    """The commit that is checked out."""
 
     digest: str
     is_changed: bool
-    """Whether files differ from it."""
+    """Whether files of the checkout differ from the commit."""
 
     @property
     def version(self) -> str:
-        """Short, for a tag."""
+        """A short name of the commit, for tags."""
         return self.digest[:12] + ("-changed" if self.is_changed else "")
 
 
 def checked_out() -> Commit:
-    """The commit of this checkout; raises BuildError where there is none."""
+    """The commit of this checkout; raises BuildError if there is none."""
     return Commit(_git("rev-parse", "HEAD"), bool(_git("status", "--porcelain")))
 
 
@@ -53,15 +54,18 @@ def _git(*arguments: str) -> str:
             check=True,
         )
     except (OSError, subprocess.CalledProcessError) as error:
-        said = getattr(error, "stderr", None) or error
-        raise BuildError(f"a Bento is named after its commit, and git gives none: {said}".strip()) from error
+        reason = getattr(error, "stderr", None) or error
+        raise BuildError(
+            f"a Bento is named after its commit, and git finds none: {reason}".strip()
+        ) from error
     return done.stdout.strip()
 
 
 def build_bento(gpu: bool = False) -> bentoml.Bento:
-    """Build it with the model that the settings name, or take the one that this commit and model have.
+    """Build the Bento with the model that the settings name, or return the one already built from both.
 
-    The bundled model is put into the store if it is missing. Labels say commit, model and the model's digest.
+    The bundled model is put into the store if it is missing. Labels name the commit, the model and the
+    model's digest. Raises ClassifierError.
     """
     tag = load_settings().model
     if tag.name == BUNDLED_MODEL.name:
@@ -76,9 +80,9 @@ def build_bento(gpu: bool = False) -> bentoml.Bento:
         "CLASSIFIER__MODEL__VERSION": artifact.version,
     }
     labels = {
-        "commit": commit.digest,
-        "model": f"{artifact.manifest.name}:{artifact.version}",
-        "model-digest": artifact.digest,
+        COMMIT: commit.digest,
+        MODEL: f"{artifact.manifest.name}:{artifact.version}",
+        MODEL_DIGEST: artifact.digest,
     }
     stored = _stored(f"{config['name']}:{version}")
     if stored is not None:
@@ -89,16 +93,16 @@ def build_bento(gpu: bool = False) -> bentoml.Bento:
 
 
 def bentofile() -> dict[str, Any]:
-    """What `bentofile.yaml` says."""
+    """The content of `bentofile.yaml`."""
     content: dict[str, Any] = yaml.safe_load(BENTOFILE.read_text(encoding="utf-8"))
     return content
 
 
 def _config(kind: str, gpu: bool) -> dict[str, Any]:
-    """`bentofile.yaml` with the lock file for this kind of model. The GPU's holds CUDA's libraries."""
+    """`bentofile.yaml` with the lock file for this kind of model, or for GPUs with CUDA's libraries."""
     config = bentofile()
     if gpu and kind != "onnx":
-        raise BuildError(f"the model is {kind}, which no GPU makes faster; networks can run on one")
+        raise BuildError(f"the model is {kind}, and only networks (onnx) can run on a GPU")
     if kind == "onnx":
         lock = GPU if gpu else CPU_NETWORK
         light = config["python"]["requirements_txt"]

@@ -1,4 +1,4 @@
-"""The container image of a Bento, made by `bentoml containerize` in podman or docker."""
+"""The container image of a Bento, made by `bentoml containerize` with podman or docker."""
 
 import contextlib
 import re
@@ -14,6 +14,7 @@ from bentoml.exceptions import BentoMLException
 
 from classifier import __version__
 from image.bento import BuildError, bentofile
+from image.labels import COMMIT, MODEL, MODEL_DIGEST
 
 Engine = Literal["podman", "docker"]
 
@@ -22,65 +23,65 @@ NAME = "text-classifier"
 
 @dataclass(frozen=True)
 class Image:
-    """An image in an engine's local store."""
+    """An image in the local store of an engine."""
 
     name: str
-    """With its tag."""
+    """Repository and tag."""
     layers: tuple[tuple[str, float], ...]
-    """What made each layer, and its uncompressed bytes, to three digits; the base image's first."""
+    """Each layer's command and uncompressed bytes, to three digits. Those of the base image come first."""
 
     @property
     def size(self) -> float:
-        """Uncompressed bytes."""
+        """Uncompressed bytes of all layers."""
         return sum(size for _, size in self.layers)
 
 
 def image_name(bento: bentoml.Bento) -> str:
-    """What the image of a Bento is called."""
+    """The name of a Bento's image."""
     return f"{NAME}:{bento.tag.version}"
 
 
 def build_image(bento: bentoml.Bento, engine: Engine, alias: str) -> Image:
-    """Make the image of a Bento, which gets a second name, too; raises BuildError where the engine fails."""
+    """Make the image of a Bento, with `alias` as a second name; raises BuildError if the engine fails."""
     name = image_name(bento)
     labels = bento.info.labels
     values = {
         "org.opencontainers.image.title": NAME,
         "org.opencontainers.image.licenses": "Apache-2.0",
         "org.opencontainers.image.version": __version__,
-        "org.opencontainers.image.revision": labels["commit"],
+        "org.opencontainers.image.revision": labels[COMMIT],
         "text-classifier.bento": str(bento.tag),
-        "text-classifier.model": labels["model"],
-        "text-classifier.model-digest": labels["model-digest"],
+        "text-classifier.model": labels[MODEL],
+        "text-classifier.model-digest": labels[MODEL_DIGEST],
     }
-    # A HEALTHCHECK is no part of OCI's format, which is podman's default.
+    # OCI's image format, which is podman's default, has no HEALTHCHECK.
     options = {"format": "docker"} if engine == "podman" else {}
     try:
-        # BentoML takes the template from a copy in the temporary folder, and only from below where it runs.
+        # BentoML copies the template to the temporary folder, and reads only templates below where it runs.
         with contextlib.chdir(tempfile.gettempdir()):
             output = bentoml.container.build(  # type: ignore[call-overload]
                 bento.tag, engine, image_tag=(name, alias), label=values, **options
             )
     except BentoMLException as error:
         raise BuildError(f"{engine} could not make {name}: {error}") from error
-    if output is None:  # BentoML logs why, and goes on
+    if output is None:  # BentoML logs the reason and raises nothing.
         raise BuildError(f"{engine} could not make {name}, for the reason above")
     return inspect(name, engine)
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where an image is pushed to."""
+    """The repository and tag that an image is pushed to."""
 
     repository: str
     tag: str
 
     @classmethod
     def parse(cls, text: str) -> "Target":
-        """From `repository:tag`; raises BuildError where it is none."""
+        """Parse `repository:tag`; raises BuildError if the text is anything else."""
         repository, _, tag = text.rpartition(":")
         if not repository or "/" in tag:
-            raise BuildError(f"{text!r} is no repository with a tag, such as localhost:5000/{NAME}:1")
+            raise BuildError(f"{text!r} is not a repository with a tag, such as localhost:5000/{NAME}:1")
         return cls(repository, tag)
 
     def __str__(self) -> str:
@@ -88,26 +89,26 @@ class Target:
 
 
 def push_image(name: str, to: Target, engine: Engine) -> str:
-    """Push an image that is there; returns its reference by digest.
+    """Push a local image; returns its reference by digest.
 
-    A registry on this machine is asked without TLS. Raises BuildError where the engine fails.
+    TLS is not used for a registry on this machine. Raises BuildError if the engine fails.
     """
     target = str(to)
     _run(engine, "tag", name, target)
-    if engine == "docker":  # it knows which registries are on this machine
+    if engine == "docker":  # docker itself uses no TLS for registries on this machine
         digest = re.findall(r"digest: (sha256:[0-9a-f]{64})", _run(engine, "push", target))[-1]
     else:
-        is_here = re.match(r"(localhost|127\.0\.0\.1)[:/]", target)
-        plainly = ["--tls-verify=false"] if is_here else []
+        is_local = re.match(r"(localhost|127\.0\.0\.1)[:/]", target)
+        without_tls = ["--tls-verify=false"] if is_local else []
         with tempfile.TemporaryDirectory() as folder:
             written = Path(folder) / "digest"
-            _run(engine, "push", *plainly, f"--digestfile={written}", target)
+            _run(engine, "push", *without_tls, f"--digestfile={written}", target)
             digest = written.read_text(encoding="ascii")
     return f"{to.repository}@{digest}"
 
 
 def base_image(engine: Engine) -> Image:
-    """The image that a Bento's is made on; it is pulled where the engine has not kept it."""
+    """The base image of Bento images. It is pulled if the engine does not have it."""
     name = bentofile()["docker"]["base_image"]
     try:
         return inspect(name, engine)
@@ -117,7 +118,7 @@ def base_image(engine: Engine) -> Image:
 
 
 def inspect(name: str, engine: Engine) -> Image:
-    """An image that is there; raises BuildError where it is not."""
+    """An image of the local store; raises BuildError if it is not there."""
     history = _run(engine, "history", "--no-trunc", "--format", "{{.Size}}\t{{.CreatedBy}}", name)
     lines = [line.partition("\t") for line in reversed(history.splitlines())]
     return Image(name, tuple((by, _bytes(size)) for size, _, by in lines))
@@ -127,12 +128,12 @@ def _run(engine: Engine, *arguments: str) -> str:
     try:
         done = subprocess.run([engine, *arguments], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
-        raise BuildError(f"{engine} {arguments[0]}: {said[-1].removeprefix('Error: ')}") from error
+        reason = (getattr(error, "stderr", None) or str(error)).strip().splitlines()
+        raise BuildError(f"{engine} {arguments[0]}: {reason[-1].removeprefix('Error: ')}") from error
     return done.stdout
 
 
 def _bytes(size: str) -> float:
-    """`173 MB` or `173MB`, as engines write it."""
+    """Bytes from `173 MB` or `173MB`, which engines write."""
     unit = size.lstrip("0123456789. ")
     return float(size.removesuffix(unit)) * {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}[unit]

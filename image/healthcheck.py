@@ -1,4 +1,4 @@
-"""Whether the service in this container is ready, as an exit status: for engines that know no HTTP probes."""
+"""Exits with 0 if the service in this container is ready, for container engines without HTTP probes."""
 
 import os
 import sys

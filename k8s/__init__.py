@@ -1,1 +1,1 @@
-"""The Kubernetes manifests of the service, generated from one file of environments."""
+"""The Kubernetes manifests of the service: generated from one file of environments, rendered and deployed."""

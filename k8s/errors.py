@@ -1,4 +1,4 @@
-"""The errors of rendering manifests; each is one sentence that names the thing, its value and the rule."""
+"""The errors of rendering and deploying: one sentence each, with the thing, its value and the rule."""
 
 from collections.abc import Collection, Iterable
 from types import NoneType, UnionType
@@ -11,28 +11,32 @@ from classifier.settings import nearest
 
 
 class InvalidEnvironment(ClassifierError):
-    """What an environment says cannot be rendered; nothing was written."""
+    """The environment cannot be rendered. Nothing was written."""
 
 
 class UnknownBento(ClassifierError):
-    """The Bento is not in the store, or does not say what it holds."""
+    """The Bento is not in the store, or its labels do not say what it contains."""
 
 
 class StaleManifests(ClassifierError):
-    """Files on disk are not what would be rendered."""
+    """Files on disk differ from what would be rendered."""
 
 
 class UnwritableFolder(ClassifierError):
     """The folder cannot be replaced."""
 
 
+class DeploymentError(ClassifierError):
+    """The cluster does not answer, or does not run what it was given."""
+
+
 def say_nearest(name: str, known: Collection[str]) -> str:
-    """Says which known name `name` was most probably meant to be."""
+    """Say which known name is nearest to `name`."""
     return f"the nearest is {nearest(name, known)!r}" if known else "there is none"
 
 
 def first_broken_rule(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first error in one sentence; where a key is unknown, with the nearest that `model` has there."""
+    """The first error as a sentence. For an unknown key, it names the nearest key that `model` has there."""
     broken = error.errors()[0]
     *section, key = broken["loc"]
     place = ".".join(map(str, broken["loc"]))
@@ -45,10 +49,10 @@ def first_broken_rule(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def _keys(model: type[BaseModel], section: Iterable[str | int]) -> list[str]:
-    """The keys of the section that is so deep in `model`."""
+    """The keys of a section of `model`, which is given as the path to it."""
     kind: Any = model
     for step in section:
-        # A section is a model, perhaps or None, or a mapping from names to models.
+        # A section is a model, a model or None, or a mapping of names to models.
         kind = get_args(kind)[-1] if get_origin(kind) is dict else kind.model_fields[step].annotation
         if get_origin(kind) in (Union, UnionType):
             kind = next(part for part in get_args(kind) if part is not NoneType)

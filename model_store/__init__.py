@@ -110,8 +110,9 @@ def _store() -> Path:
     try:
         return BentoMLContainer.model_store.get()._path
     except OSError as error:  # BentoML makes its folders when the store is first used
+        reason = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
         raise ArtifactError(
-            f"the BentoML home cannot be made: {error.filename}: {error.strerror}; "
+            f"the BentoML home cannot be made: {reason}; "
             "the environment variable BENTOML_HOME names another folder"
         ) from error
 

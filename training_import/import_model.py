@@ -164,8 +164,7 @@ def _model_card(
 ) -> str:
     notes = (
         *converted.notes,
-        "Its training data and accuracy are not known here; "
-        "`python -m training_import evaluate` measures it on yours.",
+        "Its training data and accuracy are not known here; `text-classifier evaluate` measures it on yours.",
         "Its probabilities are the original's: nothing was calibrated here.",
     )
     return (

@@ -102,7 +102,7 @@ def read_key_hashes(path: Path) -> tuple[bytes, ...]:
         if not _HASH.fullmatch(entry):  # The line is not repeated: it may be a key.
             raise SettingsError(
                 f"api.keys_file {path} line {number} is not the SHA-256 of a key: 64 characters 0-9a-f; "
-                "`python -m serving.access` makes a key and its line"
+                "`text-classifier key` makes a key and its line"
             )
         hashes.append(bytes.fromhex(entry))
     if len(hashes) > MAX_KEYS:
@@ -123,11 +123,7 @@ def _without_port(host: str) -> str:
     return name if separator and not port.endswith("]") else host
 
 
-def main() -> None:
-    """Print a new key, and the line for the file of keys."""
+def new_key() -> tuple[str, str]:
+    """A new API key, and its line in the file of keys."""
     key = secrets.token_urlsafe(KEY_BYTES)
-    print(f"key:  {key}\nline: {hashlib.sha256(key.encode()).hexdigest()}")  # noqa: T201
-
-
-if __name__ == "__main__":
-    main()
+    return key, hashlib.sha256(key.encode()).hexdigest()

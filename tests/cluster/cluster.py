@@ -1,4 +1,4 @@
-"""The cluster that KUBECONFIG names, asked through kubectl, and load on the service in it."""
+"""The cluster that KUBECONFIG names, through kubectl, and load on the service in it."""
 
 import asyncio
 import json
@@ -18,10 +18,10 @@ import httpx
 import pytest
 import yaml
 
-from k8s.loading import ENVIRONMENTS_PATH
+from k8s.environment.loading import ENVIRONMENTS_PATH
 
 Models = Sequence[Mapping[str, Mapping[str, float]]]
-"""The probabilities of each text by the first and by the second image's model."""
+"""The probabilities of each text from the models of the first and the second image."""
 
 ROOT = Path(__file__).parents[2]
 ENGINE = os.environ.get("ENGINE", "podman")
@@ -29,14 +29,14 @@ RENDERED = ROOT / "k8s" / "rendered"
 ENVIRONMENTS = sorted(folder.name for folder in RENDERED.iterdir())
 REPORTS = ROOT / "reports" / "cluster"
 BEHIND_A_PORT = REPORTS / "environments.yaml"
-"""The project's environments, but `local` has a port of the nodes, to which load can be sent."""
+"""The project's environments, except that `local` has a node port, to which load can be sent."""
 NODE_PORT = 30080
 APPLICATION = "text-classifier"
 ENVIRONMENT = "local"
 NAMESPACE = f"{APPLICATION}-{ENVIRONMENT}"
 DEPLOYMENT = f"deployment/{APPLICATION}"
 SECONDS = float(os.environ.get("CLUSTER_LOAD_SECONDS", "60"))
-"""How long load goes on at least, while something is done to the service."""
+"""Shortest time of load, in seconds, while something is done to the service."""
 
 PATIENCE_SECONDS = 180
 TEXTS = [
@@ -55,7 +55,7 @@ print(urllib.request.urlopen(request, timeout=30).read().decode())
 
 
 def kubectl(*arguments: str, check: bool = True, timeout: float = PATIENCE_SECONDS, stdin: str = "") -> str:
-    """What it prints; where it must not fail, its error is the test's."""
+    """What kubectl prints. If it fails and `check` is set, the test fails with its error."""
     done = subprocess.run(
         ["kubectl", *arguments], capture_output=True, text=True, check=False, timeout=timeout, input=stdin
     )
@@ -73,7 +73,7 @@ def objects(kind: str, *arguments: str) -> list[Any]:
 
 
 def ready_pods() -> list[str]:
-    """Names of the pods that are ready and stay."""
+    """Names of the pods that are ready and are not terminating."""
     return [
         pod["metadata"]["name"]
         for pod in objects("pods", "--selector", "app.kubernetes.io/name=text-classifier")
@@ -97,7 +97,7 @@ def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENC
 
 
 def tool(name: str) -> Path:
-    """`make cluster-test` installs it; fails where it is missing."""
+    """A program that `make cluster-test` installs; the test fails if it is missing."""
     path = ROOT / ".tools" / name
     if not path.exists():
         pytest.fail(f"{path} is missing; `make .tools/{name}` installs it")
@@ -105,7 +105,7 @@ def tool(name: str) -> Path:
 
 
 def make(target: str, *, check: bool = True, **variables: str) -> str:
-    """What operators call, and what it prints; where it must not fail, its failure is the test's."""
+    """What a make target prints. If it fails and `check` is set, the test fails with its output."""
     given = {"ENV": ENVIRONMENT, "ENVIRONMENTS": str(BEHIND_A_PORT)} | variables
     command = ["make", target, *[f"{name}={value}" for name, value in given.items()]]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -119,22 +119,22 @@ def rollout_status() -> None:
 
 
 def manifest_files(folder: Path) -> list[Path]:
-    """One for each object."""
+    """The manifests of a folder, one for each object."""
     return [path for path in sorted(folder.glob("*.yaml")) if path.stem != "kustomization"]
 
 
-def environments(path: Path, name: str, over: Mapping[str, Any]) -> Path:
-    """Write the project's environments, but for these sections of one of them."""
+def environments(path: Path, name: str, overrides: Mapping[str, Any]) -> Path:
+    """Write the project's environments with other sections in one of them; returns the path."""
     tree = yaml.safe_load(ENVIRONMENTS_PATH.read_text(encoding="utf-8"))
-    tree[name] |= over
+    tree[name] |= overrides
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(tree), encoding="utf-8")
     return path
 
 
 def render(out: Path, described: Path, environment: str, *more: str) -> Path:
-    """An environment's folder, for `kubectl apply --kustomize`."""
-    command = [sys.executable, "-m", "k8s", "render", "--env", environment]
+    """Render an environment; returns its folder, for `kubectl apply --kustomize`."""
+    command = [sys.executable, "-m", "cli", "manifests", "--env", environment]
     done = subprocess.run(
         [*command, "--environments", str(described), "--out", str(out), *more],
         cwd=ROOT,
@@ -147,7 +147,7 @@ def render(out: Path, described: Path, environment: str, *more: str) -> Path:
 
 
 def config_changed(folder: Path, old: str, new: str) -> Path:
-    """A rendered environment with another text in its config, which gets another name; returns the folder."""
+    """Replace a text in the config of a rendered environment, which gets another name; returns the folder."""
     (config,) = [
         path for path in folder.glob("*.yaml") if yaml.safe_load(path.read_text())["kind"] == "ConfigMap"
     ]
@@ -163,17 +163,17 @@ def config_changed(folder: Path, old: str, new: str) -> Path:
 
 @dataclass
 class Load:
-    """Constant load from some callers, half of which keep their connection; what they saw."""
+    """Constant load from a few clients, half of which keep their connection, and what they received."""
 
     url: str
     right: Models
-    """An answer must be one of theirs."""
-    callers: int = 8
+    """Every answer must be that of one of these models."""
+    clients: int = 8
     pause_seconds: float = 0.05
     requests: int = 0
     failures: list[str] = field(default_factory=list)
     longest_failure: float = 0.0
-    """Seconds that a caller waited for the failure of a request."""
+    """Longest time that a client waited for a failure, in seconds."""
     by_model: list[int] = field(default_factory=list)
 
     def run(self, stop: threading.Event) -> None:
@@ -181,9 +181,9 @@ class Load:
         asyncio.run(self._run(stop))
 
     async def _run(self, stop: threading.Event) -> None:
-        await asyncio.gather(*[self._caller(stop, number % 2 == 0) for number in range(self.callers)])
+        await asyncio.gather(*[self._client(stop, number % 2 == 0) for number in range(self.clients)])
 
-    async def _caller(self, stop: threading.Event, keeps: bool) -> None:
+    async def _client(self, stop: threading.Event, keeps: bool) -> None:
         limits = httpx.Limits(max_keepalive_connections=1 if keeps else 0)
         async with httpx.AsyncClient(timeout=30, limits=limits) as client:
             while not stop.is_set():
@@ -207,12 +207,12 @@ class Load:
             if answer.json()["probabilities"] == pytest.approx(model[text], abs=1e-6):
                 self.by_model[number] += 1
                 return
-        self.failures.append(f"an answer of no model: {answer.text[:200]}")
+        self.failures.append(f"an answer of neither model: {answer.text[:200]}")
 
 
 @dataclass
 class OpenLoad(Load):
-    """Requests at a fixed rate, whether earlier ones are answered or not; every other opens a connection."""
+    """Requests at a fixed rate, without waiting for earlier answers. Every other one opens a connection."""
 
     rate: float = 100.0
 

@@ -46,7 +46,7 @@ EVERY_OPTION = "a canary, KEDA and GPUs"
 
 @pytest.fixture(scope="session", autouse=True)
 def cluster() -> None:
-    """Only `make cluster-test` may change a cluster, and it needs one."""
+    """Allow only `make cluster-test` to change a cluster, and require that there is one."""
     if "CLUSTER_TEST" not in os.environ:
         pytest.skip("`make cluster-test` runs this, on the cluster that KUBECONFIG names")
     if "KUBECONFIG" not in os.environ:
@@ -55,7 +55,7 @@ def cluster() -> None:
 
 @pytest.fixture(scope="session")
 def registry(cluster: None) -> Iterator[str]:  # noqa: ARG001
-    """The address of a registry: REGISTRY, or one that runs here as long as the tests."""
+    """The address of a registry: REGISTRY, or a registry that runs on this machine during the tests."""
     if "REGISTRY" in os.environ:
         yield os.environ["REGISTRY"]
         return
@@ -81,7 +81,7 @@ def registry(cluster: None) -> Iterator[str]:  # noqa: ARG001
 
 @pytest.fixture(scope="session")
 def images(registry: str) -> Mapping[str, str]:
-    """`first` and `second`, with models of their own, `damaged`, by digest; `local` is the first by tag."""
+    """`first` and `second`, with different models, and `damaged`, by digest; `local` is the first by tag."""
     subprocess.run([ROOT / "tests" / "cluster" / "images", registry, ENGINE], check=True)
     return json.loads((REPORTS / "images.json").read_text(encoding="utf-8"))
 
@@ -97,7 +97,7 @@ def models(images: Mapping[str, str]) -> Models:  # noqa: ARG001
 
 @pytest.fixture(scope="session")
 def namespace(cluster: None) -> Iterator[None]:  # noqa: ARG001
-    """Nothing of an earlier run is there, and nothing of this one stays."""
+    """The namespace, without anything from an earlier run; it is deleted after the tests."""
     kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
     port = {"service": {"type": "NodePort", "node_port": NODE_PORT}}
     environments(BEHIND_A_PORT, ENVIRONMENT, port)
@@ -107,14 +107,14 @@ def namespace(cluster: None) -> Iterator[None]:  # noqa: ARG001
 
 @pytest.fixture
 def deployed(namespace: None, images: Mapping[str, str]) -> None:  # noqa: ARG001
-    """The first image is rolled out and ready."""
+    """Deploy the first image and wait until it is ready."""
     make("deploy", IMAGE=images["first"])
     wait_until(lambda: len(ready_pods()) >= 2, "two pods are ready")
 
 
 @pytest.fixture
 def rendered(tmp_path: Path) -> Callable[[str], Path]:
-    """Render the environment with an image; returns the folder."""
+    """A function that renders the environment with an image and returns the folder."""
     return lambda image: render(tmp_path, BEHIND_A_PORT, ENVIRONMENT, "--image", image)
 
 
@@ -129,7 +129,7 @@ def under_load(
     models: Models,
     record_property: Callable[[str, object], None],
 ) -> UnderLoad:
-    """Constant load of some kind around a block, for SECONDS at least."""
+    """Constant load during a block, for at least SECONDS."""
 
     @contextlib.contextmanager
     def load(kind: type[Load] = Load) -> Iterator[Load]:
@@ -156,18 +156,18 @@ def under_load(
 
 @pytest.fixture(params=[*ENVIRONMENTS, EVERY_OPTION])
 def manifests(request: pytest.FixtureRequest, tmp_path: Path) -> list[Path]:
-    """The committed files of an environment, or production's with what it does not have."""
+    """The committed files of an environment, or those of production with every other option."""
     if request.param != EVERY_OPTION:
         return manifest_files(RENDERED / request.param)
     keda = {"prometheus": "http://prometheus.monitoring:9090", "requests_in_progress": 8}
-    over = {"gpu": {"count": 1}, "autoscaler": {"keda": keda}}
-    described = environments(tmp_path / "environments.yaml", "production", over)
+    overrides = {"gpu": {"count": 1}, "autoscaler": {"keda": keda}}
+    described = environments(tmp_path / "environments.yaml", "production", overrides)
     return manifest_files(render(tmp_path, described, "production", "--canary", f"sha256:{'1' * 64}"))
 
 
 @pytest.fixture(scope="session")
 def spaces(cluster: None) -> Iterator[None]:  # noqa: ARG001
-    """The namespaces of all environments are there."""
+    """Create the namespaces of all environments."""
     there = kubectl("get", "namespaces", "--output", "name").splitlines()
     missing = [name for name in ENVIRONMENTS if f"namespace/{APPLICATION}-{name}" not in there]
     for name in missing:
@@ -179,7 +179,7 @@ def spaces(cluster: None) -> Iterator[None]:  # noqa: ARG001
 
 @pytest.fixture(scope="session")
 def operators(cluster: None) -> Iterator[None]:  # noqa: ARG001
-    """The API server knows the kinds of Gateway API, Prometheus operator and KEDA."""
+    """Teach the API server the kinds of Gateway API, the Prometheus operator and KEDA."""
     there = {line.split()[0] for line in kubectl("get", "crds", "--no-headers").splitlines()}
     put = []
     for path in sorted(tool("operators").iterdir()):

@@ -1,4 +1,4 @@
-"""A version that cannot serve never takes traffic: the old one goes on, and the log says why."""
+"""A version that cannot serve never receives requests: the old one continues, and the log says why."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,19 +18,19 @@ from cluster import (
 )
 
 BOUND_SECONDS = 120
-"""By then `rollout status` must have given up, by the deployment's own deadline."""
+"""Within this time `rollout status` must fail, by the deployment's own deadline."""
 
 
 @pytest.fixture(autouse=True)
 def undone(deployed: None):  # noqa: ARG001
-    """Whatever the test rolls out is taken back."""
+    """Roll back whatever the test rolls out."""
     yield
     in_namespace("rollout", "undo", DEPLOYMENT)
     rollout_status()
 
 
 def rollout_fails(old: list[str]) -> None:
-    """In bounded time, and the old pods are those that are ready."""
+    """Check that the rollout fails in bounded time, and that the old pods stay ready."""
     said = in_namespace("rollout", "status", DEPLOYMENT, "--timeout", f"{BOUND_SECONDS}s", check=False)
     assert "exceeded its progress deadline" in said
     assert ready_pods() == old
@@ -45,7 +45,7 @@ def new_pod(old: list[str]) -> str:
 
 
 def log_of(pod: str) -> str:
-    """Of its last attempt to start."""
+    """The log of the pod's last attempt to start."""
     for which in ((), ("--previous",)):
         said = in_namespace("logs", pod, *which, check=False)
         if "error:" in said:
@@ -63,7 +63,7 @@ def sentence_in(log: str) -> str:
     return sentence
 
 
-def test_an_artifact_that_is_not_what_was_made_is_never_served(
+def test_a_damaged_artifact_is_never_served(
     under_load: UnderLoad,
     images: Mapping[str, str],
     rendered: Callable[[str], Path],
@@ -79,7 +79,7 @@ def test_an_artifact_that_is_not_what_was_made_is_never_served(
     assert load.by_model[1] == 0
 
 
-def test_an_image_that_is_not_there_takes_no_traffic(
+def test_an_image_that_does_not_exist_receives_no_requests(
     under_load: UnderLoad, images: Mapping[str, str]
 ) -> None:
     old = ready_pods()
@@ -92,7 +92,7 @@ def test_an_image_that_is_not_there_takes_no_traffic(
     assert load.failures == []
 
 
-def test_a_misspelt_setting_takes_no_traffic_and_is_named_in_the_log(
+def test_a_version_with_a_misspelt_setting_receives_no_requests_and_names_it_in_the_log(
     under_load: UnderLoad,
     images: Mapping[str, str],
     rendered: Callable[[str], Path],

@@ -1,4 +1,4 @@
-"""`compose.yaml` on this machine, by the engine that made the images."""
+"""`compose.yaml` on this machine, with the engine that made the images."""
 
 import os
 import socket
@@ -47,12 +47,12 @@ def url(compose: Callable[..., str]) -> Iterator[str]:
     compose("down", "--timeout", "40")
 
 
-def test_it_answers_rightly(url: str, models: Models) -> None:
+def test_it_answers_correctly(url: str, models: Models) -> None:
     answer = httpx.post(f"{url}/predict", json={"text": TEXTS[0]}, timeout=30).json()
     assert answer["probabilities"] == pytest.approx(models[0][TEXTS[0]], abs=1e-6)
 
 
-def test_it_finds_itself_healthy_and_cannot_write_to_its_root(url: str, compose: Any) -> None:  # noqa: ARG001
+def test_its_health_check_passes_and_it_cannot_write_to_its_root(url: str, compose: Any) -> None:  # noqa: ARG001
     compose("exec", "text-classifier", "python3", "src/image/healthcheck.py")
     write = "import pathlib\ntry: pathlib.Path('/x').touch()\nexcept OSError as error: print(error.errno)"
     assert compose("exec", "text-classifier", "python3", "-c", write).strip() == "30"

@@ -1,4 +1,4 @@
-"""The rendered environment on a cluster: accepted, ready, and right from wherever it is asked."""
+"""The rendered environment on a cluster: it is accepted, becomes ready, and answers every kind of call."""
 
 import json
 import socket
@@ -26,7 +26,7 @@ from cluster import (
 
 
 @pytest.mark.usefixtures("operators", "spaces")
-def test_the_api_server_takes_every_manifest_strictly(manifests: list[Path]) -> None:
+def test_the_api_server_accepts_every_manifest_strictly(manifests: list[Path]) -> None:
     for path in manifests:
         strictly = ("--dry-run=server", "--validate=strict", "--warnings-as-errors")
         kubectl("apply", *strictly, "--filename", str(path))
@@ -74,7 +74,7 @@ def test_a_call_through_a_forwarded_port_gets_the_right_answer(deployed: None, m
             forward.terminate()
 
 
-def test_the_container_can_write_to_its_temporary_folder_alone(deployed: None) -> None:  # noqa: ARG001
+def test_the_container_can_only_write_to_its_temporary_folder(deployed: None) -> None:  # noqa: ARG001
     write = "import pathlib, sys; pathlib.Path(sys.argv[1], 'x').write_text('x')"
     pod = ready_pods()[0]
     in_namespace("exec", pod, "--", "python3", "-c", write, "/tmp")  # noqa: S108
@@ -101,14 +101,12 @@ def test_the_log_is_json_and_says_which_model_answers(deployed: None) -> None:  
         ({"IMAGE": ""}, "IMAGE is not given"),
         ({"BENTO": "text-classifier:1"}, "IMAGE is not given"),
         ({"IMAGE": "a:1", "BENTO": "text-classifier"}, "has no version"),
-        ({"IMAGE": "a:1", "ENVIRONMENTS": "mine.yaml"}, "where make looks"),
+        ({"IMAGE": "a:1", "ENVIRONMENTS": "mine.yaml"}, "where rollback and the other commands look"),
         ({"IMAGE": "a:1", "ENV": "lokal"}, "the nearest is 'local'"),
     ],
     ids=["no image", "a Bento alone", "any Bento", "another namespace", "no environment"],
 )
-def test_what_cannot_be_meant_changes_nothing(
-    variables: dict[str, str], sentence: str, tmp_path: Path
-) -> None:
+def test_a_wrong_variable_changes_nothing(variables: dict[str, str], sentence: str, tmp_path: Path) -> None:
     if "ENVIRONMENTS" in variables:
         mine = environments(tmp_path / variables["ENVIRONMENTS"], ENVIRONMENT, {"namespace": "mine"})
         variables = variables | {"ENVIRONMENTS": str(mine)}

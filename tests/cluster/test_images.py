@@ -1,4 +1,4 @@
-"""Images are made and pushed by the engine that is here."""
+"""Images, made and pushed by the engine of this machine."""
 
 import json
 import os
@@ -32,11 +32,11 @@ def run(*arguments: str, home: Path = REPORTS / "store") -> subprocess.Completed
 
 
 def push(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return run("-m", "image", "push", *arguments, "--engine", ENGINE)
+    return run("-m", "cli", "push", *arguments, "--engine", ENGINE)
 
 
 @pytest.mark.parametrize("name", ["first", "second", "damaged"])
-def test_a_pushed_image_has_the_digest_that_was_told(images: Mapping[str, str], name: str) -> None:
+def test_a_pushed_image_has_the_digest_that_was_printed(images: Mapping[str, str], name: str) -> None:
     place, _, digest = images[name].partition("@")
     registry, _, repository = place.partition("/")
     answer = httpx.head(
@@ -46,7 +46,7 @@ def test_a_pushed_image_has_the_digest_that_was_told(images: Mapping[str, str], 
     assert answer.headers["docker-content-digest"] == digest
 
 
-def test_a_build_that_fails_is_told_where_an_image_of_that_name_is_there(
+def test_a_build_that_fails_is_reported_although_an_image_of_that_name_exists(
     images: Mapping[str, str], tmp_path: Path
 ) -> None:
     bento = images["local"]
@@ -84,7 +84,7 @@ def test_an_image_answers_without_any_network(images: Mapping[str, str], models:
         engine("rm", "--force", container)
 
 
-def test_a_registry_that_is_not_there_is_told(images: Mapping[str, str]) -> None:
+def test_a_registry_that_does_not_answer_is_reported(images: Mapping[str, str]) -> None:
     target = "localhost:1/text-classifier:1"
     try:
         done = push(target, "--image", images["local"])
@@ -97,13 +97,13 @@ def test_a_registry_that_is_not_there_is_told(images: Mapping[str, str]) -> None
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["localhost:5000/text-classifier"], "is no repository with a tag"),
+        (["localhost:5000/text-classifier"], "is not a repository with a tag"),
         (["localhost:5000/text-classifier:1", "--image", "nothing-of-this-name:1"], "nothing-of-this-name"),
     ],
     ids=["no tag", "no image"],
 )
 @pytest.mark.usefixtures("images")
-def test_what_cannot_be_pushed_is_told_in_one_sentence(arguments: list[str], sentence: str) -> None:
+def test_what_cannot_be_pushed_is_reported_in_one_sentence(arguments: list[str], sentence: str) -> None:
     done = push(*arguments)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()

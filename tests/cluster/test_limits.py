@@ -1,4 +1,4 @@
-"""What a pod may use, what happens beyond, and how their number follows the load."""
+"""The limits of a pod, what happens beyond them, and how the number of pods follows the load."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from cluster import (
     wait_until,
 )
 
-from k8s.values import amount
+from k8s.environment.values import amount
 
 FULL_LOAD_SECONDS = float(os.environ.get("CLUSTER_FULL_LOAD_SECONDS", "600"))
 LONG_TEXT = " ".join(TEXTS * 20)
@@ -30,12 +30,12 @@ MEBIBYTE = 2**20
 
 
 class FullLoad:
-    """As many batches of 50 long texts as callers without a pause can ask for.
+    """Batches of 50 long texts from clients that never pause.
 
-    Each comes by a connection of its own, so that pods that start later get some.
+    Each batch has its own connection, so that pods that start later receive some.
     """
 
-    def __init__(self, url: str, callers: int = 16) -> None:
+    def __init__(self, url: str, clients: int = 16) -> None:
         self.answered = self.refused = 0
         self.others: list[str] = []
         body = json.dumps({"texts": [LONG_TEXT] * 50})
@@ -49,7 +49,7 @@ class FullLoad:
         self._request = "\r\n".join([*lines, "", body]).encode()
         self._address = (urlsplit(url).hostname, urlsplit(url).port)
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(callers)]
+        self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
 
     def __enter__(self) -> "FullLoad":
         for thread in self._threads:
@@ -87,13 +87,13 @@ class FullLoad:
 
 
 def give_cpu(request: str, limit: str) -> None:
-    """To each pod, and wait until all have it."""
+    """Change the CPU of each pod, and wait until all pods have it."""
     in_namespace("set", "resources", DEPLOYMENT, f"--requests=cpu={request}", f"--limits=cpu={limit}")
     rollout_status()
 
 
 def memory_megabytes(pod: str) -> float:
-    """What its cgroup counts against its limit, but for what the kernel would give back."""
+    """The memory that counts against the pod's limit, without what the kernel would reclaim."""
     read = (
         "import pathlib as p; v2 = p.Path('/sys/fs/cgroup/memory.current'); "
         "b = p.Path('/sys/fs/cgroup' if v2.exists() else '/sys/fs/cgroup/memory'); "
@@ -117,12 +117,12 @@ def scaler() -> Any:
     return one
 
 
-def test_under_full_load_more_pods_come_and_go_again(
+def test_under_full_load_pods_are_added_and_later_removed(
     url: str, record_property: Callable[[str, object], None]
 ) -> None:
     least = scaler()["spec"]["minReplicas"]
-    give_cpu("150m", "300m")  # so little that the cores are enough for more pods
-    wait_until(lambda: len(ready_pods()) == least, "as many pods as there are at least")
+    give_cpu("150m", "300m")  # little enough that the cores suffice for more pods
+    wait_until(lambda: len(ready_pods()) == least, "the fewest pods are ready")
     timeline: list[str] = []
     begin = time.monotonic()
 
@@ -177,7 +177,7 @@ import os, pathlib, signal, time
 """
 KILL_THE_WORKER = f"{FIND_THE_WORKER}os.kill(worker, signal.SIGKILL)"
 STOP_THE_WORKER = f"{FIND_THE_WORKER}os.kill(worker, signal.SIGSTOP)"
-# Processes smaller than the worker, until the kernel has taken the largest, which is the worker.
+# Starts processes smaller than the worker until the kernel kills the largest process, which is the worker.
 FILL_THE_MEMORY = f"""{FIND_THE_WORKER}
 fillers = []
 while pathlib.Path("/proc", str(worker)).exists() and len(fillers) < 64:
@@ -193,7 +193,7 @@ for filler in fillers:
 
 
 def models_loaded(pod: str) -> int:
-    """How many workers of the container that runs in a pod have loaded their model."""
+    """How many workers of the pod's running container have loaded their model."""
     return in_namespace("logs", pod).count('"model_loaded"')
 
 
@@ -207,7 +207,7 @@ def container_of(pod: str) -> str:
     [(0, KILL_THE_WORKER, 1.0), (1, STOP_THE_WORKER, 12.0)],
     ids=["killed", "stopped"],
 )
-def test_a_pod_whose_worker_dies_or_hangs_costs_only_what_is_sent_to_it_until_the_next_worker_is_ready(
+def test_if_a_pod_s_worker_dies_or_hangs_only_its_requests_until_the_next_worker_is_ready_fail(
     under_load: UnderLoad, which: int, how: str, longest: float
 ) -> None:
     pod = ready_pods()[which]
@@ -240,8 +240,8 @@ def test_several_kills_in_a_row_do_not_end_the_container(under_load: UnderLoad) 
     assert load.longest_failure < 1
 
 
-def test_a_worker_that_the_kernel_kills_for_want_of_memory_is_replaced(under_load: UnderLoad) -> None:
-    """In its container, or with it where the kernel takes the whole container."""
+def test_a_worker_that_the_kernel_kills_for_lack_of_memory_is_replaced(under_load: UnderLoad) -> None:
+    """The worker is replaced in its container, or with it if the kernel kills the whole container."""
     pod, before = ready_pods()[0], restarts()
     loaded = models_loaded(pod)
     with under_load(OpenLoad) as load:

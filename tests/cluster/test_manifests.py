@@ -1,4 +1,4 @@
-"""The committed manifests before linters, and before the schemas that the cluster's own API server has."""
+"""The committed manifests: what linters say, and the schemas of the cluster's own API server."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ from cluster import ROOT, kubectl, tool
 BEST_GRADE = 10
 
 
-def test_kube_score_has_nothing_to_say(manifests: list[Path]) -> None:
+def test_kube_score_has_no_complaint(manifests: list[Path]) -> None:
     command = [tool("kube-score"), "score", "--output-format", "json", "--kubernetes-version", "v1.33"]
     done = subprocess.run([*command, *manifests], capture_output=True, text=True, check=False)
     complaints = {
@@ -20,14 +20,14 @@ def test_kube_score_has_nothing_to_say(manifests: list[Path]) -> None:
         for check in one["checks"]
         if not check["skipped"] and check["grade"] < BEST_GRADE
     }
-    # It does not know that KEDA makes the autoscaler of a ScaledObject.
+    # kube-score does not know that KEDA makes an autoscaler from a ScaledObject.
     by_keda = any(path.stem == "scaledobject" for path in manifests)
     assert complaints == ({"deployment-replicas"} if by_keda else set())
 
 
 @pytest.fixture(scope="module")
 def schemas(operators: None, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
-    """JSON schemas of all kinds that the API server knows, made of its own OpenAPI document."""
+    """JSON schemas of all kinds that the API server knows, made from its own OpenAPI document."""
     folder = tmp_path_factory.mktemp("schemas")
     definitions = json.loads(kubectl("get", "--raw", "/openapi/v2"))["definitions"]
     for name, one in definitions.items():
@@ -47,7 +47,7 @@ def schemas(operators: None, tmp_path_factory: pytest.TempPathFactory) -> Path: 
 
 
 def references(node: Any, definitions: Any, seen: set[str] | None = None) -> set[str]:
-    """All that a schema refers to, and what that refers to."""
+    """Everything that a schema refers to, directly or not."""
     seen = set() if seen is None else seen
     for value in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
         references(value, definitions, seen)
@@ -57,13 +57,13 @@ def references(node: Any, definitions: Any, seen: set[str] | None = None) -> set
     return seen
 
 
-def test_every_manifest_keeps_the_schemas_of_the_api_server(manifests: list[Path], schemas: Path) -> None:
+def test_every_manifest_fits_the_schemas_of_the_api_server(manifests: list[Path], schemas: Path) -> None:
     location = f"{schemas}/{{{{ .ResourceKind }}}}{{{{ .KindSuffix }}}}.json"
     command = [tool("kubeconform"), "-strict", "-output", "json", "-schema-location", location]
     done = subprocess.run([*command, *manifests], capture_output=True, text=True, check=False)
     assert json.loads(done.stdout)["resources"] == []
 
 
-def test_the_workflows_are_what_actionlint_wants() -> None:
+def test_actionlint_has_no_complaint_about_the_workflows() -> None:
     done = subprocess.run([tool("actionlint")], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")

@@ -1,4 +1,4 @@
-"""Under constant load, what operators do to the service loses no request."""
+"""Under constant load, nothing that operators do to the service loses a request."""
 
 import json
 import time
@@ -21,7 +21,7 @@ from cluster import (
 )
 
 
-def test_an_update_to_another_model_and_the_way_back_lose_no_request(
+def test_an_update_to_another_model_and_its_roll_back_lose_no_request(
     under_load: UnderLoad, images: Mapping[str, str]
 ) -> None:
     with under_load() as load:
@@ -35,7 +35,7 @@ def test_an_update_to_another_model_and_the_way_back_lose_no_request(
 
 
 @pytest.mark.parametrize(("end", "stays"), [("abort", "first"), ("promote", "second")])
-def test_a_canary_gets_a_part_of_the_requests_until_it_goes_or_gets_all(
+def test_a_canary_receives_a_part_of_the_requests_until_it_is_deleted_or_receives_all(
     under_load: UnderLoad, images: Mapping[str, str], end: str, stays: str
 ) -> None:
     version = images["second"].partition("@")[2]
@@ -74,8 +74,8 @@ def test_a_changed_config_is_rolled_out_and_loses_no_request(
     assert not answer["is_confident"]
 
 
-def test_a_drained_node_keeps_a_pod_until_another_is_ready_elsewhere(under_load: UnderLoad) -> None:
-    """Where there is no other node, the budget holds the last pod back."""
+def test_a_drained_node_keeps_a_pod_until_another_one_is_ready_elsewhere(under_load: UnderLoad) -> None:
+    """If there is no other node, the budget keeps the last pod."""
     nodes = json.loads(kubectl("get", "nodes", "--output", "json"))["items"]
     node = objects("pods")[0]["spec"]["nodeName"]
     with under_load() as load:

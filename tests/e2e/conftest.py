@@ -1,4 +1,4 @@
-"""Real servers for the tests: `python -m serving`, as `make serve` starts it, on a free port."""
+"""Real servers for the tests: `text-classifier serve`, as `make serve` starts it, on a free port."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-BY_MAKE = (sys.executable, "-m", "serving")
+BY_MAKE = (sys.executable, "-m", "cli", "serve")
 
 DEADLINE_SECONDS = 60
 

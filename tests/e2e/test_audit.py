@@ -1,4 +1,4 @@
-"""`python -m image audit` against a vulnerability service on this machine, which speaks OSV's API."""
+"""`text-classifier audit` with a vulnerability service on this machine that has OSV's API."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from typing import Any
 
 @contextmanager
 def service(answer: Callable[[str], Any], asked: set[str]) -> Iterator[str]:
-    """The address of a service that gives `answer` for each name, and adds the package to `asked`."""
+    """The address of a service that answers each name with `answer` and adds the package to `asked`."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -46,7 +46,7 @@ def audit(project: Path, url: str, cache: Path) -> subprocess.CompletedProcess[s
         "NO_PROXY": "127.0.0.1",
     }
     return subprocess.run(
-        [sys.executable, "-m", "image", "audit"],
+        [sys.executable, "-m", "cli", "audit"],
         cwd=project,
         env=os.environ | variables,
         capture_output=True,

@@ -52,7 +52,7 @@ def run(project: Path, home: Path, *command: str) -> str:
 
 def build(project: Path, home: Path) -> Path:
     """The folder of a Bento that is built into the store in `home`."""
-    name, _, version = run(project, home, "image", "bento").split()[-1].partition(":")
+    name, _, version = run(project, home, "cli", "bento").split()[-1].partition(":")
     return home / "bentos" / name / version
 
 

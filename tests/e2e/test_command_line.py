@@ -1,4 +1,4 @@
-"""`python -m training_import` as a person types it, with a model store of its own."""
+"""The commands that make models, as a person types them, with a model store of their own."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from training_import.evaluate import evaluate
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
-COMMANDS = ["train", "evaluate", "import", "list"]
+COMMANDS = ["train", "evaluate", "import", "models"]
 
 
 class CommandLine:
@@ -32,7 +32,7 @@ class CommandLine:
 
     def __call__(self, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "training_import", *map(str, arguments)],
+            [sys.executable, "-m", "cli", *map(str, arguments)],
             cwd=ROOT,
             env=self.environment | environment,
             capture_output=True,
@@ -149,8 +149,8 @@ def test_a_pickle_is_refused_without_trust(run, pickled):
     assert "Traceback" not in done.stderr
 
 
-def test_list_shows_the_models_with_kind_classes_and_accuracy(run, trained):
-    done = run("list")
+def test_models_are_listed_with_kind_classes_and_accuracy(run, trained):
+    done = run("models")
     assert done.returncode == 0
     tag = trained[0].stdout.split(": ")[0]
     accuracy = re.search(r"test: accuracy (\S+ %)", trained[0].stdout)[1]
@@ -161,7 +161,7 @@ def test_list_shows_the_models_with_kind_classes_and_accuracy(run, trained):
 def test_the_help_of_each_command_shows_an_example(run, command):
     done = run(command, "--help")
     assert done.returncode == 0
-    assert f"Example: python -m training_import {command}" in done.stdout
+    assert f"Example: text-classifier {command}" in done.stdout
 
 
 def test_the_help_lists_the_commands(run):
@@ -184,7 +184,7 @@ def test_wrong_usage_is_exit_code_2(run, arguments, message):
     done = run(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
-    assert "Usage: python -m training_import" in done.stderr
+    assert "Usage: text-classifier" in done.stderr
 
 
 def test_a_bad_row_is_one_line_with_its_number(run, tmp_path):

@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 
-BY_MAKE = (sys.executable, "-m", "serving")
+BY_MAKE = (sys.executable, "-m", "cli", "serve")
 BY_BENTOML = (str(Path(sys.executable).parent / "bentoml"), "serve", "service:TextClassifier")
 IN_A_CONTAINER = {"BENTOML_CONTAINERIZED": "true"}
 """With it BentoML starts no worker in the place of one that died."""

@@ -1,10 +1,13 @@
-"""How the server starts, and how it refuses to: one sentence that names the file, no stack trace."""
+"""How the server starts, and how it refuses to start: one sentence that names the file, no stack trace."""
 
+import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +22,7 @@ from tiny import FOUR_LABELS, tiny_artifact, with_golden, write_tiny
 from classifier.artifact import read_artifact, write_artifact
 from classifier.runtime import OnnxSettings
 
-BY_MAKE = (sys.executable, "-m", "serving")
+BY_MAKE = (sys.executable, "-m", "cli", "serve")
 BY_BENTOML = (str(Path(sys.executable).parent / "bentoml"), "serve", "service:TextClassifier")
 
 both_commands = pytest.mark.parametrize("command", [BY_MAKE, BY_BENTOML], ids=["make serve", "bentoml serve"])
@@ -50,7 +53,7 @@ def save(folder: Path, home: Path, project: Path) -> str:
 
 
 def only_sentence(refused: subprocess.CompletedProcess[str]) -> str:
-    """The one line on standard error of a server that did not start."""
+    """The only line on standard error of a server that did not start."""
     assert refused.returncode == 1, refused.stderr
     assert "Traceback" not in refused.stdout + refused.stderr
     assert "Serving" not in refused.stdout
@@ -230,12 +233,36 @@ def test_a_bundled_model_whose_import_was_killed_is_imported_again(
         assert httpx.get(f"{server.url}/model/info").json()["version"] == version
 
 
+@pytest.mark.parametrize("seconds", [0.1, 0.5, 0.9])
+def test_ctrl_c_in_the_first_second_prints_no_stack_trace(
+    project: Path, one_model: Path, seconds: float
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    with subprocess.Popen(
+        BY_MAKE,
+        cwd=project,
+        env=os.environ | {"BENTOML_HOME": str(one_model), "CLASSIFIER__API__PORT": port},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        time.sleep(seconds)
+        os.killpg(process.pid, signal.SIGINT)
+        shown, _ = process.communicate(timeout=60)
+    assert "Traceback" not in shown
+    assert "KeyboardInterrupt" not in shown
+
+
 # What does not start
 
 
-def test_a_home_that_cannot_be_made_stops_the_start(refuse: Any, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("no folder")
-    line = only_sentence(refuse(tmp_path / "file" / "home"))
+@pytest.mark.parametrize("home", ["file", "file/home"])
+def test_a_home_that_cannot_be_made_stops_the_start(refuse: Any, tmp_path: Path, home: str) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    line = only_sentence(refuse(tmp_path / home))
     assert line.startswith(f"error: the BentoML home cannot be made: {tmp_path / 'file'}")
     assert "BENTOML_HOME names another folder" in line
 

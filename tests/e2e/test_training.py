@@ -200,7 +200,7 @@ def test_cleaning_travels_in_the_artifact(tmp_path):
 )
 def test_stop_words_of_the_configuration_travel_in_the_artifact(tmp_path):
     (tmp_path / "store").mkdir()
-    command = [sys.executable, "-m", "training_import", "train", "--data", str(DATA / "imdb_train.csv")]
+    command = [sys.executable, "-m", "cli", "train", "--data", str(DATA / "imdb_train.csv")]
     command += ["--name", "no-stop-words", "--output", str(tmp_path / "artifact")]
     environment = os.environ | {
         "BENTOML_HOME": str(tmp_path / "store"),

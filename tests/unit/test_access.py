@@ -7,8 +7,8 @@ import pytest
 
 from classifier.errors import SettingsError
 from classifier.settings import ApiSettings
+from cli import plain
 from serving.errors import MisdirectedRequest, Unauthorized
-from serving.request import access
 from serving.request.access import MAX_KEYS, MAX_KEYS_FILE_BYTES, Access, read_key_hashes
 
 KEY = "correct horse battery staple"
@@ -133,7 +133,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_new_key_and_its_line_belong_together(capsys: pytest.CaptureFixture[str]) -> None:
-    access.main()
+    plain.key()
     key, line = (row.split()[1] for row in capsys.readouterr().out.splitlines())
     assert len(key) >= 43
     assert line == hashlib.sha256(key.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Canaries: their pods, the requests that they get, and how they are told from the stable version."""
+"""Canaries: their pods, their share of the requests, and what separates them from the stable version."""
 
 from fractions import Fraction
 from typing import Any
@@ -8,10 +8,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k8s.canary import canary_pods, canary_shares
-from k8s.environments import Environment
-from k8s.loading import load_environment
-from k8s.render import render
+from k8s.environment.canary import canary_pods, canary_shares
+from k8s.environment.loading import load_environment
+from k8s.environment.sections import Environment
+from k8s.rendering import render
 
 DIGEST = "sha256:" + "5" * 64
 
@@ -27,7 +27,7 @@ def with_canary(name: str, version: str, weight: int, pods: tuple[int, int] = (2
 
 
 def rendered(environment: Environment) -> dict[str, dict[str, Any]]:
-    files = render(environment, "python -m k8s render")
+    files = render(environment, "text-classifier manifests")
     return {name.removesuffix(".yaml"): yaml.safe_load(text) for name, text in files.items()}
 
 

@@ -1,4 +1,4 @@
-"""Environments: how sections go over each other, and every sentence that refuses one."""
+"""Environments: how sections override each other, and every sentence that refuses one."""
 
 import re
 from pathlib import Path
@@ -9,39 +9,39 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from classifier.errors import ClassifierError
+from k8s.environment.loading import ENVIRONMENTS_PATH, environment_names, load_environment
+from k8s.environment.values import MAX_NAME_CHARACTERS, amount
 from k8s.errors import InvalidEnvironment
-from k8s.loading import ENVIRONMENTS_PATH, environment_names, load_environment
-from k8s.values import MAX_NAME_CHARACTERS, amount
 
 DIGEST = "sha256:" + "5" * 64
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A copy of the file of environments, to be changed."""
+    """A copy of the file of environments, which a test can change."""
     path = tmp_path / "environments.yaml"
     path.write_text(ENVIRONMENTS_PATH.read_text(encoding="utf-8"), encoding="utf-8")
     return path
 
 
-# How sections go over each other
+# How sections override each other
 
 
 def test_there_are_three_environments():
     assert environment_names() == ("production", "staging", "local")
 
 
-def test_an_environment_goes_over_the_defaults_and_leaves_their_other_keys():
+def test_an_environment_overrides_the_defaults_and_keeps_their_other_keys():
     local, staging = load_environment("local"), load_environment("staging")
     assert (local.resources.requests.cpu, staging.resources.requests.cpu) == ("250m", "500m")
     assert local.resources.requests.ephemeral_storage == staging.resources.requests.ephemeral_storage
 
 
-def test_what_is_given_goes_over_the_environment():
+def test_given_sections_override_the_environment():
     assert load_environment("local", {"autoscaler": {"min_pods": 3}}).autoscaler.min_pods == 3
 
 
-def test_its_configuration_goes_over_the_project_s():
+def test_its_configuration_overrides_the_project_s():
     config = load_environment("production").config
     assert (config.api.host, config.api.port, config.logging.format) == ("0.0.0.0", 8000, "json")  # noqa: S104
 
@@ -83,17 +83,18 @@ def refusal(over: dict[str, Any], name: str = "local") -> str:
         # Names
         (
             {"name": "Text_Classifier"},
-            "name is 'Text_Classifier': a DNS label is at most 63 of a-z, 0-9 and '-', "
+            "name is 'Text_Classifier': a DNS label has at most 63 of a-z, 0-9 and '-', "
             "with a letter or a digit at both ends",
         ),
-        ({"namespace": "-a"}, "namespace is '-a': a DNS label is "),
-        ({"namespace": "a" * 64}, f"namespace is '{'a' * 64}': a DNS label is "),
-        ({"namespace": ""}, "namespace is '': a DNS label is "),
+        ({"namespace": "-a"}, "namespace is '-a': a DNS label has "),
+        ({"namespace": "a" * 64}, f"namespace is '{'a' * 64}': a DNS label has "),
+        ({"namespace": ""}, "namespace is '': a DNS label has "),
         (
             {"name": "a" * 53},
-            f"name is '{'a' * 53}': it has 53 characters and may have 52, since some objects add to it",
+            f"name is '{'a' * 53}': it has 53 characters; at most 52 are allowed, "
+            "because some objects add a suffix",
         ),
-        ({"name": "1a"}, "name is '1a': it must begin with a letter, as a Service's name must"),
+        ({"name": "1a"}, "name is '1a': it must start with a letter, because it is the name of a Service"),
         # Quantities
         (
             {"resources": {"requests": {"cpu": "half"}}},
@@ -123,7 +124,7 @@ def refusal(over: dict[str, Any], name: str = "local") -> str:
         # Images
         (
             {"image": {"reference": "text-classifier"}},
-            "image.reference is 'text-classifier': an image is repository:tag, where the tag is not latest, "
+            "image.reference is 'text-classifier': an image is repository:tag with a tag other than latest, "
             "or repository@sha256:digest",
         ),
         (
@@ -139,7 +140,7 @@ def refusal(over: dict[str, Any], name: str = "local") -> str:
         ({"image": {"reference": "sha256:12"}}, "image.reference is 'sha256:12': an image is "),
         (
             {"image": {"reference": "a:1"}, "canary": {"version": "1", "weight": 10}},
-            "canary.version is '1', which the image has, too; one must be another",
+            "canary.version is '1'; it must differ from the version of the image",
         ),
         (
             {"image": {"pull_policy": "Never"}},
@@ -148,12 +149,12 @@ def refusal(over: dict[str, Any], name: str = "local") -> str:
         # The model
         (
             {"release": {"model": "reviews:1"}},
-            "config.model asks for 'imdb-sentiment:latest', and the image holds 'reviews:1' (release.model); "
-            "it must hold what is asked for",
+            "config.model is 'imdb-sentiment:latest', and the image contains 'reviews:1' (release.model); "
+            "both must be the same model",
         ),
         (
             {"config": {"model": {"version": "2"}}},
-            "config.model asks for 'imdb-sentiment:2', and the image holds ",
+            "config.model is 'imdb-sentiment:2', and the image contains ",
         ),
         # The autoscaler
         (
@@ -166,7 +167,7 @@ def refusal(over: dict[str, Any], name: str = "local") -> str:
         ),
         (
             {"autoscaler": {"profile": "brust"}},
-            "autoscaler.profile is 'brust'; of autoscaler.profiles, the nearest is 'burst'",
+            "autoscaler.profile is 'brust'; it must be in autoscaler.profiles, and the nearest is 'burst'",
         ),
         ({"autoscaler": {"cpu_percent": 101}}, "autoscaler.cpu_percent is 101: Input should be less than"),
         # The canary
@@ -180,8 +181,8 @@ def refusal(over: dict[str, Any], name: str = "local") -> str:
         ),
         (
             {"canary": {"version": "2", "weight": 90}},
-            "canary.weight is 90; beside autoscaler.min_pods, 2, that takes 18 pods, "
-            "and there must be at most autoscaler.max_pods, 5",
+            "canary.weight is 90; beside autoscaler.min_pods, 2, it takes 18 pods, "
+            "and the most is autoscaler.max_pods, 5",
         ),
         (
             {"canary": {"version": "a:b", "weight": 10}},
@@ -197,32 +198,35 @@ def refusal(over: dict[str, Any], name: str = "local") -> str:
         ({"config": {"logging": {"format": "xml"}}}, "config.logging.format is 'xml': Input should be "),
         ({"config": 5}, "config is 5: Input should be a valid dictionary"),
         # API keys
-        ({"api_keys": {"secret": "a_b"}}, "api_keys.secret is 'a_b': a DNS name is labels of "),
-        ({"api_keys": {"secret": "Keys"}}, "api_keys.secret is 'Keys': a DNS name is labels of "),
-        ({"api_keys": {"secret": ""}}, "api_keys.secret is '': a DNS name is labels of "),
-        ({"api_keys": {"secret": "a." + "b" * 64}}, f"api_keys.secret is 'a.{'b' * 64}': a DNS name is "),
+        ({"api_keys": {"secret": "a_b"}}, "api_keys.secret is 'a_b': a DNS name consists of "),
+        ({"api_keys": {"secret": "Keys"}}, "api_keys.secret is 'Keys': a DNS name consists of "),
+        ({"api_keys": {"secret": ""}}, "api_keys.secret is '': a DNS name consists of "),
+        (
+            {"api_keys": {"secret": "a." + "b" * 64}},
+            f"api_keys.secret is 'a.{'b' * 64}': a DNS name consists of ",
+        ),
         (
             {"api_keys": {"secret": "a" + ".a" * 127}},
-            f"api_keys.secret is 'a{'.a' * 127}': a DNS name is at most 253 characters",
+            f"api_keys.secret is 'a{'.a' * 127}': a DNS name has at most 253 characters",
         ),
         ({"api_keys": {}}, "api_keys.secret is missing; it has no default"),
         ({"api_keys": {"secret": "a", "file": "b"}}, "section 'api_keys' has no key 'file'; the nearest is "),
         (
             {"api_keys": {"secret": "a", "key": "../keys"}},
-            "api_keys.key is '../keys': a key of a Secret is at most 253 of A-Z, a-z, 0-9, '-', '_' and '.', "
-            "and is not '.' and does not begin with '..'",
+            "api_keys.key is '../keys': a key of a Secret has at most 253 of A-Z, a-z, 0-9, '-', '_' and "
+            "'.'; it is not '.' and does not start with '..'",
         ),
-        ({"api_keys": {"secret": "a", "key": ""}}, "api_keys.key is '': a key of a Secret is "),
-        ({"api_keys": {"secret": "a", "key": "."}}, "api_keys.key is '.': a key of a Secret is "),
-        ({"api_keys": {"secret": "a", "key": "..a"}}, "api_keys.key is '..a': a key of a Secret is "),
+        ({"api_keys": {"secret": "a", "key": ""}}, "api_keys.key is '': a key of a Secret has "),
+        ({"api_keys": {"secret": "a", "key": "."}}, "api_keys.key is '.': a key of a Secret has "),
+        ({"api_keys": {"secret": "a", "key": "..a"}}, "api_keys.key is '..a': a key of a Secret has "),
         (
             {"config": {"api": {"keys_file": "/keys"}}},
-            "config.api.keys_file is '/keys'; it must be empty, since a pod has no file of keys but that of "
+            "config.api.keys_file is '/keys'; it must be empty, because a pod reads its keys from "
             "the Secret that api_keys names",
         ),
         (
             {"config": {"api": {"metrics_need_key": True}}},
-            "config.api.metrics_need_key is true; then api_keys must name the Secret with the hashes",
+            "config.api.metrics_need_key is true; it needs api_keys, which names the Secret with the hashes",
         ),
         # Time
         (
@@ -236,7 +240,7 @@ def refusal(over: dict[str, Any], name: str = "local") -> str:
                 "probes": {"startup": {"period_seconds": 2, "failures": 30}},
             },
             "rollout.progress_deadline_seconds is 60; it must be above 62, "
-            "which a pod may take to start and then has to be ready",
+            "the seconds that a pod may take to start and to count as ready",
         ),
         (
             {"probes": {"liveness": {"period_seconds": 5, "failures": 2}}},
@@ -244,10 +248,10 @@ def refusal(over: dict[str, Any], name: str = "local") -> str:
             "config.worker.max_silent_seconds, 10, "
             "or the container is killed before the service replaces a worker that hangs",
         ),
-        # The ways in
+        # The Service
         (
             {"service": {"node_port": 30080}},
-            "service.node_port is 30080; it must be null where service.type is 'ClusterIP'",
+            "service.node_port is 30080; it must be null if service.type is 'ClusterIP'",
         ),
     ],
 )
@@ -273,19 +277,19 @@ def test_prometheus_must_send_a_key_exactly_if_the_metrics_need_one(needs_key, a
         "pod_monitor": {"api_key": api_key},
     }
     assert refusal(over, "production") == (
-        f"environment 'production': {broken}; Prometheus sends a key if the metrics need one"
+        f"environment 'production': {broken}; Prometheus must send a key exactly if the metrics need one"
     )
 
 
-def test_prometheus_cannot_scrape_pods_that_answer_to_listed_hosts_alone():
+def test_prometheus_cannot_scrape_pods_that_answer_only_to_listed_hosts():
     over = {"config": {"api": {"allowed_hosts": ["classifier.example.com"]}}}
     assert refusal(over, "production") == (
-        "environment 'production': config.api.allowed_hosts is given and pod_monitor, too; one of them must "
-        "be empty, since Prometheus asks each pod by its address, which is not among the hosts"
+        "environment 'production': config.api.allowed_hosts and pod_monitor are both given; one of them must "
+        "be empty, because Prometheus scrapes each pod by its address, which is not an allowed host"
     )
 
 
-def test_the_host_of_a_way_in_must_be_an_allowed_one():
+def test_the_host_of_an_entry_point_must_be_allowed():
     over = {"config": {"api": {"allowed_hosts": ["other.example.com"]}}}
     assert refusal(over, "staging") == (
         "environment 'staging': ingress.host is 'classifier.staging.example.com'; "
@@ -298,13 +302,13 @@ def test_the_host_of_a_way_in_must_be_an_allowed_one():
 def test_production_refuses_an_image_without_a_digest():
     assert refusal({"image": {"reference": "example.com/a:1"}}, "production") == (
         "environment 'production': the image is 'example.com/a:1'; "
-        "here it must be repository@sha256:digest (image.by_digest)"
+        "it must be repository@sha256:digest (image.by_digest)"
     )
 
 
 def test_production_refuses_a_canary_without_a_digest():
     message = refusal({"canary": {"version": "2", "weight": 10}}, "production")
-    assert "the image is 'registry.example.com/text-classifier:2'; here it must be " in message
+    assert "the image is 'registry.example.com/text-classifier:2'; it must be " in message
 
 
 def test_an_ingress_and_a_gateway_exclude_each_other():
@@ -313,14 +317,14 @@ def test_an_ingress_and_a_gateway_exclude_each_other():
     assert refusal({"gateway": gateway.model_dump()}, "staging") == (
         "environment 'staging': ingress is for 'classifier.staging.example.com' and gateway for "
         "'classifier.example.com'; one of them must be null, "
-        "or a canary would not get its part of the requests"
+        "or a canary would not receive its share of the requests"
     )
 
 
-def test_a_host_that_is_no_dns_name_is_refused():
+def test_a_host_that_is_not_a_dns_name_is_refused():
     assert refusal({"ingress": {"host": "a_b.example.com"}}, "staging") == (
         "environment 'staging': ingress.host is 'a_b.example.com': "
-        "a DNS name is labels of a-z, 0-9 and '-' with dots between"
+        "a DNS name consists of labels of a-z, 0-9 and '-' with dots between them"
     )
 
 
@@ -337,18 +341,18 @@ def test_an_unknown_environment_is_named_with_the_nearest(name, close):
     ("content", "message"),
     [
         ("a: [", " is not YAML: "),
-        ("local: {}", " has no section 'defaults', which every environment goes over"),
-        ("[]", " holds []; it must hold sections"),
-        ("defaults: {}\nlocal: 5\n", ": section 'local' is 5; it must hold keys and values"),
+        ("local: {}", " has no section 'defaults', which every environment is based on"),
+        ("[]", " contains []; it must contain sections"),
+        ("defaults: {}\nlocal: 5\n", ": section 'local' is 5; it must contain keys and values"),
     ],
 )
-def test_a_file_that_holds_no_environments_is_named(file, content, message):
+def test_a_file_without_environments_is_named(file, content, message):
     file.write_text(content)
     with pytest.raises(InvalidEnvironment, match=re.escape(f"{file}{message}")):
         load_environment("local", path=file)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InvalidEnvironment, match=r"none\.yaml cannot be read: No such file"):
         load_environment("local", path=tmp_path / "none.yaml")
 
@@ -359,7 +363,7 @@ def test_a_key_of_a_section_that_is_not_there_is_missing(file):
         load_environment("local", path=file)
 
 
-# What is not refused
+# What is accepted
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Facts that stand in several files, none of which can read another, and must be the same in each."""
+"""Facts that several files repeat because none can read another. They must agree."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from k8s.loading import environment_names, load_environment
+from k8s.deployment import namespace_of
+from k8s.environment.loading import environment_names, load_environment
+from k8s.objects.labels import APPLICATION
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = "image/Dockerfile.j2"
@@ -22,7 +24,7 @@ def tree(path: str) -> Any:
 
 
 def only_match(pattern: str, path: str) -> str:
-    """What the pattern's group matches, which is one and the same wherever it stands in the file."""
+    """The text that the pattern's group matches, which must be the same at every place in the file."""
     found = set(re.findall(pattern, text(path), re.MULTILINE))
     assert len(found) == 1, f"{path}: {pattern} matches {found or 'nothing'}"
     return str(found.pop())
@@ -56,7 +58,7 @@ def test_pods_run_the_image_as_its_own_user(name):
 # The image
 
 
-@pytest.mark.parametrize("path", ["image/__main__.py", "image/bento.py"])
+@pytest.mark.parametrize("path", ["cli/packaging.py", "image/bento.py"])
 def test_a_base_image_that_the_code_names_is_the_one_that_it_builds_on(path):
     named = set(re.findall(r"""["'](python:[^"']+)["']""", text(path)))
     assert named <= {tree("bentofile.yaml")["docker"]["base_image"]}
@@ -71,19 +73,19 @@ def test_kind_has_the_port_that_the_cluster_tests_ask():
     assert mapping["containerPort"] == mapping["hostPort"] == port
 
 
-# The end of the server
+# How the server stops
 
 
 def graceful_seconds() -> int:
     return int(only_match(r'"--timeout-graceful-shutdown", "(\d+)"', DOCKERFILE))
 
 
-def test_the_server_has_as_long_to_end_in_the_image_as_without():
-    assert int(only_match(r"^DRAIN_SECONDS = (\d+)$", "serving/__main__.py")) == graceful_seconds()
+def test_the_server_has_as_long_to_stop_in_the_image_as_outside():
+    assert int(only_match(r"^DRAIN_SECONDS = (\d+)$", "serving/process/start.py")) == graceful_seconds()
 
 
 @pytest.mark.parametrize("name", environment_names())
-def test_the_server_has_longer_to_end_than_its_lame_duck_and_its_drain_take(name):
+def test_the_server_has_longer_to_stop_than_its_lame_duck_and_its_drain_take(name):
     config = load_environment(name).config
     assert config.api.lame_duck_seconds + config.batching.drain_seconds < graceful_seconds()
 
@@ -92,10 +94,14 @@ def test_the_server_has_longer_to_end_than_its_lame_duck_and_its_drain_take(name
 
 
 @pytest.mark.parametrize("name", environment_names())
-def test_make_knows_the_namespace_of_each_environment(name):
-    pattern = only_match(r"^NAMESPACE\s*:?=\s*(\S+)$", "Makefile")
+def test_the_commands_know_the_namespace_of_each_environment(name):
     namespace = load_environment(name).namespace
-    assert namespace == pattern.replace("$(ENV)", name) == f"text-classifier-{name}"
+    assert namespace == namespace_of(name) == f"text-classifier-{name}"
+
+
+@pytest.mark.parametrize("name", environment_names())
+def test_the_commands_know_the_deployment_of_each_environment(name):
+    assert load_environment(name).name == APPLICATION
 
 
 def test_make_and_the_workflow_run_the_same_kube_score():

@@ -1,4 +1,4 @@
-"""What holds of the objects of every environment."""
+"""The objects of every environment: how they refer to each other, and what they guarantee."""
 
 import hashlib
 import json
@@ -12,10 +12,10 @@ from lightkube.utils.quantity import parse_quantity
 
 from classifier import __version__
 from classifier.settings import load_settings
-from k8s.environments import Environment
-from k8s.loading import environment_names, load_environment
-from k8s.render import render
-from k8s.rules import needed_grace_seconds
+from k8s.environment.loading import environment_names, load_environment
+from k8s.environment.rules import needed_grace_seconds
+from k8s.environment.sections import Environment
+from k8s.rendering import render
 from serving.metrics import registry
 from serving.routes import LIVEZ, METRICS, READYZ, ROUTES
 
@@ -35,8 +35,8 @@ def objects(environment: Environment) -> dict[str, Object]:
 
 
 def rendered(environment: Environment) -> dict[str, Object]:
-    """The objects as Kubernetes reads them, by their file's name without its ending."""
-    files = render(environment, "python -m k8s render")
+    """The objects as Kubernetes reads them, by the stem of their file's name."""
+    files = render(environment, "text-classifier manifests")
     return {name.removesuffix(".yaml"): yaml.safe_load(text) for name, text in files.items()}
 
 
@@ -74,10 +74,10 @@ def test_every_selector_matches_the_pods_labels(objects):
 def test_everything_that_leads_to_the_container_names_its_port(objects):
     container = container_of(objects["deployment"])
     (port,) = container["ports"]
-    (way_in,) = objects["networkpolicy"]["spec"]["ingress"]
+    (inbound,) = objects["networkpolicy"]["spec"]["ingress"]
     asked = [
         *(entry["targetPort"] for entry in objects["service"]["spec"]["ports"]),
-        *(entry["port"] for entry in way_in["ports"]),
+        *(entry["port"] for entry in inbound["ports"]),
         *(
             container[probe]["httpGet"]["port"]
             for probe in ("startupProbe", "livenessProbe", "readinessProbe")
@@ -115,7 +115,7 @@ def test_a_route_leads_from_the_gateway_s_tls_listener_to_the_service_s_port():
 
 
 def paths_from_outside(objects):
-    """Each path that a way in leads to, with its type."""
+    """Each path that the entry point leads to, with its type."""
     if "ingress" in objects:
         (rule,) = objects["ingress"]["spec"]["rules"]
         return {path["path"]: path["pathType"] for path in rule["http"]["paths"]}
@@ -124,7 +124,7 @@ def paths_from_outside(objects):
 
 
 @pytest.mark.parametrize("name", ["production", "staging"])
-def test_the_way_in_leads_to_what_callers_need_and_to_nothing_else(name):
+def test_the_entry_point_leads_to_what_clients_need_and_to_nothing_else(name):
     paths = paths_from_outside(rendered(load_environment(name)))
     assert set(paths) == {
         "/",
@@ -137,7 +137,7 @@ def test_the_way_in_leads_to_what_callers_need_and_to_nothing_else(name):
         "/predict/batch",
         "/predict/thresholds",
         "/predict/top-k",
-        "/readyz",  # BentoML's clients ask both before anything else
+        "/readyz",  # BentoML's clients request both first
         "/schema.json",
     }
     prefixes = {path for path, kind in paths.items() if kind != "Exact"}
@@ -197,21 +197,21 @@ def test_every_label_is_one_that_kubernetes_takes(objects):
 # The pods
 
 
-def test_the_probes_ask_routes_that_the_service_has(objects):
+def test_the_probes_request_routes_that_the_service_has(objects):
     container = container_of(objects["deployment"])
     paths = [container[f"{probe}Probe"]["httpGet"]["path"] for probe in ("startup", "liveness", "readiness")]
     assert set(paths) <= {route.path for route in ROUTES if route.method == "GET"}
     assert paths == [LIVEZ.path, LIVEZ.path, READYZ.path]
 
 
-def test_the_startup_probe_waits_longer_than_the_liveness_probe_asks(objects):
+def test_the_startup_probe_is_more_patient_than_the_liveness_probe(objects):
     container = container_of(objects["deployment"])
     startup, liveness = container["startupProbe"], container["livenessProbe"]
     assert startup["periodSeconds"] < liveness["periodSeconds"]
     assert startup["failureThreshold"] > liveness["failureThreshold"]
 
 
-def test_a_container_that_is_not_alive_has_less_time_to_end_than_one_that_is_told_to_go(objects):
+def test_a_container_that_is_not_alive_has_less_time_to_stop_than_one_that_is_terminated(objects):
     deployment = objects["deployment"]
     grace = container_of(deployment)["livenessProbe"]["terminationGracePeriodSeconds"]
     assert grace < pod_of(deployment)["terminationGracePeriodSeconds"]
@@ -241,7 +241,7 @@ def test_the_one_place_that_can_be_written_is_bounded(objects):
     assert parse_quantity(volume["emptyDir"]["sizeLimit"]) <= parse_quantity(limit)
 
 
-def test_a_pod_has_time_for_every_step_of_its_end(environment, objects):
+def test_a_pod_has_time_for_every_step_of_its_termination(environment, objects):
     deployment = objects["deployment"]
     config = environment.config
     steps = [
@@ -259,7 +259,9 @@ def test_a_pod_has_time_for_every_step_of_its_end(environment, objects):
     ("lame_duck", "drain", "service_seconds"),
     [(0, 0, 0), (0, 0.1, 1), (0.4, 0.4, 1), (0.6, 0.6, 2), (5, 20, 25)],
 )
-def test_a_fraction_of_a_second_at_a_pod_s_end_counts_as_a_whole_one(lame_duck, drain, service_seconds):
+def test_a_fraction_of_a_second_of_a_pod_s_termination_counts_as_a_whole_second(
+    lame_duck, drain, service_seconds
+):
     over = {"api": {"lame_duck_seconds": lame_duck}, "batching": {"drain_seconds": drain}}
     environment = load_environment("local", {"config": over})
     shutdown = environment.shutdown
@@ -283,7 +285,7 @@ def test_pods_keep_the_restricted_pod_security_standard(objects):
     assert not pod.keys() & {"hostNetwork", "hostPID", "hostIPC"}
 
 
-def test_the_namespace_admits_restricted_pods_alone(objects):
+def test_the_namespace_admits_only_restricted_pods(objects):
     labels = objects["namespace"]["metadata"]["labels"]
     modes = {mode: labels[f"pod-security.kubernetes.io/{mode}"] for mode in ("enforce", "audit", "warn")}
     assert set(modes.values()) == {"restricted"}
@@ -300,7 +302,7 @@ def test_the_image_s_own_entry_point_runs(objects):
     assert not container_of(objects["deployment"]).keys() & {"command", "args"}
 
 
-def test_the_pods_say_which_version_and_model_they_are():
+def test_the_labels_of_pods_name_their_version_and_model():
     release = {
         "version": "0123456789ab-cdef",
         "bento": "text-classifier:0123456789ab-cdef",
@@ -322,7 +324,7 @@ def test_the_pods_say_which_version_and_model_they_are():
     }
 
 
-def test_pods_say_no_model_where_none_is_known_to_be_in_the_image():
+def test_the_labels_of_pods_name_no_model_if_the_image_s_content_is_unknown():
     template = rendered(load_environment("local", {"release": None}))["deployment"]["spec"]["template"]
     assert template["metadata"]["labels"]["app.kubernetes.io/version"] == "local"
     assert not [name for name in template["metadata"]["labels"] if "model" in name]
@@ -350,7 +352,7 @@ def test_the_deployment_leaves_the_number_of_pods_to_the_autoscaler(objects):
     assert "replicas" not in objects["deployment"]["spec"]
 
 
-def test_the_disruption_budget_lets_one_of_the_fewest_pods_go(objects):
+def test_the_disruption_budget_allows_one_of_the_fewest_pods_to_be_evicted(objects):
     fewest = objects["horizontalpodautoscaler"]["spec"]["minReplicas"]
     allowed = objects["poddisruptionbudget"]["spec"]["maxUnavailable"]
     assert 1 <= allowed < fewest
@@ -395,7 +397,7 @@ def test_the_burst_profile_is_chosen_by_its_name():
     assert behavior["scaleDown"]["stabilizationWindowSeconds"] == 30
 
 
-def test_keda_takes_the_autoscaler_s_place_and_goes_by_a_metric_of_the_service():
+def test_keda_replaces_the_autoscaler_and_uses_a_metric_of_the_service():
     keda = {"prometheus": "http://prometheus.monitoring:9090", "requests_in_progress": 8}
     objects = rendered(load_environment("production", {"autoscaler": {"keda": keda}}))
     assert "horizontalpodautoscaler" not in objects
@@ -443,7 +445,7 @@ def test_the_container_reads_the_file_that_is_mounted(objects):
     assert variable == {"name": "CLASSIFIER_CONFIG", "value": f"{mount['mountPath']}/{file}"}
 
 
-def test_variables_of_whoever_renders_change_nothing(monkeypatch):
+def test_environment_variables_of_the_renderer_change_nothing(monkeypatch):
     before = render(load_environment("local"), "")
     monkeypatch.setenv("CLASSIFIER__API__PORT", "9000")
     assert render(load_environment("local"), "") == before
@@ -492,7 +494,7 @@ def test_a_canary_reads_the_same_keys_as_the_stable_version():
     assert container_of(canary)["env"] == container_of(stable)["env"]
 
 
-def test_prometheus_sends_a_key_of_a_secret_where_the_metrics_need_one():
+def test_prometheus_sends_a_key_of_a_secret_if_the_metrics_need_one():
     over = WITH_KEYS | {
         "config": {"api": {"metrics_need_key": True}},
         "pod_monitor": {"api_key": {"secret": "prometheus-key", "key": "key"}},
@@ -505,7 +507,7 @@ def test_prometheus_sends_a_key_of_a_secret_where_the_metrics_need_one():
     }
 
 
-def test_probes_name_an_allowed_host_where_others_are_refused():
+def test_probes_send_an_allowed_host_if_others_are_refused():
     config = {"api": {"allowed_hosts": ["classifier.example.com", "text-classifier"]}}
     container = container_of(rendered(load_environment("local", {"config": config}))["deployment"])
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
@@ -513,7 +515,7 @@ def test_probes_name_an_allowed_host_where_others_are_refused():
         assert headers == [{"name": "Host", "value": "classifier.example.com"}]
 
 
-def test_probes_name_no_host_where_every_host_is_answered_to(objects):
+def test_probes_send_no_host_if_every_host_is_allowed(objects):
     container = container_of(objects["deployment"])
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert "httpHeaders" not in container[probe]["httpGet"]
@@ -522,7 +524,7 @@ def test_probes_name_no_host_where_every_host_is_answered_to(objects):
 # The network
 
 
-def test_requests_come_from_the_way_in_and_prometheus_and_this_namespace_alone():
+def test_requests_come_only_from_the_entry_point_and_prometheus_and_this_namespace():
     policy = rendered(load_environment("production"))["networkpolicy"]["spec"]
     (rule,) = policy["ingress"]
     assert rule["from"] == [
@@ -533,20 +535,20 @@ def test_requests_come_from_the_way_in_and_prometheus_and_this_namespace_alone()
 
 
 @pytest.mark.parametrize("name", environment_names())
-def test_behind_a_port_of_the_nodes_requests_come_from_anywhere_and_to_http_alone(name):
+def test_with_a_node_port_requests_come_from_anywhere_but_only_to_http(name):
     service = {"type": "NodePort", "node_port": 30080}
     policy = rendered(load_environment(name, {"service": service}))["networkpolicy"]["spec"]
     assert policy["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}]}]
 
 
 @pytest.mark.parametrize("name", environment_names())
-def test_without_a_port_of_the_nodes_every_source_of_requests_is_named(name):
+def test_without_a_node_port_every_source_of_requests_is_named(name):
     policy = rendered(load_environment(name))["networkpolicy"]["spec"]
     (rule,) = policy["ingress"]
     assert rule["from"]
 
 
-def test_pods_may_ask_for_names_and_nothing_else(environment, objects):
+def test_pods_may_send_dns_queries_and_nothing_else(environment, objects):
     policy = objects["networkpolicy"]["spec"]
     assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
     (rule,) = policy["egress"]
@@ -557,7 +559,7 @@ def test_pods_may_ask_for_names_and_nothing_else(environment, objects):
     assert {(port["protocol"], port["port"]) for port in rule["ports"]} == {("UDP", 53), ("TCP", 53)}
 
 
-def test_prometheus_asks_every_pod_for_the_service_s_metrics():
+def test_prometheus_scrapes_the_service_s_metrics_from_every_pod():
     objects = rendered(load_environment("production"))
     spec, deployment = objects["podmonitor"]["spec"], objects["deployment"]
     (endpoint,) = spec["podMetricsEndpoints"]
@@ -568,7 +570,7 @@ def test_prometheus_asks_every_pod_for_the_service_s_metrics():
 
 
 @pytest.mark.parametrize("name", environment_names())
-def test_no_environment_opens_a_port_of_the_nodes(name):
+def test_no_environment_opens_a_node_port(name):
     assert rendered(load_environment(name))["service"]["spec"]["type"] == "ClusterIP"
 
 

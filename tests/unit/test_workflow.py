@@ -1,4 +1,4 @@
-"""The workflow on GitHub: what is signed is what was built, and who may let it out."""
+"""The workflow on GitHub: it signs the image that it built, and publishing needs an approval."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ def _commands(job: Any) -> list[str]:
     return [step.get("run", "") for step in job["steps"]]
 
 
-def test_no_step_hands_the_docker_socket_to_a_container(jobs: Any) -> None:
+def test_no_step_gives_the_docker_socket_to_a_container(jobs: Any) -> None:
     commands = [command for job in jobs.values() for command in _commands(job)]
     assert any("docker run" in command for command in commands)
     assert not any("docker.sock" in command for command in commands)

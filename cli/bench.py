@@ -1,0 +1,102 @@
+"""Commands that measure the service, its peers and the runtimes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.console import new_app
+
+app = new_app()
+bench = new_app()
+app.add_typer(
+    bench, name="bench", help="Measure the service under load, beside its peers, and the runtimes alone."
+)
+
+
+@bench.callback(epilog="Example: `text-classifier bench servers --artifact linear --servers service,fastapi`")
+def _bench() -> None: ...
+
+
+@contextmanager
+def _wrong_usage() -> Iterator[None]:
+    """Report an option that the benchmarks refuse as wrong usage."""
+    from benchmarks.errors import WrongOption
+
+    try:
+        yield
+    except WrongOption as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+@bench.command(epilog="Example: `text-classifier bench servers --artifact linear --servers service,fastapi`")
+def servers(
+    artifact: Annotated[
+        str, typer.Option(help="Artifacts to serve: linear, cnn or linear,cnn.", show_default=False)
+    ],
+    servers: Annotated[
+        str | None, typer.Option(help="Names of servers, with commas. Default: all.", show_default=False)
+    ] = None,
+    connections: Annotated[
+        str,
+        typer.Option(help="Closed loop: 64 for kept connections, or 64new for one connection a request."),
+    ] = "1,16,64,256,64new",
+    rounds: Annotated[int, typer.Option(min=1, help="How often every server is measured.")] = 3,
+    seconds: Annotated[float, typer.Option(min=1, help="Length of each load.")] = 5,
+    rates: Annotated[
+        str,
+        typer.Option(help="Open loop: 500 a second, or 0.8x of FastAPI's rate at 64 connections."),
+    ] = "0.5x,0.8x",
+    output: Annotated[Path, typer.Option(help="Folder for the reports.")] = Path("reports/bench"),
+) -> None:
+    """Compare the service with its peers under load. `make bench` installs the peers first."""
+    from benchmarks.comparison import compare
+
+    with _wrong_usage():
+        compare(artifact, servers, connections, rates, rounds, seconds, output)
+
+
+@bench.command(epilog="Example: `text-classifier bench limits --artifact linear --factors 2,5 --seconds 60`")
+def limits(
+    artifact: Annotated[str, typer.Option(help="Artifact to serve: linear or cnn.")] = "linear",
+    factors: Annotated[str, typer.Option(help="Overload: multiples of the capacity, with commas.")] = "2,5",
+    seconds: Annotated[float, typer.Option(min=1, help="Length of each overload.")] = 60,
+    requests: Annotated[int, typer.Option(min=2, help="Number of requests for the endurance.")] = 1_000_000,
+    output: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("reports/limits"),
+) -> None:
+    """Measure the service alone: under overload, in batches, and over many requests."""
+    from benchmarks.limits import measure_limits
+
+    with _wrong_usage():
+        measure_limits(artifact, factors, seconds, requests, output)
+
+
+@bench.command(epilog="Example: `text-classifier bench runtimes --json reports/runtime_speed.json`")
+def runtimes(
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Labelled texts to fit on. Default: IMDB's training part.", show_default=False),
+    ] = None,
+    texts: Annotated[
+        Path | None, typer.Option(help="Texts to time. Default: IMDB's test part.", show_default=False)
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Tag of a network. Default: a network trained for this.", show_default=False),
+    ] = None,
+    count: Annotated[int, typer.Option(min=32, help="Number of texts to time.")] = 512,
+    rounds: Annotated[int, typer.Option(min=1, help="How often every pair is measured.")] = 7,
+    network_rows: Annotated[
+        int, typer.Option(min=100, help="Number of texts that a network is trained on.")
+    ] = 2000,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="File for the figures.", show_default=False)
+    ] = None,
+) -> None:
+    """Compare the runtimes with scikit-learn and ONNX Runtime, in microseconds a text."""
+    from benchmarks.runtime_speed import measure_runtimes
+
+    with _wrong_usage():
+        measure_runtimes(data, texts, model, count, rounds, network_rows, json_file)

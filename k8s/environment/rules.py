@@ -1,0 +1,176 @@
+"""The rules between the values of an environment."""
+
+import math
+from collections.abc import Iterator
+
+from k8s.environment.canary import canary_pods
+from k8s.environment.sections import Environment
+from k8s.environment.values import amount
+from k8s.errors import say_nearest
+
+
+def needed_grace_seconds(environment: Environment) -> int:
+    """Seconds that a pod needs at most to terminate."""
+    shutdown, config = environment.shutdown, environment.config
+    service_seconds = config.api.lame_duck_seconds + config.batching.drain_seconds
+    return shutdown.pre_stop_seconds + math.ceil(service_seconds) + shutdown.margin_seconds
+
+
+def broken_rules(environment: Environment) -> Iterator[str]:
+    """One sentence for each rule that the environment breaks."""
+    for rule in _RULES:
+        yield from rule(environment)
+
+
+def _image(environment: Environment) -> Iterator[str]:
+    for image in environment.images:
+        if environment.image.by_digest and image.version.digest is None:
+            yield f"the image is {str(image)!r}; it must be repository@sha256:digest (image.by_digest)"
+
+
+def _model(environment: Environment) -> Iterator[str]:
+    if environment.release is None:
+        return
+    contained, asked = environment.release.model, environment.config.model
+    if asked.tag not in (contained, f"{contained.partition(':')[0]}:latest"):
+        yield (
+            f"config.model is {asked.tag!r}, and the image contains {contained!r} (release.model); "
+            "both must be the same model"
+        )
+
+
+def _resources(environment: Environment) -> Iterator[str]:
+    limits = dict(environment.resources.limits)
+    for resource, request in environment.resources.requests:
+        if amount(request) > amount(limits[resource]):
+            yield (
+                f"resources.requests.{resource} is {request!r}; "
+                f"it must be at most resources.limits.{resource}, {limits[resource]!r}"
+            )
+    temporary = environment.resources.temporary
+    if amount(temporary) > amount(limits["ephemeral_storage"]):
+        yield (
+            f"resources.temporary is {temporary!r}; "
+            f"it must be at most resources.limits.ephemeral_storage, {limits['ephemeral_storage']!r}"
+        )
+
+
+def _rollout(environment: Environment) -> Iterator[str]:
+    rollout, startup = environment.rollout, environment.probes.startup
+    needed = startup.period_seconds * startup.failures + rollout.min_ready_seconds
+    if rollout.progress_deadline_seconds <= needed:
+        yield (
+            f"rollout.progress_deadline_seconds is {rollout.progress_deadline_seconds}; "
+            f"it must be above {needed}, the seconds that a pod may take to start and to count as ready"
+        )
+
+
+def _shutdown(environment: Environment) -> Iterator[str]:
+    shutdown, config = environment.shutdown, environment.config
+    needed = needed_grace_seconds(environment)
+    if shutdown.grace_seconds < needed:
+        yield (
+            f"shutdown.grace_seconds is {shutdown.grace_seconds}; it must be at least {needed}: "
+            f"pre_stop_seconds {shutdown.pre_stop_seconds}, "
+            f"config.api.lame_duck_seconds {config.api.lame_duck_seconds:g}, "
+            f"config.batching.drain_seconds {config.batching.drain_seconds:g} "
+            f"and margin_seconds {shutdown.margin_seconds}"
+        )
+
+
+def _liveness(environment: Environment) -> Iterator[str]:
+    liveness, worker = environment.probes.liveness, environment.config.worker
+    seconds = liveness.period_seconds * liveness.failures
+    if seconds <= worker.max_silent_seconds:
+        yield (
+            f"probes.liveness.period_seconds times failures is {seconds}; it must be above "
+            f"config.worker.max_silent_seconds, {worker.max_silent_seconds:g}, "
+            "or the container is killed before the service replaces a worker that hangs"
+        )
+
+
+def _autoscaler(environment: Environment) -> Iterator[str]:
+    autoscaler = environment.autoscaler
+    if autoscaler.min_pods > autoscaler.max_pods:
+        yield (
+            f"autoscaler.min_pods is {autoscaler.min_pods}; "
+            f"it must be at most autoscaler.max_pods, {autoscaler.max_pods}"
+        )
+    if autoscaler.profile not in autoscaler.profiles:
+        close = say_nearest(autoscaler.profile, autoscaler.profiles)
+        yield f"autoscaler.profile is {autoscaler.profile!r}; it must be in autoscaler.profiles, and {close}"
+
+
+def _node_port(environment: Environment) -> Iterator[str]:
+    service = environment.service
+    if service.node_port is not None and service.type != "NodePort":
+        yield (
+            f"service.node_port is {service.node_port}; it must be null if service.type is {service.type!r}"
+        )
+
+
+def _entry_points(environment: Environment) -> Iterator[str]:
+    if environment.ingress and environment.gateway:
+        yield (
+            f"ingress is for {environment.ingress.host!r} and gateway for {environment.gateway.host!r}; "
+            "one of them must be null, or a canary would not receive its share of the requests"
+        )
+
+
+def _keys(environment: Environment) -> Iterator[str]:
+    api, monitor = environment.config.api, environment.pod_monitor
+    if api.keys_file:
+        yield (
+            f"config.api.keys_file is {api.keys_file!r}; it must be empty, "
+            "because a pod reads its keys from the Secret that api_keys names"
+        )
+    if api.metrics_need_key and not environment.api_keys:
+        yield "config.api.metrics_need_key is true; it needs api_keys, which names the Secret with the hashes"
+    scrapes_with_key = bool(monitor and monitor.api_key)
+    if monitor and scrapes_with_key != api.metrics_need_key:
+        yield (
+            f"config.api.metrics_need_key is {str(api.metrics_need_key).lower()} and pod_monitor.api_key is "
+            f"{'given' if scrapes_with_key else 'not given'}; "
+            "Prometheus must send a key exactly if the metrics need one"
+        )
+
+
+def _allowed_hosts(environment: Environment) -> Iterator[str]:
+    hosts = environment.config.api.allowed_hosts
+    if not hosts:
+        return
+    for key, entry_point in environment.entry_points.items():
+        if entry_point.host not in map(str.lower, hosts):
+            yield f"{key}.host is {entry_point.host!r}; it must be one of config.api.allowed_hosts"
+    if environment.pod_monitor:
+        yield (
+            "config.api.allowed_hosts and pod_monitor are both given; one of them must be empty, "
+            "because Prometheus scrapes each pod by its address, which is not an allowed host"
+        )
+
+
+def _canary(environment: Environment) -> Iterator[str]:
+    canary, autoscaler, pods = environment.canary, environment.autoscaler, canary_pods(environment)
+    if canary and canary.version == environment.image.reference.version:
+        yield f"canary.version is {str(canary.version)[1:]!r}; it must differ from the version of the image"
+    if canary and pods > autoscaler.max_pods:
+        yield (
+            f"canary.weight is {canary.weight}; beside autoscaler.min_pods, {autoscaler.min_pods}, "
+            f"it takes {pods} pods, and the most is autoscaler.max_pods, {autoscaler.max_pods}"
+        )
+
+
+_RULES = (
+    _image,
+    _model,
+    _resources,
+    _rollout,
+    _shutdown,
+    _liveness,
+    _autoscaler,
+    _node_port,
+    _entry_points,
+    _keys,
+    _allowed_hosts,
+    _canary,
+)

@@ -1,0 +1,275 @@
+"""The sections of an environment as frozen models: everything that its manifests are made from."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from classifier.settings import Settings
+from k8s.environment.values import (
+    ApplicationName,
+    Count,
+    DnsLabel,
+    DnsName,
+    Image,
+    ImageReference,
+    Percent,
+    PeriodSeconds,
+    Port,
+    Quantity,
+    Seconds,
+    SecretKey,
+    Version,
+    WindowSeconds,
+)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ImageSettings(_Section):
+    """The container image."""
+
+    reference: Image
+    pull_policy: Literal["Always", "IfNotPresent"]
+    by_digest: bool
+    """Whether a reference without a digest is refused."""
+
+
+class Release(_Section):
+    """What the image contains. Labels and annotations show it."""
+
+    version: str = Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$")
+    model: str = Field(pattern=r"^[^:]+:[a-z0-9]([-a-z0-9_.]{0,61}[a-z0-9])?$")
+    model_digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    bento: str | None
+    commit: str | None
+
+    @property
+    def model_version(self) -> str:
+        """The version in the model's tag."""
+        return self.model.partition(":")[2]
+
+
+class Amounts(_Section):
+    """An amount of each resource of a container."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    cpu: Quantity
+    memory: Quantity
+    ephemeral_storage: Quantity
+
+
+class Resources(_Section):
+    """What a pod is guaranteed, and what it cannot exceed."""
+
+    requests: Amounts
+    limits: Amounts
+    temporary: Quantity
+    """Size limit of /tmp, which counts as ephemeral storage."""
+
+
+class Gpu(_Section):
+    """The GPUs of each pod, and how the nodes that have GPUs are marked."""
+
+    count: Count
+    resource: str = "nvidia.com/gpu"
+    node_selector: dict[str, str] = {"nvidia.com/gpu.present": "true"}
+    taint: str = "nvidia.com/gpu"
+    runtime_class: DnsLabel | None = "nvidia"
+
+
+class Rollout(_Section):
+    """How a new version replaces the old one."""
+
+    min_ready_seconds: Seconds
+    progress_deadline_seconds: Seconds
+    revisions: Count
+    """How many earlier versions `kubectl rollout undo` can return to."""
+
+
+class Shutdown(_Section):
+    """The steps of a pod's termination. The service's own settings give the steps between them."""
+
+    pre_stop_seconds: Seconds
+    margin_seconds: Seconds
+    grace_seconds: Seconds
+
+
+class ProbeSettings(_Section):
+    """How often a probe runs, and how many failures in a row it takes to act."""
+
+    period_seconds: Seconds
+    timeout_seconds: Seconds
+    failures: Count
+
+
+class LivenessSettings(ProbeSettings):
+    """A liveness probe, and how long a container that fails it has to stop by itself."""
+
+    grace_seconds: Count
+
+
+class Probes(_Section):
+    """The three probes: has the service started, is it alive, and can it answer."""
+
+    startup: ProbeSettings
+    liveness: LivenessSettings
+    readiness: ProbeSettings
+
+
+class ServiceSettings(_Section):
+    """The address of the pods: inside the cluster, or on a port of every node."""
+
+    type: Literal["ClusterIP", "NodePort"]
+    port: Port
+    node_port: Port | None
+
+
+class ScaleUp(_Section):
+    """Each period adds at most the larger of a percentage and a number of pods."""
+
+    after_seconds: WindowSeconds
+    every_seconds: PeriodSeconds
+    percent: Count
+    pods: Count
+
+
+class ScaleDown(_Section):
+    """Each period removes at most this number of pods."""
+
+    after_seconds: WindowSeconds
+    every_seconds: PeriodSeconds
+    pods: Count
+
+
+class ScalingProfile(_Section):
+    """How fast the autoscaler changes the number of pods."""
+
+    up: ScaleUp
+    down: ScaleDown
+
+
+class Keda(_Section):
+    """Scaling by the requests in progress, which Prometheus counts, instead of CPU and memory."""
+
+    prometheus: str = Field(pattern=r"^https?://[^\s/]+")
+    requests_in_progress: Count
+    """Target for each pod, on average."""
+
+
+class Autoscaler(_Section):
+    """How many pods run, and what that depends on."""
+
+    min_pods: int = Field(ge=2)
+    """At least two, so that one pod can be removed without an outage."""
+    max_pods: Count
+    cpu_percent: Percent
+    memory_percent: Percent
+    profile: str
+    profiles: dict[str, ScalingProfile]
+    keda: Keda | None
+
+    @property
+    def scaling(self) -> ScalingProfile:
+        """The selected profile."""
+        return self.profiles[self.profile]
+
+
+class IngressSettings(_Section):
+    """An Ingress with TLS."""
+
+    host: DnsName
+    class_name: DnsLabel
+    tls_secret: DnsLabel
+    controller_namespace: DnsLabel
+    annotations: dict[str, str] = {}
+
+    @property
+    def source_namespace(self) -> str:
+        """The namespace of the pods that send the requests."""
+        return self.controller_namespace
+
+
+class GatewaySettings(_Section):
+    """An existing Gateway, with a listener that terminates TLS."""
+
+    host: DnsName
+    name: DnsLabel
+    namespace: DnsLabel
+    listener: DnsLabel
+    proxy_namespace: DnsLabel
+
+    @property
+    def source_namespace(self) -> str:
+        """The namespace of the pods that send the requests."""
+        return self.proxy_namespace
+
+
+class SecretItem(_Section):
+    """An item of a Secret in the same namespace. The Secret is created by hand and never rendered."""
+
+    secret: DnsName
+    key: SecretKey
+
+
+class ApiKeys(SecretItem):
+    """The item with the hashes of the API keys, which the pods mount as a file."""
+
+    key: SecretKey = "keys"
+
+
+class PodMonitorSettings(_Section):
+    """How the Prometheus operator scrapes the pods."""
+
+    prometheus_namespace: DnsLabel
+    every_seconds: Seconds
+    api_key: SecretItem | None = None
+    """The API key (not its hash) that Prometheus sends if `config.api.metrics_need_key` is set."""
+
+
+class Canary(_Section):
+    """A second version that receives a part of the requests."""
+
+    version: Version
+    weight: int = Field(ge=1, le=99)
+    """Share of the requests, in percent."""
+
+
+class Environment(_Section):
+    """Everything that the manifests of one environment are made from."""
+
+    name: ApplicationName
+    namespace: DnsLabel
+    image: ImageSettings
+    release: Release | None
+    """None if the contents of the image are not known."""
+    config: Settings
+    resources: Resources
+    gpu: Gpu | None
+    rollout: Rollout
+    shutdown: Shutdown
+    probes: Probes
+    service: ServiceSettings
+    autoscaler: Autoscaler
+    dns_namespace: DnsLabel
+    ingress: IngressSettings | None
+    gateway: GatewaySettings | None
+    pod_monitor: PodMonitorSettings | None
+    api_keys: ApiKeys | None
+    """None if clients need no API key."""
+    canary: Canary | None
+
+    @property
+    def entry_points(self) -> dict[str, IngressSettings | GatewaySettings]:
+        """What brings requests in from outside the cluster, by the key of its section."""
+        given = {"ingress": self.ingress, "gateway": self.gateway}
+        return {key: settings for key, settings in given.items() if settings is not None}
+
+    @property
+    def images(self) -> tuple[ImageReference, ...]:
+        """The stable image, and the canary's image if there is one."""
+        stable = self.image.reference
+        canary = (ImageReference(stable.repository, self.canary.version),) if self.canary else ()
+        return stable, *canary

@@ -1,0 +1,60 @@
+"""The names and labels that connect the objects."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from lightkube.models.meta_v1 import ObjectMeta
+
+from k8s.environment.sections import Environment
+
+APPLICATION = "text-classifier"
+PREFIX = "text-classifier"
+"""Prefix of this project's own labels and annotations."""
+VERSION = "app.kubernetes.io/version"
+TRACK = "track"
+STABLE = "stable"
+CANARY = "canary"
+HTTP = "http"
+"""Name of the container's port. Services, probes, policies and monitors refer to it."""
+
+
+def application_selector(environment: Environment) -> dict[str, str]:
+    """The labels that all pods of both tracks have, and no other pods in the namespace."""
+    return {
+        "app.kubernetes.io/name": APPLICATION,
+        "app.kubernetes.io/instance": environment.name,
+    }
+
+
+def track_selector(environment: Environment, track: str) -> dict[str, str]:
+    """The labels that the pods of one track have."""
+    return application_selector(environment) | {TRACK: track}
+
+
+def object_labels(environment: Environment) -> dict[str, str]:
+    """The labels of every object."""
+    return application_selector(environment) | {
+        "app.kubernetes.io/component": "server",
+        "app.kubernetes.io/part-of": APPLICATION,
+        "app.kubernetes.io/managed-by": "kustomize",
+    }
+
+
+def canary_name(environment: Environment) -> str:
+    """The name of the canary's Deployment and Service."""
+    return f"{environment.name}-{CANARY}"
+
+
+def metadata(
+    environment: Environment,
+    name: str,
+    labels: Mapping[str, str] = MappingProxyType({}),
+    annotations: Mapping[str, str] = MappingProxyType({}),
+) -> ObjectMeta:
+    """The metadata of an object in the namespace: the labels of every object, and those given."""
+    return ObjectMeta(
+        name=name,
+        namespace=environment.namespace,
+        labels=object_labels(environment) | dict(labels),
+        annotations=dict(annotations) or None,
+    )

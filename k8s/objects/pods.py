@@ -1,0 +1,185 @@
+"""The pods of a Deployment: one container with as few privileges as possible."""
+
+from lightkube.models.core_v1 import (
+    Affinity,
+    Capabilities,
+    ConfigMapVolumeSource,
+    Container,
+    ContainerPort,
+    EmptyDirVolumeSource,
+    EnvVar,
+    HTTPGetAction,
+    HTTPHeader,
+    KeyToPath,
+    Lifecycle,
+    LifecycleHandler,
+    PodAffinityTerm,
+    PodAntiAffinity,
+    PodSecurityContext,
+    PodSpec,
+    PodTemplateSpec,
+    Probe,
+    ResourceRequirements,
+    SeccompProfile,
+    SecretVolumeSource,
+    SecurityContext,
+    SleepAction,
+    Toleration,
+    TopologySpreadConstraint,
+    Volume,
+    VolumeMount,
+    WeightedPodAffinityTerm,
+)
+from lightkube.models.meta_v1 import LabelSelector, ObjectMeta
+
+from classifier.settings import CONFIG_PATH_VARIABLE, ENV_PREFIX
+from k8s.environment.sections import Amounts, ApiKeys, Environment, ProbeSettings
+from k8s.objects.configuration import CONFIG_FILE, config_digest, config_map_name
+from k8s.objects.labels import HTTP, PREFIX, object_labels, track_selector
+from k8s.objects.tracks import Track
+from serving.routes import LIVEZ, READYZ, Route
+
+CONTAINER = "server"
+USER = 10001
+CONFIG_FOLDER = "/etc/text-classifier"
+KEYS_VOLUME = "api-keys"
+KEYS_FOLDER = "/etc/text-classifier-keys"
+KEYS_FILE = "keys"
+KEYS_FILE_VARIABLE = f"{ENV_PREFIX}API__KEYS_FILE"
+READ_BY_GROUP = 0o440
+"""Files of a Secret belong to root and to the pod's `fsGroup`, which is the group of the container's user."""
+HOSTNAME = "kubernetes.io/hostname"
+ZONE = "topology.kubernetes.io/zone"
+
+
+def pod_template(environment: Environment, track: Track) -> PodTemplateSpec:
+    """The template of the track's pods. It changes with the configuration, so that the pods are replaced."""
+    config = {f"{PREFIX}/config-sha256": config_digest(environment.config)}
+    return PodTemplateSpec(
+        metadata=ObjectMeta(
+            labels=object_labels(environment) | track_selector(environment, track.label) | track.labels,
+            annotations=track.annotations | config,
+        ),
+        spec=_pod(environment, LabelSelector(matchLabels=track_selector(environment, track.label)), track),
+    )
+
+
+def _pod(environment: Environment, siblings: LabelSelector, track: Track) -> PodSpec:
+    gpu = environment.gpu
+    return PodSpec(
+        containers=[_container(environment, track)],
+        serviceAccountName=environment.name,
+        automountServiceAccountToken=False,
+        enableServiceLinks=False,
+        terminationGracePeriodSeconds=environment.shutdown.grace_seconds,
+        securityContext=PodSecurityContext(
+            runAsNonRoot=True,
+            runAsUser=USER,
+            runAsGroup=USER,
+            fsGroup=USER,
+            seccompProfile=SeccompProfile(type="RuntimeDefault"),
+        ),
+        topologySpreadConstraints=[_spread(HOSTNAME, siblings), _spread(ZONE, siblings)],
+        affinity=Affinity(
+            podAntiAffinity=PodAntiAffinity(
+                preferredDuringSchedulingIgnoredDuringExecution=[
+                    WeightedPodAffinityTerm(
+                        weight=100,
+                        podAffinityTerm=PodAffinityTerm(topologyKey=HOSTNAME, labelSelector=siblings),
+                    )
+                ]
+            )
+        ),
+        volumes=[
+            Volume(
+                name="config",
+                configMap=ConfigMapVolumeSource(name=config_map_name(environment)),
+            ),
+            Volume(name="tmp", emptyDir=EmptyDirVolumeSource(sizeLimit=environment.resources.temporary)),
+            *([_keys_volume(environment.api_keys)] if environment.api_keys else []),
+        ],
+        nodeSelector=gpu.node_selector if gpu else None,
+        tolerations=[Toleration(key=gpu.taint, operator="Exists", effect="NoSchedule")] if gpu else None,
+        runtimeClassName=gpu.runtime_class if gpu else None,
+    )
+
+
+def _keys_volume(keys: ApiKeys) -> Volume:
+    return Volume(
+        name=KEYS_VOLUME,
+        secret=SecretVolumeSource(
+            secretName=keys.secret,
+            items=[KeyToPath(key=keys.key, path=KEYS_FILE)],
+            defaultMode=READ_BY_GROUP,
+        ),
+    )
+
+
+def _container(environment: Environment, track: Track) -> Container:
+    resources, gpu = environment.resources, environment.gpu
+    gpus = {gpu.resource: str(gpu.count)} if gpu else {}
+    # A probe sends the pod's address as its Host, which no list of allowed hosts can contain.
+    host = next(iter(environment.config.api.allowed_hosts), None)
+    variables = {CONFIG_PATH_VARIABLE: f"{CONFIG_FOLDER}/{CONFIG_FILE}"}
+    mounts = [
+        VolumeMount(name="config", mountPath=CONFIG_FOLDER, readOnly=True),
+        VolumeMount(name="tmp", mountPath="/tmp"),  # noqa: S108
+    ]
+    if environment.api_keys:
+        variables[KEYS_FILE_VARIABLE] = f"{KEYS_FOLDER}/{KEYS_FILE}"
+        mounts.append(VolumeMount(name=KEYS_VOLUME, mountPath=KEYS_FOLDER, readOnly=True))
+    return Container(
+        name=CONTAINER,
+        image=str(track.image),
+        imagePullPolicy=environment.image.pull_policy,
+        env=[EnvVar(name=name, value=value) for name, value in variables.items()],
+        ports=[ContainerPort(name=HTTP, containerPort=environment.config.api.port, protocol="TCP")],
+        resources=ResourceRequirements(
+            requests=_amounts(resources.requests), limits=_amounts(resources.limits) | gpus
+        ),
+        startupProbe=_probe(LIVEZ, environment.probes.startup, host),
+        livenessProbe=_probe(
+            LIVEZ, environment.probes.liveness, host, environment.probes.liveness.grace_seconds
+        ),
+        readinessProbe=_probe(READYZ, environment.probes.readiness, host),
+        lifecycle=Lifecycle(
+            preStop=LifecycleHandler(sleep=SleepAction(seconds=environment.shutdown.pre_stop_seconds))
+        ),
+        securityContext=SecurityContext(
+            allowPrivilegeEscalation=False,
+            capabilities=Capabilities(drop=["ALL"]),
+            privileged=False,
+            readOnlyRootFilesystem=True,
+        ),
+        # The reason for a failed start is then in `kubectl describe pod`, too.
+        terminationMessagePolicy="FallbackToLogsOnError",
+        volumeMounts=mounts,
+    )
+
+
+def _probe(
+    route: Route, settings: ProbeSettings, host: str | None, grace_seconds: int | None = None
+) -> Probe:
+    headers = [HTTPHeader(name="Host", value=host)] if host else None
+    return Probe(
+        httpGet=HTTPGetAction(path=route.path, port=HTTP, httpHeaders=headers),
+        periodSeconds=settings.period_seconds,
+        timeoutSeconds=settings.timeout_seconds,
+        failureThreshold=settings.failures,
+        terminationGracePeriodSeconds=grace_seconds,
+    )
+
+
+def _amounts(amounts: Amounts) -> dict[str, str]:
+    return {resource.replace("_", "-"): quantity for resource, quantity in amounts}
+
+
+def _spread(topology: str, siblings: LabelSelector) -> TopologySpreadConstraint:
+    return TopologySpreadConstraint(
+        maxSkew=1,
+        topologyKey=topology,
+        whenUnsatisfiable="ScheduleAnyway",
+        labelSelector=siblings,
+        # Without this key, new pods of a rollout would fill the gaps between the old ones and stay uneven.
+        matchLabelKeys=["pod-template-hash"],
+    )

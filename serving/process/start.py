@@ -1,0 +1,83 @@
+"""`text-classifier serve`: prepares the model store, prints where to go, and runs `bentoml serve`."""
+
+import errno
+import importlib
+import os
+import socket
+from pathlib import Path
+
+from classifier.errors import ClassifierError, SettingsError
+from classifier.schema import EXAMPLE_TEXT
+from classifier.settings import BUNDLED_MODEL, Settings, load_settings
+from serving.process.address import family_of, listening_address, url_of
+
+ROOT = Path(__file__).parents[2]
+DRAIN_SECONDS = 30
+
+
+def _prepare(settings: Settings) -> str:
+    """Check that the model is in the store and that the port is free; returns the address to listen on.
+
+    Raises ClassifierError.
+    """
+    import model_store
+
+    if settings.model.name == BUNDLED_MODEL.name and (tag := model_store.save_if_missing(BUNDLED_MODEL)):
+        print(f"Put {tag} into the BentoML model store")  # noqa: T201
+    model_store.folder_of(settings.model.tag)
+    address = listening_address(settings.api.host)
+    with socket.socket(family_of(address)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((address, settings.api.port))
+        except OSError as error:
+            is_taken = error.errno == errno.EADDRINUSE
+            elsewhere = f"; `make serve PORT={settings.api.port + 1}` listens elsewhere" if is_taken else ""
+            raise SettingsError(
+                f"{settings.api.host}:{settings.api.port} (api.host, api.port) cannot be listened on: "
+                f"{error.strerror}{elsewhere}"
+            ) from error
+    return address
+
+
+def serve() -> None:
+    """Run the server in this process. Exit with 1 and one sentence if a setting or the model is unusable."""
+    os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
+    try:
+        settings = load_settings()
+        address = _prepare(settings)
+    except ClassifierError as error:
+        raise SystemExit(f"error: {error}") from None
+    # BentoML would import it next. It checks the model and exits if that is damaged, before the greeting.
+    importlib.import_module("service")
+    url = url_of(address, settings.api.port)
+    print(  # noqa: T201
+        f"""
+  Serving {settings.model.tag}, in a moment, at
+
+      {url}          what runs here
+      {url}/docs     the API as a page
+
+  Try it:
+
+      curl -s {url}/predict -H 'content-type: application/json' \\
+        -d '{{"text": "{EXAMPLE_TEXT}"}}'
+
+  Ctrl+C stops it.
+""",
+        flush=True,
+    )
+    # In this process, because another interpreter would start with the imports that are already done here.
+    from bentoml_cli.cli import cli
+
+    cli(
+        [
+            "serve",
+            "service:TextClassifier",
+            "--working-dir",
+            str(ROOT),
+            "--timeout-graceful-shutdown",
+            str(DRAIN_SECONDS),
+        ],
+        "bentoml",
+    )
