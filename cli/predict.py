@@ -129,7 +129,7 @@ def _batches(texts: Iterator[_Text], size: int) -> Iterator[list[_Text]]:
 def _answers(
     classifier: Any, batch: list[_Text], confidence_threshold: float, threshold: float | None
 ) -> list[Any]:
-    from serving.answers import prediction_answer
+    from classifier.answers import prediction_answer
 
     try:
         predictions = classifier.predict([one.text for one in batch])

@@ -16,7 +16,7 @@ from k8s.environment.loading import environment_names, load_environment
 from k8s.environment.rules import needed_grace_seconds
 from k8s.environment.sections import Environment
 from k8s.rendering import render
-from serving.metrics import registry
+from serving.metrics import Metrics
 from serving.routes import LIVEZ, METRICS, READYZ, ROUTES
 
 BUNDLED_MODEL = Path(__file__).parents[2] / "models" / "imdb-sentiment"
@@ -407,7 +407,7 @@ def test_keda_replaces_the_autoscaler_and_uses_a_metric_of_the_service():
     (trigger,) = spec["triggers"]
     assert trigger["metadata"]["threshold"] == "8"
     (metric,) = re.findall(r"classifier_\w+", trigger["metadata"]["query"])
-    assert metric in {family.name for family in registry.collect()}
+    assert metric in {family.name for family in Metrics().registry.collect()}
 
 
 # The configuration

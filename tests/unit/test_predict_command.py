@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving.answers import prediction_answer
+from classifier.answers import prediction_answer
 from tiny import write_tiny
 from typer.testing import CliRunner, Result
 
