@@ -12,12 +12,11 @@ from bentoml.exceptions import NotFound
 import model_store
 from classifier.artifact import read_artifact
 from classifier.errors import ClassifierError
+from classifier.runtimes import runtime_of
 from classifier.settings import BUNDLED_MODEL, load_settings
 
 ROOT = Path(__file__).parents[1]
 BENTOFILE = ROOT / "bentofile.yaml"
-CPU_NETWORK = "requirements/network.txt"
-GPU = "requirements/gpu.txt"
 
 
 class BuildError(ClassifierError):
@@ -70,7 +69,7 @@ def build_bento(gpu: bool = False) -> bentoml.Bento:
     artifact = read_artifact(folder)
     commit = checked_out()
     version = f"{commit.version}-{artifact.version}" + ("-gpu" if gpu else "")
-    config = _config(artifact.manifest.model.kind, gpu)
+    config = config_for(artifact.manifest.model.kind, gpu)
     config["docker"]["env"] = {
         "CLASSIFIER__MODEL__NAME": artifact.manifest.name,
         "CLASSIFIER__MODEL__VERSION": artifact.version,
@@ -94,16 +93,16 @@ def bentofile() -> dict[str, Any]:
     return content
 
 
-def _config(kind: str, gpu: bool) -> dict[str, Any]:
-    """`bentofile.yaml` with the lock file for this kind of model. The GPU's holds CUDA's libraries."""
-    config = bentofile()
-    if gpu and kind != "onnx":
+def config_for(kind: str, gpu: bool) -> dict[str, Any]:
+    """`bentofile.yaml` with the lock file that this kind of model needs; raises BuildError if it has none."""
+    runtime = runtime_of(kind)
+    lock = runtime.gpu_lock_file if gpu else runtime.lock_file
+    if lock is None:
         raise BuildError(f"the model is {kind}, which no GPU makes faster; networks can run on one")
-    if kind == "onnx":
-        lock = GPU if gpu else CPU_NETWORK
-        light = config["python"]["requirements_txt"]
-        config["include"] = [lock if name == light else name for name in config["include"]]
-        config["python"]["requirements_txt"] = lock
+    config = bentofile()
+    light = config["python"]["requirements_txt"]
+    config["include"] = [lock if name == light else name for name in config["include"]]
+    config["python"]["requirements_txt"] = lock
     return config
 
 

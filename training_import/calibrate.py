@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from classifier.artifact import Calibration
-from classifier.pipeline import probabilities
-from classifier.runtime import Scores
+from classifier.pipeline import to_probabilities
+from classifier.runtimes import Scores
 
 
 def fit_calibration(scores: Scores, truth: NDArray[np.intp]) -> Calibration:
@@ -24,7 +24,7 @@ def fit_calibration(scores: Scores, truth: NDArray[np.intp]) -> Calibration:
         return Calibration(method="temperature", scale=scale)
 
     def loss(parameters: NDArray[np.float64]) -> float:
-        table = probabilities(scores, build(parameters))
+        table = to_probabilities(scores, build(parameters))
         return float(-(targets * np.log(np.maximum(table, 1e-300))).sum(axis=1).mean())
 
     start = np.zeros(2 if classes == 2 else 1)

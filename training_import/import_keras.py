@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from classifier.artifact import Calibration
-from classifier.pipeline import probabilities
-from classifier.runtime import OnnxSettings
+from classifier.pipeline import to_probabilities
+from classifier.runtimes.onnx import NETWORK, OnnxSettings
 from classifier.text import TextSettings
 from training_import.conversion import (
     Converted,
@@ -169,7 +169,7 @@ def convert_keras(package: Package, options: ImportOptions) -> Converted:
             output=output,
         ),
         vocabulary=vocabulary,
-        network=_network(model, length),
+        weights={NETWORK: _network(model, length)},
         threshold=package.threshold,
         original=original,
         tolerance=TOLERANCE,
@@ -319,7 +319,7 @@ def _probabilities(output: NDArray[np.float64], kind: Output) -> NDArray[np.floa
         return np.hstack([1 - output, output])
     if kind == "probabilities":
         return output
-    return probabilities(output, Calibration())
+    return to_probabilities(output, Calibration())
 
 
 def _network(model: Any, length: int) -> bytes:

@@ -56,7 +56,7 @@ def import_model(source: Path, options: ImportOptions, texts: Sequence[str] = ()
         },
         metrics={},
     )
-    artifact = Artifact(manifest, converted.vocabulary, converted.arrays, converted.network)
+    artifact = Artifact(manifest, converted.vocabulary, converted.weights)
     checked = check_texts(texts, converted.words, converted.text.max_tokens)
     largest = largest_difference(
         artifact, converted.original, checked, converted.tolerance, converted.compared_with

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from classifier.artifact import Calibration
-from classifier.pipeline import probabilities
-from classifier.runtime import OnnxRuntime, OnnxSettings, import_onnxruntime
+from classifier.pipeline import to_probabilities
+from classifier.runtimes.onnx import NETWORK, OnnxRuntime, OnnxSettings, import_onnxruntime
 from classifier.text import TextSettings, Tokenizer
 from training_import.conversion import Converted, ImportOptions, UnsupportedModel, class_labels
 
@@ -44,7 +44,7 @@ def convert_onnx(source: Path, options: ImportOptions) -> Converted:
     description = _read_description(source, options.tokenizer)
     labels = class_labels(options, len(description.labels), description.labels)
     tokenizer = Tokenizer(description.text, description.vocabulary)
-    runtime = OnnxRuntime(network, description.model, tokenizer.unknown_id, len(labels))
+    runtime = OnnxRuntime(network, description.model, tokenizer, len(labels))
 
     def original(texts: Sequence[str]) -> NDArray[np.float64]:
         try:
@@ -56,14 +56,14 @@ def convert_onnx(source: Path, options: ImportOptions) -> Converted:
             ) from error
         if description.model.output != "logits":
             _check_sums(source, description.model, np.exp(scores).sum(axis=1), texts)
-        return probabilities(scores, Calibration())
+        return to_probabilities(scores, Calibration())
 
     return Converted(
         labels=labels,
         text=description.text,
         model=description.model,
         vocabulary=description.vocabulary,
-        network=network,
+        weights={NETWORK: network},
         threshold=description.threshold,
         original=original,
         tolerance=TOLERANCE,

@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import Normalizer
 
 from classifier.artifact import Calibration
-from classifier.runtime import LinearSettings
+from classifier.runtimes.linear import LinearSettings, pack_arrays
 from classifier.text import TextSettings
 from training_import.conversion import (
     Converted,
@@ -120,7 +120,7 @@ def _convert(steps: Sequence[_Step], package: Package, options: ImportOptions) -
         text=text,
         model=LinearSettings(term_frequency=weighting.term_frequency, norm=weighting.norm),
         vocabulary=tree.vocabulary,
-        arrays=arrays,
+        weights=pack_arrays(arrays),
         calibration=Calibration(activation=linear.activation),
         threshold=package.threshold,
         original=original,

@@ -9,8 +9,8 @@ from sklearn import metrics
 
 from classifier.artifact import Calibration
 from classifier.errors import ClassifierError
-from classifier.pipeline import Classifier, Prediction, probabilities
-from classifier.runtime import Scores
+from classifier.pipeline import Classifier, Prediction, to_probabilities
+from classifier.runtimes import Scores
 from training_import.dataset import Dataset
 
 ECE_BINS = 15
@@ -121,7 +121,7 @@ def evaluate_scores(
     labels: Sequence[str], truth: NDArray[np.intp], scores: Scores, calibration: Calibration
 ) -> Evaluation:
     """Evaluate scores (n, classes), each text given its most probable class."""
-    table = probabilities(scores, calibration)
+    table = to_probabilities(scores, calibration)
     return evaluate_table(labels, truth, table.argmax(axis=1), table)
 
 

@@ -89,19 +89,13 @@ def _evaluation(title: str, figures: Evaluation) -> str:
 
 def _cost(artifact: Artifact, texts: Sequence[str]) -> str:
     """In operations, which are the same everywhere; `evaluate` gives microseconds for the machine at hand."""
-    encoded = Classifier(artifact).encode(texts)
-    lengths = np.diff(encoded.ends, prepend=-1) - 1
+    classifier = Classifier(artifact)
+    batch = classifier.encode(texts)
+    lengths = batch.known + batch.unknown
     words = f"The median held-out text has {np.median(lengths):.0f} tokens, the longest {lengths.max()}"
-    if artifact.manifest.model.kind == "linear":
-        levels = sum(name.startswith("words_") for name in artifact.arrays) + 1
-        work = (
-            f"each costs one look-up in {len(artifact.vocabulary):,} words and up to {levels - 1} in "
-            f"{len(artifact.arrays['weights']) - len(artifact.vocabulary):,} longer n-grams"
-        )
-    else:
-        work = f"the network that reads them has {len(artifact.network) / 1e6:.1f} MB"
     return (
-        f"{words}; {work}. `python -m training_import evaluate` measures the time of a text on this machine."
+        f"{words}; {classifier.describe()}. "
+        "`python -m training_import evaluate` measures the time of a text on this machine."
     )
 
 

@@ -1,13 +1,13 @@
 """What a trainer gets and gives."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.runtime import LinearSettings, OnnxSettings, Scores
+from classifier.runtimes import RuntimeSettings, Scores
 from classifier.text import TextSettings
 
 Progress = Callable[[str], None]
@@ -33,20 +33,29 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Rounding:
+    """Weights that are stored in a smaller type than they were trained in."""
+
+    dtype: str
+    exact_scores: Scores
+    """The scores of the held-out texts (held out, classes) with the weights as they were trained."""
+
+
+@dataclass(frozen=True)
 class Fitted:
     """What a trainer gives: a model without calibration."""
 
-    model: LinearSettings | OnnxSettings
+    model: RuntimeSettings
     vocabulary: tuple[str, ...]
+    weights: Mapping[str, bytes]
+    """The content of each weight file, by its name."""
     held_out_scores: Scores
     """(held out, classes), of a model that has not learned from them."""
     choices: Mapping[str, str]
     """What was chosen on the held-out texts, for the model card."""
     versions: Mapping[str, str]
-    arrays: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
-    network: bytes = b""
-    exact_scores: Scores | None = None
-    """As `held_out_scores`, before the weights were stored in a smaller type; None if they were not."""
+    rounding: Rounding | None = None
+    """None if the weights are stored as they were trained."""
 
 
 class Trainer(Protocol):

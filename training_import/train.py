@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from classifier.artifact import FORMAT_VERSION, Artifact, Calibration, Manifest, Quantization, TrainingData
 from classifier.errors import ClassifierError
-from classifier.pipeline import Classifier, probabilities
+from classifier.pipeline import Classifier, to_probabilities
 from classifier.settings import PreprocessingSettings
 from classifier.text import WORDS, TextSettings
 from training_import.calibrate import fit_calibration
@@ -68,7 +68,7 @@ def train(
         metrics=after.headline("validation") | {"validation_ece_uncalibrated": round(before.ece, 6)},
         quantization=_quantization(fitted, truth[held_out], calibration),
     )
-    artifact = Artifact(manifest, fitted.vocabulary, fitted.arrays, fitted.network)
+    artifact = Artifact(manifest, fitted.vocabulary, fitted.weights)
     tested = None
     if test is not None:
         progress(f"testing on {len(test.texts)} texts")
@@ -84,13 +84,13 @@ def train(
 
 
 def _quantization(fitted: Fitted, truth: NDArray[np.intp], calibration: Calibration) -> Quantization | None:
-    if fitted.exact_scores is None:
+    if fitted.rounding is None:
         return None
-    exact = probabilities(fitted.exact_scores, calibration)
-    stored = probabilities(fitted.held_out_scores, calibration)
+    exact = to_probabilities(fitted.rounding.exact_scores, calibration)
+    stored = to_probabilities(fitted.held_out_scores, calibration)
     cost = (exact.argmax(axis=1) == truth).mean() - (stored.argmax(axis=1) == truth).mean()
     return Quantization(
-        dtype=str(fitted.arrays["weights"].dtype),
+        dtype=fitted.rounding.dtype,
         largest_difference=round(float(np.abs(exact - stored).max()), 6),
         accuracy_cost=round(float(cost), 6),
     )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from classifier.errors import ClassifierError
-from classifier.runtime import OnnxSettings
+from classifier.runtimes.onnx import NETWORK, OnnxSettings
 from classifier.text import Tokenizer
 from training_import.keras_export import export_onnx
 from training_import.task import NOTHING_TO_LEARN, Fitted, Progress, Task
@@ -87,7 +87,7 @@ def train_cnn(task: Task, progress: Progress) -> Fitted:
             "tensorflow": tf.__version__,
             "keras": keras.__version__,
         },
-        network=network,
+        weights={NETWORK: network},
     )
 
 

@@ -12,10 +12,11 @@ from sklearn.preprocessing import normalize
 from sklearn.svm import LinearSVC
 
 from classifier.errors import ClassifierError
-from classifier.runtime import LinearSettings, Scores
+from classifier.runtimes import Scores
+from classifier.runtimes.linear import LinearSettings, pack_arrays
 from classifier.text import Tokenizer
 from training_import.ngrams import ngram_tree
-from training_import.task import NOTHING_TO_LEARN, Fitted, Progress, Task
+from training_import.task import NOTHING_TO_LEARN, Fitted, Progress, Rounding, Task
 
 LONGEST_NGRAM = 4
 FEWEST_DOCUMENTS = 2
@@ -75,7 +76,7 @@ def train_linear(task: Task, progress: Progress) -> Fitted:
         model=LinearSettings(term_frequency="binary", norm="l2"),
         vocabulary=tree.vocabulary,
         held_out_scores=stored[best],
-        exact_scores=exact[best],
+        rounding=Rounding(np.dtype(STORED).name, exact[best]),
         choices=choices | {"chosen": f"penalty {best:g}"},
         versions={
             "python": ".".join(platform.python_version_tuple()[:2]),
@@ -83,7 +84,7 @@ def train_linear(task: Task, progress: Progress) -> Fitted:
             "scipy": scipy.__version__,
             "scikit-learn": sklearn.__version__,
         },
-        arrays={**tree.arrays, "weights": by_node.astype(STORED), "intercept": intercept},
+        weights=pack_arrays({**tree.arrays, "weights": by_node.astype(STORED), "intercept": intercept}),
     )
 
 

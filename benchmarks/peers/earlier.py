@@ -12,10 +12,11 @@ from keras import layers, ops
 from numpy.typing import NDArray
 
 from benchmarks.peers.pipeline import CONFIDENCE_THRESHOLD, HOST, artifact, port
-from classifier.artifact import NETWORK
-from classifier.pipeline import Prediction, load_classifier, probabilities
-from classifier.runtime import OnnxSettings
+from classifier.artifact import read_artifact
+from classifier.pipeline import Prediction, to_probabilities
+from classifier.runtimes.onnx import NETWORK, OnnxSettings
 from classifier.schema import PredictionAnswer, PredictRequest
+from classifier.text import Tokenizer
 from serving.answers import prediction_answer
 
 
@@ -40,12 +41,13 @@ def build_network(weights: Sequence[NDArray[np.float32]], pad_id: int) -> Any:
     return model
 
 
-classifier = load_classifier(artifact())
-manifest = classifier.manifest
+content = read_artifact(artifact())
+manifest = content.manifest
+tokenizer = Tokenizer(manifest.text, content.vocabulary)
 if not isinstance(manifest.model, OnnxSettings):
     raise SystemExit(f"{artifact()} is of kind {manifest.model.kind}; a network is needed")
 settings = manifest.model
-weights = read_weights((artifact() / NETWORK).read_bytes())
+weights = read_weights(content.weights[NETWORK])
 model = build_network(weights, settings.pad_id)
 vocabulary_size = len(weights[0]) - settings.first_id
 app = FastAPI()
@@ -54,10 +56,10 @@ app = FastAPI()
 @app.post("/predict")
 def predict(request: PredictRequest) -> PredictionAnswer:
     """Classify one text, padded to the greatest length; a blocking endpoint runs in FastAPI's threads."""
-    ids = classifier.encode([request.text]).ids[:-1]
+    ids = tokenizer.encode([request.text]).ids[:-1]
     inputs = np.full((1, manifest.text.max_tokens), settings.pad_id, np.int32)
     inputs[0, : len(ids)] = np.where(ids < vocabulary_size, ids + settings.first_id, settings.unknown_id or 0)
-    (row,) = probabilities(model.predict(inputs, verbose=0).astype(np.float64), manifest.calibration)
+    (row,) = to_probabilities(model.predict(inputs, verbose=0).astype(np.float64), manifest.calibration)
     best = int(row.argmax())
     named = dict(zip(manifest.labels, row.tolist(), strict=True))
     return prediction_answer(

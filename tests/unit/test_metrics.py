@@ -11,7 +11,7 @@ from tiny import BINARY_LABELS, FOUR_LABELS, tiny_artifact
 
 from classifier.artifact import Calibration
 from classifier.errors import ClassifierError
-from classifier.pipeline import Classifier, probabilities
+from classifier.pipeline import Classifier, to_probabilities
 from training_import.calibrate import fit_calibration
 from training_import.dataset import Dataset
 from training_import.metrics import (
@@ -37,7 +37,7 @@ def synthetic_scores(classes: int, temperature: float, bias: float = 0.0, rows: 
     """Scores that are `temperature` times too large and off by `bias`, with labels drawn from the truth."""
     generator = np.random.default_rng(5)
     honest = generator.normal(scale=1.5, size=(rows, classes))
-    table = probabilities(honest, Calibration())
+    table = to_probabilities(honest, Calibration())
     truth = (table.cumsum(axis=1) < generator.random((rows, 1))).sum(axis=1)
     scores = honest * temperature
     scores[:, -1] -= bias * temperature
@@ -174,7 +174,7 @@ def test_calibration_lowers_log_loss_and_ece(classes, temperature):
 
 def test_calibration_by_temperature_changes_no_prediction():
     scores, truth = synthetic_scores(4, 6.0)
-    table = probabilities(scores, fit_calibration(scores, truth))
+    table = to_probabilities(scores, fit_calibration(scores, truth))
     assert (table.argmax(axis=1) == scores.argmax(axis=1)).all()
 
 
@@ -183,6 +183,6 @@ def test_calibration_by_temperature_changes_no_prediction():
 def test_scores_that_are_always_right_or_wrong_still_give_finite_probabilities(classes, sign):
     truth = np.arange(40) % classes
     scores = sign * np.eye(classes)[truth] * 2.5
-    table = probabilities(scores, fit_calibration(scores, truth))
+    table = to_probabilities(scores, fit_calibration(scores, truth))
     assert np.isfinite(table).all()
     assert table.sum(axis=1) == pytest.approx(1)

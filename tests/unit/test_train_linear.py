@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from classifier.runtimes.linear import unpack_arrays
 from classifier.text import TextSettings
 from training_import import train_linear
 from training_import.task import Task
@@ -28,11 +29,13 @@ def test_held_out_scores_are_those_of_the_stored_weights(task: Task, monkeypatch
 
     monkeypatch.setattr(train_linear, "_fit", fit_between_two)
     fitted = train_linear.train_linear(task, lambda _: None)
-    assert fitted.held_out_scores[:, 1] * BETWEEN_TWO == pytest.approx(fitted.exact_scores[:, 1], rel=1e-9)
-    assert (fitted.held_out_scores[:, 1] < fitted.exact_scores[:, 1]).all()
-    assert set(fitted.arrays["weights"].ravel().tolist()) == {1.0}
+    assert fitted.held_out_scores[:, 1] * BETWEEN_TWO == pytest.approx(
+        fitted.rounding.exact_scores[:, 1], rel=1e-9
+    )
+    assert (fitted.held_out_scores[:, 1] < fitted.rounding.exact_scores[:, 1]).all()
+    assert set(unpack_arrays(fitted.weights)["weights"].ravel().tolist()) == {1.0}
 
 
 def test_the_stored_weights_scores_differ_from_the_exact_ones(task: Task) -> None:
     fitted = train_linear.train_linear(task, lambda _: None)
-    assert 0 < np.abs(fitted.held_out_scores - fitted.exact_scores).max() < 0.01
+    assert 0 < np.abs(fitted.held_out_scores - fitted.rounding.exact_scores).max() < 0.01
