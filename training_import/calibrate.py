@@ -24,8 +24,8 @@ def fit_calibration(scores: Scores, truth: NDArray[np.intp]) -> Calibration:
         return Calibration(method="temperature", scale=scale)
 
     def loss(parameters: NDArray[np.float64]) -> float:
-        table = to_probabilities(scores, build(parameters))
-        return float(-(targets * np.log(np.maximum(table, 1e-300))).sum(axis=1).mean())
+        probabilities = to_probabilities(scores, build(parameters))
+        return float(-(targets * np.log(np.maximum(probabilities, 1e-300))).sum(axis=1).mean())
 
     start = np.zeros(2 if classes == 2 else 1)
     best = optimize.minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-9})

@@ -135,12 +135,11 @@ def largest_difference(
     """
     expected = original(texts)
     try:
-        predictions = Classifier(artifact).predict(texts)
+        imported = Classifier(artifact).probabilities(texts)
     except ClassifierError:
         raise
     except Exception as error:  # onnxruntime raises a class of its own for each kind of fault
         raise UnsupportedModel(f"the imported model cannot score the texts: {error}") from error
-    imported = np.array([list(prediction.probabilities.values()) for prediction in predictions])
     if expected.shape != imported.shape:
         raise UnsupportedModel(
             f"{compared_with} answers with shape {expected.shape}, the imported model with {imported.shape}"

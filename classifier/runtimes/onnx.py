@@ -48,7 +48,7 @@ def import_onnxruntime() -> ModuleType:
 
 
 class OnnxRuntime(Runtime[Encoded]):
-    """Runs a network in ONNX Runtime, on a GPU if its build for CUDA finds one, else on one thread of the CPU.
+    """Runs a network in ONNX Runtime, on a GPU if the build for CUDA finds one, else on one CPU thread.
 
     All that it does to the ids of a text is to pad them.
     """

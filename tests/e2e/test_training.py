@@ -89,7 +89,9 @@ def test_evaluate_sees_the_probabilities_that_predict_gives(kind, name):
     report = evaluate(classifier, dataset)
     predictions = classifier.predict(dataset.texts)
     assert report.predicted.tolist() == [prediction.predicted_class for prediction in predictions]
-    assert report.table.tolist() == [list(prediction.probabilities.values()) for prediction in predictions]
+    assert report.probabilities.tolist() == [
+        list(prediction.probabilities.values()) for prediction in predictions
+    ]
 
 
 @EVERY_MODEL

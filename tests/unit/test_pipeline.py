@@ -333,6 +333,29 @@ def test_a_loaded_classifier_has_the_digest_and_version_of_its_artifact(tmp_path
     assert (classifier.digest, classifier.version) == (digest, version_of(digest))
 
 
+@pytest.mark.parametrize("labels", [BINARY_LABELS, FOUR_LABELS], ids=["2 classes", "4 classes"])
+@given(texts=wordy_texts)
+def test_predictions_name_the_rows_of_the_probabilities(labels: tuple[str, ...], texts: list[str]) -> None:
+    classifier = Classifier(tiny_artifact(labels, threshold=0.6), batch_size=4)
+    probabilities = classifier.probabilities(texts)
+    predictions = classifier.predict(texts)
+    assert probabilities.shape == (len(texts), len(labels))
+    assert probabilities.dtype == np.float64
+    assert [tuple(p.probabilities.values()) for p in predictions] == list(map(tuple, probabilities.tolist()))
+    assert [p.predicted_class for p in predictions] == classifier.decide(probabilities).tolist()
+
+
+@pytest.mark.parametrize("value", [1e308, 2e307])
+def test_probabilities_of_scores_that_are_not_finite_raise(value: float) -> None:
+    artifact = tiny_artifact(FOUR_LABELS, calibration=Calibration(method="temperature", scale=10.0))
+    arrays = unpack_arrays(artifact.weights) | {"intercept": np.array([0, 0, 0, value])}
+    with (
+        np.errstate(invalid="ignore", over="ignore"),
+        pytest.raises(FloatingPointError, match="score that is not a finite number"),
+    ):
+        Classifier(replace(artifact, weights=pack_arrays(arrays))).probabilities(["good"])
+
+
 def test_the_batch_size_changes_no_scores() -> None:
     texts = ["good", "bad", "not good", "film", "awful film"]
     whole, parts = (Classifier(tiny_artifact(FOUR_LABELS), size).score(texts) for size in (100, 2))
