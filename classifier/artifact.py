@@ -25,6 +25,7 @@ from classifier.errors import ArtifactError
 from classifier.runtimes import RuntimeSettings, runtime_of
 from classifier.schema import TAG_PATTERN
 from classifier.text import TextSettings
+from classifier.validation import first_error
 
 FORMAT_VERSION = 1
 MANIFEST = "artifact.json"
@@ -211,11 +212,6 @@ def _read(folder: Path, name: str, max_bytes: int) -> bytes:
         raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _first_error(error: ValidationError) -> str:
-    broken = error.errors(include_url=False)[0]
-    return f"{'.'.join(map(str, broken['loc'])) or 'content'}: {broken['msg']}"
-
-
 def read_manifest(folder: Path) -> Manifest:
     """Read only the manifest of an artifact; raises ArtifactError, which names the file and what is wrong."""
     return _manifest(folder, _read(folder, MANIFEST, MAX_MANIFEST_BYTES))
@@ -226,7 +222,7 @@ def _manifest(folder: Path, content: bytes) -> Manifest:
         return Manifest.model_validate_json(content)
     except ValidationError as error:
         raise ArtifactError(
-            f"{folder / MANIFEST} is not an artifact's manifest: {_first_error(error)}"
+            f"{folder / MANIFEST} is not an artifact's manifest: {first_error(error)}"
         ) from error
 
 
@@ -279,7 +275,7 @@ def read_artifact(folder: Path) -> Artifact:
     try:
         golden = tuple(GoldenCase.model_validate_json(line) for line in contents[GOLDEN].splitlines())
     except ValidationError as error:
-        raise ArtifactError(f"{folder / GOLDEN}: {_first_error(error)}") from error
+        raise ArtifactError(f"{folder / GOLDEN}: {first_error(error)}") from error
     if len(golden) < MIN_GOLDEN_CASES:
         raise ArtifactError(
             f"{folder / GOLDEN} has {len(golden)} cases; at least {MIN_GOLDEN_CASES} are needed"

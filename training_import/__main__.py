@@ -24,6 +24,7 @@ from classifier.artifact import Artifact, write_artifact
 from classifier.errors import ClassifierError
 from classifier.pipeline import load_classifier
 from classifier.settings import ModelSettings, load_settings
+from classifier.validation import first_error
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,7 +51,7 @@ def _check_name(name: str | None) -> str | None:
         try:
             ModelSettings(name=name)
         except ValidationError as error:
-            raise typer.BadParameter(f"{name!r}: {error.errors()[0]['msg']}") from error
+            raise typer.BadParameter(f"{name!r}: {first_error(error).rule}") from error
     return name
 
 

@@ -12,6 +12,7 @@ from classifier.artifact import Calibration
 from classifier.pipeline import to_probabilities
 from classifier.runtimes.onnx import NETWORK, OnnxRuntime, OnnxSettings, import_onnxruntime
 from classifier.text import TextSettings, Tokenizer
+from classifier.validation import first_error
 from training_import.conversion import Converted, ImportOptions, UnsupportedModel, class_labels
 
 TOLERANCE = 1e-5
@@ -85,9 +86,7 @@ def _read_description(source: Path, path: Path | None) -> TokenizerDescription:
     except OSError as error:
         raise UnsupportedModel(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
-        broken = error.errors(include_url=False)[0]
-        place = ".".join(map(str, broken["loc"])) or "content"
-        raise UnsupportedModel(f"{path} does not describe a tokenizer: {place}: {broken['msg']}") from error
+        raise UnsupportedModel(f"{path} does not describe a tokenizer: {first_error(error)}") from error
     width, text = description.model.pad_to, description.text
     if not any(description.vocabulary):
         raise UnsupportedModel(f"{path}: vocabulary holds no word")

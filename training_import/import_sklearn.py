@@ -20,6 +20,7 @@ from sklearn.preprocessing import Normalizer
 from classifier.artifact import Calibration
 from classifier.runtimes.linear import LinearSettings, pack_arrays
 from classifier.text import TextSettings
+from classifier.validation import first_error
 from training_import.conversion import (
     Converted,
     ImportOptions,
@@ -204,9 +205,7 @@ def _text_settings(step: _Step, options: ImportOptions) -> TextSettings:
             max_tokens=MAX_TOKENS,
         )
     except ValidationError as error:
-        raise _refuse(
-            name, f"({_type(vectorizer)}) cannot be imported: {error.errors(include_url=False)[0]['msg']}"
-        ) from error
+        raise _refuse(name, f"({_type(vectorizer)}) cannot be imported: {first_error(error).rule}") from error
 
 
 def _ngrams(step: _Step, terms: Sequence[str]) -> dict[int, tuple[str, ...]]:
