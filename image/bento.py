@@ -13,7 +13,7 @@ import model_store
 from classifier.artifact import read_artifact
 from classifier.errors import ClassifierError
 from classifier.runtimes import runtime_of
-from classifier.settings import BUNDLED_MODEL, load_settings
+from classifier.settings import load_settings
 
 ROOT = Path(__file__).parents[1]
 BENTOFILE = ROOT / "bentofile.yaml"
@@ -62,10 +62,9 @@ def build_bento(gpu: bool = False) -> bentoml.Bento:
 
     The bundled model is put into the store if it is missing. Labels say commit, model and the model's digest.
     """
-    tag = load_settings().model
-    if tag.name == BUNDLED_MODEL.name:
-        model_store.save_if_missing(BUNDLED_MODEL)
-    folder = model_store.folder_of(tag.tag)
+    model = load_settings().model
+    model_store.put_bundled_model(model)
+    folder = model_store.folder_of(model.tag)
     artifact = read_artifact(folder)
     commit = checked_out()
     version = f"{commit.version}-{artifact.version}" + ("-gpu" if gpu else "")

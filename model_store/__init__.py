@@ -25,6 +25,7 @@ from classifier.artifact import (
     version_of,
 )
 from classifier.errors import ArtifactError
+from classifier.settings import BUNDLED_MODEL, ModelSettings
 
 MODULE = "classifier"
 """Marks a model of the store as one of ours."""
@@ -78,6 +79,18 @@ def save(folder: Path) -> str:
     return f"{name}:{version}"
 
 
+def put_bundled_model(model: ModelSettings) -> str | None:
+    """Save the model that comes with the project if the settings name it and the store lacks it.
+
+    Returns the tag if it was saved. A model of the same name that the tag stands for stays the one that is
+    served. A Bento does not have the folder of the bundled model, since its own store has the model. Raises
+    ArtifactError.
+    """
+    if model.name != BUNDLED_MODEL.name or not BUNDLED_MODEL.exists():
+        return None
+    return save_if_nothing_is_there(BUNDLED_MODEL, model.tag)
+
+
 def save_if_missing(folder: Path) -> str | None:
     """Save an artifact if the store does not have all of it; returns the tag if it was saved.
 
@@ -91,18 +104,17 @@ def save_if_missing(folder: Path) -> str | None:
     return save(folder)
 
 
-def save_if_nothing_is_there(folder: Path, tag: str) -> None:
-    """Save an artifact if the store has nothing for a tag, or for that tag has the artifact in part.
+def save_if_nothing_is_there(folder: Path, tag: str) -> str | None:
+    """Save an artifact if the store has nothing for a tag, or has only a part of this artifact for it.
 
-    Another model that the tag stands for stays what it stands for. Raises ArtifactError.
+    Returns the tag of the artifact if it was saved. If the tag stands for another model, nothing changes.
+    Raises ArtifactError.
     """
     try:
         found = folder_of(tag)
     except ArtifactError:
-        save(folder)
-    else:
-        if found.name == version_of(digest_of(folder)):
-            save_if_missing(folder)
+        return save(folder)
+    return save_if_missing(folder) if found.name == version_of(digest_of(folder)) else None
 
 
 def _store() -> Path:
