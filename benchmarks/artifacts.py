@@ -11,7 +11,7 @@ from classifier.artifact import write_artifact
 from classifier.pipeline import Classifier, load_classifier
 from classifier.settings import BUNDLED_MODEL, PreprocessingSettings
 from training_import.dataset import Dataset, read_dataset
-from training_import.train import train
+from training_import.training.train import train
 
 Kind = Literal["linear", "cnn"]
 KINDS: Mapping[str, Kind] = {"linear": "linear", "cnn": "cnn"}

@@ -46,10 +46,10 @@ from classifier.pipeline import Classifier, load_classifier, to_probabilities
 from classifier.runtimes.onnx import NETWORK, OnnxSettings, import_onnxruntime
 from classifier.settings import PreprocessingSettings
 from classifier.text import Tokenizer
-from training_import.conversion import ImportOptions
+from training_import.conversion.converted import ImportOptions
+from training_import.conversion.import_model import import_model
 from training_import.dataset import Dataset, read_dataset
-from training_import.import_model import import_model
-from training_import.train import train
+from training_import.training.train import train
 
 BATCH = 32
 WARM_UP = 20

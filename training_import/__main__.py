@@ -97,7 +97,7 @@ def train(
     A fifth of the texts is held out, to choose and to calibrate on.
     """
     from training_import.dataset import read_dataset
-    from training_import.train import train as train_artifact
+    from training_import.training.train import train as train_artifact
 
     settings = load_settings()
     dataset = read_dataset(data, text_column, label_column, encoding)
@@ -150,8 +150,8 @@ def evaluate(
 ) -> None:
     """Evaluate a model of the store on labelled texts, through the same pipeline as the service."""
     from training_import.dataset import read_dataset
-    from training_import.evaluate import evaluate as evaluate_model
-    from training_import.evaluate import write_plots
+    from training_import.evaluation.evaluate import evaluate as evaluate_model
+    from training_import.evaluation.evaluate import write_plots
 
     settings = load_settings()
     tag = model or settings.model.tag
@@ -230,10 +230,10 @@ def import_foreign(
 
     At least 200 texts are run through both; a difference refuses the import and shows the worst text.
     """
-    from training_import.conversion import ImportOptions
+    from training_import.conversion.converted import ImportOptions
+    from training_import.conversion.import_model import import_model
     from training_import.dataset import read_texts
-    from training_import.import_model import import_model
-    from training_import.train import stopwords
+    from training_import.training.train import stopwords
 
     options = ImportOptions(
         name=name,

@@ -21,7 +21,7 @@ from serving.answers import prediction_answer
 
 
 def read_weights(content: bytes) -> list[NDArray[np.float32]]:
-    """The weights of the network of `training_import.train_cnn`, in Keras's shapes and order."""
+    """The weights of the network of `training_import.training.cnn`, in Keras's shapes and order."""
     constants = [onnx.numpy_helper.to_array(c) for c in onnx.load_from_string(content).graph.initializer]
     embedding, kernel, bias, *dense = (c for c in constants if c.dtype == np.float32 and c.ndim)
     return [embedding, kernel.squeeze(2).transpose(2, 1, 0), bias.ravel(), *dense]

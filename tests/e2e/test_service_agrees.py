@@ -11,7 +11,7 @@ import pytest
 from classifier.pipeline import load_classifier
 from classifier.schema import MAX_TEXT_CHARS, MAX_TEXTS
 from training_import.dataset import Dataset, read_dataset
-from training_import.evaluate import evaluate
+from training_import.evaluation.evaluate import evaluate
 
 SAMPLE = 2000
 

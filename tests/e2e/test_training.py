@@ -17,8 +17,9 @@ from classifier.pipeline import Classifier, load_classifier
 from classifier.runtimes.onnx import NETWORK
 from classifier.settings import PreprocessingSettings
 from training_import.dataset import Dataset, read_dataset
-from training_import.evaluate import evaluate
-from training_import.train import Kind, train
+from training_import.evaluation.evaluate import evaluate
+from training_import.training.train import train
+from training_import.training.trainers import Kind
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"

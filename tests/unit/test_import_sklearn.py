@@ -30,9 +30,9 @@ from skops import io as skops_io
 from classifier.artifact import write_artifact
 from classifier.pipeline import Classifier, load_classifier
 from classifier.runtimes.linear import pack_arrays, unpack_arrays
-from training_import.conversion import ImportOptions, UnsupportedModel
-from training_import.foreign_files import source_kind
-from training_import.import_model import check_texts, import_model, largest_difference
+from training_import.conversion.converted import ImportOptions, UnsupportedModel
+from training_import.conversion.foreign_files import source_kind
+from training_import.conversion.import_model import check_texts, import_model, largest_difference
 
 GOOD = [
     "a wonderful film with a wonderful cast",

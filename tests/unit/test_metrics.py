@@ -12,9 +12,8 @@ from tiny import BINARY_LABELS, FOUR_LABELS, tiny_artifact
 from classifier.artifact import Calibration
 from classifier.errors import ClassifierError
 from classifier.pipeline import Classifier, to_probabilities
-from training_import.calibrate import fit_calibration
 from training_import.dataset import Dataset
-from training_import.metrics import (
+from training_import.evaluation.metrics import (
     ECE_BINS,
     class_indices,
     evaluate_classifier,
@@ -23,6 +22,7 @@ from training_import.metrics import (
     expected_calibration_error,
     reliability,
 )
+from training_import.training.calibration import fit_calibration
 
 
 def random_case(seed: int, classes: int, rows: int = 200) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,8 +1,6 @@
-"""Labelled texts to an artifact: split, choice on the held-out part, calibration, golden cases, card."""
+"""Labelled texts to an artifact: split, train, calibrate, evaluate, and describe."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,19 +10,20 @@ from classifier.errors import ClassifierError
 from classifier.pipeline import Classifier, to_probabilities
 from classifier.settings import PreprocessingSettings
 from classifier.text import WORDS, TextSettings
-from training_import.calibrate import fit_calibration
 from training_import.dataset import Dataset
-from training_import.metrics import Evaluation, class_indices, evaluate_classifier, evaluate_scores
-from training_import.model_card import trained_model_card
+from training_import.evaluation.metrics import (
+    Evaluation,
+    class_indices,
+    evaluate_classifier,
+    evaluate_scores,
+)
 from training_import.samples import golden_cases
-from training_import.task import Fitted, Progress, Task, Trainer
+from training_import.training.calibration import fit_calibration
+from training_import.training.model_card import trained_model_card
+from training_import.training.task import Fitted, Progress, TrainingTask
+from training_import.training.trainers import TRAINERS, Kind
 
-Kind = Literal["linear", "cnn"]
-
-HELD_OUT = 0.2
-
-MOST_TOKENS: Mapping[Kind, int] = {"linear": 10_000, "cnn": 400}
-"""A network learns from texts padded to a length, which bounds the time of learning and of an answer."""
+HELD_OUT_SHARE = 0.2
 
 
 def train(
@@ -36,25 +35,27 @@ def train(
     test: Dataset | None = None,
     progress: Progress = lambda _: None,
 ) -> tuple[Artifact, Evaluation]:
-    """Train, choose and calibrate; returns the artifact and how it did on the held-out texts.
+    """Train, choose and calibrate a model; returns the artifact and its evaluation on the held-out texts.
 
-    `test` is looked at once, at the end, for the figures in the manifest. The same arguments and library
-    versions give the same artifact.
+    `test` is used only once, at the end, for the figures in the manifest. The same arguments and library
+    versions give the same artifact. Raises ClassifierError if the data cannot be learned from.
     """
     dataset.check_learnable()
     labels = dataset.classes
     truth = class_indices(dataset.labels, labels)
     if test is not None:
-        class_indices(test.labels, labels)  # an unknown label is an error now, not after the training
-    learn, held_out = _split(truth, seed)
-    settings = _text_settings(preprocessing, MOST_TOKENS[kind])
-    task = Task(dataset.texts, truth, len(labels), learn, held_out, settings, seed)
-    fitted = _trainer(kind)(task, progress)
+        class_indices(test.labels, labels)  # refuses an unknown label now, not after the training
+    trainer = TRAINERS[kind]
+    train_rows, held_out_rows = _split(truth, seed)
+    settings = _text_settings(preprocessing, trainer.max_tokens)
+    task = TrainingTask(dataset.texts, truth, len(labels), train_rows, held_out_rows, settings, seed)
+    fitted = trainer.load()(task, progress)
 
     progress("calibrating")
-    before = evaluate_scores(labels, truth[held_out], fitted.held_out_scores, Calibration())
-    calibration = fit_calibration(fitted.held_out_scores, truth[held_out])
-    after = evaluate_scores(labels, truth[held_out], fitted.held_out_scores, calibration)
+    held_out_truth = truth[held_out_rows]
+    before = evaluate_scores(labels, held_out_truth, fitted.held_out_scores, Calibration())
+    calibration = fit_calibration(fitted.held_out_scores, held_out_truth)
+    after = evaluate_scores(labels, held_out_truth, fitted.held_out_scores, calibration)
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         name=name,
@@ -66,7 +67,7 @@ def train(
         seed=seed,
         versions=dict(fitted.versions),
         metrics=after.headline("validation") | {"validation_ece_uncalibrated": round(before.ece, 6)},
-        quantization=_quantization(fitted, truth[held_out], calibration),
+        quantization=_quantization(fitted, held_out_truth, calibration),
     )
     artifact = Artifact(manifest, fitted.vocabulary, fitted.weights)
     tested = None
@@ -78,12 +79,13 @@ def train(
     progress("writing golden cases and model card")
     artifact = replace(artifact, golden=golden_cases(artifact, seed))
     card = trained_model_card(
-        artifact, before, after, tested, fitted.choices, [dataset.texts[row] for row in held_out]
+        artifact, before, after, tested, fitted.choices, [dataset.texts[row] for row in held_out_rows]
     )
     return replace(artifact, model_card=card), after
 
 
 def _quantization(fitted: Fitted, truth: NDArray[np.intp], calibration: Calibration) -> Quantization | None:
+    """Compare the stored weights with the trained ones on the held-out texts, whose classes are `truth`."""
     if fitted.rounding is None:
         return None
     exact = to_probabilities(fitted.rounding.exact_scores, calibration)
@@ -96,48 +98,38 @@ def _quantization(fitted: Fitted, truth: NDArray[np.intp], calibration: Calibrat
     )
 
 
-def _trainer(kind: Kind) -> Trainer:
-    if kind == "linear":
-        from training_import.train_linear import train_linear
-
-        return train_linear
-    from training_import.train_cnn import train_cnn
-
-    return train_cnn
-
-
 def _split(truth: NDArray[np.intp], seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows to learn from, and a fifth of every class to hold out."""
+    """Return the rows to train on, and the rows to hold out: a fifth of each class."""
     generator = np.random.default_rng(seed)
     chosen = []
     for class_ in np.unique(truth):
         rows = generator.permutation(np.flatnonzero(truth == class_))
-        chosen.append(rows[: round(len(rows) * HELD_OUT)])
-    held_out = np.sort(np.concatenate(chosen))
-    return np.setdiff1d(np.arange(len(truth)), held_out), held_out
+        chosen.append(rows[: round(len(rows) * HELD_OUT_SHARE)])
+    held_out_rows = np.sort(np.concatenate(chosen))
+    return np.setdiff1d(np.arange(len(truth)), held_out_rows), held_out_rows
 
 
-def _text_settings(preprocessing: PreprocessingSettings, most_tokens: int) -> TextSettings:
-    """The settings of config.yaml as they go into an artifact, stop words included."""
+def _text_settings(preprocessing: PreprocessingSettings, max_tokens: int) -> TextSettings:
+    """Return the settings of config.yaml in the form of an artifact's, stop words included."""
     return TextSettings(
         strip_html=preprocessing.strip_html,
         lowercase=preprocessing.lowercase,
         remove_special_chars=preprocessing.remove_special_chars,
-        # After it only letters and their marks are left, which \w would not keep together.
+        # Only letters and their marks are left then. \w does not match marks and would split words at them.
         token_pattern=r"[^\s]+" if preprocessing.remove_special_chars else WORDS,
         stopwords=stopwords() if preprocessing.remove_stopwords else (),
-        max_tokens=min(preprocessing.max_tokens, most_tokens),
+        max_tokens=min(preprocessing.max_tokens, max_tokens),
     )
 
 
 def stopwords() -> tuple[str, ...]:
-    """NLTK's English stop words; raises ClassifierError where the corpus is not installed."""
+    """Return NLTK's English stop words; raises ClassifierError if the corpus is not installed."""
     from nltk.corpus import stopwords as corpus
 
     try:
         return tuple(sorted(corpus.words("english")))
     except LookupError as error:
         raise ClassifierError(
-            "preprocessing.remove_stopwords needs NLTK's list: `python -m nltk.downloader stopwords`, or set "
-            "NLTK_DATA to a folder with corpora/stopwords.zip"
+            "preprocessing.remove_stopwords needs NLTK's list of stop words: run "
+            "`python -m nltk.downloader stopwords`, or set NLTK_DATA to a folder with corpora/stopwords.zip"
         ) from error

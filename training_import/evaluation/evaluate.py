@@ -12,7 +12,7 @@ from sklearn import metrics
 
 from classifier.pipeline import Classifier
 from training_import.dataset import Dataset
-from training_import.metrics import (
+from training_import.evaluation.metrics import (
     Evaluation,
     class_indices,
     evaluate_probabilities,

@@ -1,8 +1,7 @@
 """An ONNX file with a description of its tokenizer, as an artifact."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,9 @@ from classifier.pipeline import to_probabilities
 from classifier.runtimes.onnx import NETWORK, OnnxRuntime, OnnxSettings, import_onnxruntime
 from classifier.text import TextSettings, Tokenizer
 from classifier.validation import first_error
-from training_import.conversion import Converted, ImportOptions, UnsupportedModel, class_labels
+from training_import.conversion.converted import Converted, ImportOptions, UnsupportedModel, class_labels
+from training_import.onnx_graph import all_graphs, constants
+from training_import.versions import library_versions
 
 TOLERANCE = 1e-5
 """How far an answer may depend on the other texts of its batch."""
@@ -71,7 +72,7 @@ def convert_onnx(source: Path, options: ImportOptions) -> Converted:
         words=description.vocabulary,
         description="an ONNX network with a description of its tokenizer",
         compared_with="its own answers to single texts",
-        versions={"onnxruntime": import_onnxruntime().__version__},
+        versions=library_versions({"onnxruntime": import_onnxruntime()}),
         notes=("No original came with it: that its description is right was not checked.",),
     )
 
@@ -119,35 +120,18 @@ def _check_network(source: Path, network: bytes) -> None:
     if not model.graph.node:
         raise UnsupportedModel(f"{source} is not an ONNX file: it has no operators")
     local = {function.domain for function in model.functions}
-    graphs = [*_graphs(model.graph), *model.functions]
+    graphs = [graph for part in (model.graph, *model.functions) for graph in all_graphs(part)]
     for node in (node for graph in graphs for node in graph.node):
         if node.domain not in DOMAINS | local:
             raise UnsupportedModel(
                 f"{source} has the custom operator {node.domain}.{node.op_type} (node {node.name!r}); "
                 "only ONNX's own operators are supported"
             )
-    for tensor in (tensor for graph in graphs for tensor in _tensors(graph)):
+    for tensor in (tensor for graph in graphs for tensor in constants(graph)):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             raise UnsupportedModel(
                 f"{source} keeps the weights {tensor.name!r} in another file; save it with all data inside"
             )
-
-
-def _graphs(graph: Any) -> Iterator[Any]:
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                if inner.node:
-                    yield from _graphs(inner)
-
-
-def _tensors(graph: Any) -> Iterator[Any]:
-    yield from getattr(graph, "initializer", ())
-    for node in graph.node:
-        for attribute in node.attribute:
-            yield attribute.t
-            yield from attribute.tensors
 
 
 def _check_sums(

@@ -1,4 +1,4 @@
-"""What a trainer gets and gives."""
+"""What a trainer receives and returns."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,30 +11,30 @@ from classifier.runtimes import RuntimeSettings, Scores
 from classifier.text import TextSettings
 
 Progress = Callable[[str], None]
-"""Called with what begins now."""
+"""Receives the name of the step that is starting."""
 
-NOTHING_TO_LEARN = "no word stands twice in the texts to learn from, so there is nothing to learn"
+NOTHING_TO_LEARN = "no word occurs twice in the training texts, so there is nothing to learn"
 
 
 @dataclass(frozen=True)
-class Task:
-    """What a trainer gets: n texts, their classes, and which of them to hold out."""
+class TrainingTask:
+    """The n texts that a trainer receives, with their classes."""
 
     texts: Sequence[str]
     truth: NDArray[np.intp]
-    """(n) the index of each text's class."""
+    """The index of each text's class (n)."""
     classes: int
-    learn: NDArray[np.intp]
-    """Rows to learn from."""
-    held_out: NDArray[np.intp]
-    """Rows to choose and calibrate on."""
+    train_rows: NDArray[np.intp]
+    """The indices of the texts to train on."""
+    held_out_rows: NDArray[np.intp]
+    """The indices of the texts to choose and calibrate on."""
     text_settings: TextSettings
     seed: int
 
 
 @dataclass(frozen=True)
 class Rounding:
-    """Weights that are stored in a smaller type than they were trained in."""
+    """What is known of weights that are stored in a smaller type than they were trained in."""
 
     dtype: str
     exact_scores: Scores
@@ -43,17 +43,18 @@ class Rounding:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a trainer gives: a model without calibration."""
+    """The model that a trainer returns, not yet calibrated."""
 
     model: RuntimeSettings
     vocabulary: tuple[str, ...]
     weights: Mapping[str, bytes]
     """The content of each weight file, by its name."""
     held_out_scores: Scores
-    """(held out, classes), of a model that has not learned from them."""
+    """The scores of the held-out texts (held out, classes), by a model that was not trained on them."""
     choices: Mapping[str, str]
-    """What was chosen on the held-out texts, for the model card."""
+    """The options that were compared on the held-out texts, with their results; for the model card."""
     versions: Mapping[str, str]
+    """The versions of the libraries."""
     rounding: Rounding | None = None
     """None if the weights are stored as they were trained."""
 
@@ -61,6 +62,6 @@ class Fitted:
 class Trainer(Protocol):
     """Trains one kind of model."""
 
-    def __call__(self, task: Task, progress: Progress) -> Fitted:
-        """Learn from the task's texts."""
+    def __call__(self, task: TrainingTask, progress: Progress) -> Fitted:
+        """Train on the texts of the task; raises ClassifierError if there is nothing to learn."""
         ...

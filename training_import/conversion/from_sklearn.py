@@ -21,7 +21,7 @@ from classifier.artifact import Calibration
 from classifier.runtimes.linear import LinearSettings, pack_arrays
 from classifier.text import TextSettings
 from classifier.validation import first_error
-from training_import.conversion import (
+from training_import.conversion.converted import (
     Converted,
     ImportOptions,
     Package,
@@ -31,6 +31,7 @@ from training_import.conversion import (
     cleaning_note,
 )
 from training_import.ngrams import ngram_tree
+from training_import.versions import library_versions
 
 TOLERANCE = 1e-6
 
@@ -128,7 +129,7 @@ def _convert(steps: Sequence[_Step], package: Package, options: ImportOptions) -
         tolerance=TOLERANCE,
         words=[*tree.vocabulary, *(terms[column] for column in columns if len(ngrams[column]) > 1)],
         description="scikit-learn " + ", ".join(_type(step) for _, step in steps),
-        versions={"scipy": scipy.__version__, "scikit-learn": sklearn.__version__},
+        versions=library_versions({"scipy": scipy, "scikit-learn": sklearn}),
         notes=(*package.notes, cleaning_note(options), *_notes(package, options, classifier)),
     )
 
