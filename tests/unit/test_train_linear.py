@@ -1,4 +1,4 @@
-"""Training a linear model: what its held-out scores are of."""
+"""Training a linear model: which weights the held-out scores are made with."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from training_import.training import linear
 from training_import.training.task import TrainingTask
 
 BETWEEN_TWO = 1 + 2**-12
-"""A weight that half precision rounds to 1."""
+"""A weight that is rounded to 1 in half precision."""
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from classifier.runtimes import Scores
 
 
 def fit_calibration(scores: Scores, truth: NDArray[np.intp]) -> Calibration:
-    """Find the calibration with the least log loss: Platt's two parameters for two classes, else a temperature.
+    """Find the calibration with the least log loss: Platt's for two classes, else a temperature.
 
     `scores` is (n, classes), and `truth` (n) is the index of each text's class.
     """

@@ -69,7 +69,7 @@ def train(task: TrainingTask, progress: Progress) -> Fitted:
     weights, intercept = _fit(features, task.truth, task, best)
     progress("building the tree of n-grams")
     tree = ngram_tree([tuple(ngram.split(" ")) for ngram in vectorizer.get_feature_names_out()])
-    # The first tokens of an n-gram are in as many texts as the n-gram, so every node of the tree is a feature.
+    # A text that has an n-gram also has its beginning, so every node of the tree is a feature.
     by_node = np.empty_like(weights)
     by_node[tree.nodes] = weights
     # "penalty" should be "C", but the model cards are part of the digest of the bundled model.
@@ -103,7 +103,7 @@ def _vectorizer(task: TrainingTask) -> CountVectorizer:
 def _fit(
     features: csr_matrix, truth: NDArray[np.intp], task: TrainingTask, c: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the weights (n-grams, columns), multiplied by the features' factors, and the intercepts (columns).
+    """Return the weights (n-grams, columns), times the features' factors, and the intercepts (columns).
 
     Two classes need one column, for the second class; more classes need one each.
     """
@@ -136,7 +136,7 @@ def _log_count_ratio(features: csr_matrix, is_class: NDArray[np.bool_]) -> NDArr
 
 
 def _log(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return logarithms that are the same to the last digit on every processor, unlike `np.log` of float64."""
+    """Return logarithms that are the same to the last digit on every processor; `np.log` alone is not."""
     return np.log(values.astype(np.longdouble)).astype(np.float64)
 
 
