@@ -6,6 +6,14 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
+from classifier.errors import ClassifierError
+from training_import.packages import check_training_packages
+
+try:
+    check_training_packages(["rich", "typer"])
+except ClassifierError as error:
+    raise SystemExit(f"error: {error}") from None
+
 import typer
 from pydantic import ValidationError
 from rich.console import Console
@@ -21,7 +29,6 @@ from rich.table import Table
 
 import model_store
 from classifier.artifact import Artifact, write_artifact
-from classifier.errors import ClassifierError
 from classifier.pipeline import load_classifier
 from classifier.settings import ModelSettings, load_settings
 from classifier.validation import first_error
@@ -283,7 +290,11 @@ def list_models() -> None:
 def main() -> None:
     """Run the command line: exit code 0, 1 for what this project refuses, 2 for wrong usage."""
     try:
-        app()
+        try:
+            app()
+        except ModuleNotFoundError:
+            check_training_packages()
+            raise
     except ClassifierError as error:
         _err.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
