@@ -2,7 +2,7 @@
 
 import importlib.util
 from collections.abc import Iterable, Mapping
-from types import Iterable, MappingProxyType
+from types import MappingProxyType
 
 from classifier.errors import ClassifierError
 
