@@ -1,7 +1,7 @@
 """The artifact that all servers get."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,7 +11,7 @@ from classifier.artifact import write_artifact
 from classifier.pipeline import Classifier, load_classifier
 from classifier.settings import BUNDLED_MODEL, PreprocessingSettings
 from training_import.dataset import Dataset, read_dataset
-from training_import.train import train
+from training_import.training.train import train
 
 Kind = Literal["linear", "cnn"]
 KINDS: Mapping[str, Kind] = {"linear": "linear", "cnn": "cnn"}
@@ -33,17 +33,27 @@ class ServedArtifact:
 
 def prepare(kind: Kind, workplace: Path) -> ServedArtifact:
     """The bundled linear artifact, or a convolutional network that is trained now on 2,000 reviews."""
-    folder = BUNDLED_MODEL
-    if kind == "cnn":
-        folder = workplace / "cnn"
-        artifact, _ = train(_training_part(), "cnn", "benchmark", PreprocessingSettings(), seed=0)
-        write_artifact(artifact, folder)
+    folder = _FOLDERS[kind](workplace)
     home = workplace / "bentoml"
     os.environ["BENTOML_HOME"] = str(home)
     import model_store  # BentoML takes its home from the environment when it is first used
 
     model_store.save(folder)
     return ServedArtifact(kind, folder, home, load_classifier(folder))
+
+
+def _train_network(workplace: Path) -> Path:
+    folder = workplace / "cnn"
+    artifact, _ = train(_training_part(), "cnn", "benchmark", PreprocessingSettings(), seed=0)
+    write_artifact(artifact, folder)
+    return folder
+
+
+_FOLDERS: Mapping[Kind, Callable[[Path], Path]] = {
+    "linear": lambda _: BUNDLED_MODEL,
+    "cnn": _train_network,
+}
+"""Where the artifact of each kind is, or what makes it in a folder for temporary files."""
 
 
 def _training_part() -> Dataset:

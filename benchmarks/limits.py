@@ -24,7 +24,7 @@ from benchmarks.bodies import request_texts
 from benchmarks.closed_loop import Clients, check_wrk, load
 from benchmarks.errors import WrongOption
 from benchmarks.open_loop import allow_connections, attack
-from benchmarks.report import MEGABYTE, machine_facts, table
+from benchmarks.report import MEGABYTE, machine_facts
 from benchmarks.rounds import (
     CAPACITY_CLIENTS,
     WARM_UP_CLIENTS,
@@ -34,6 +34,7 @@ from benchmarks.rounds import (
 )
 from benchmarks.servers import SERVERS, RunningServer, running
 from benchmarks.spread import Spread, spread
+from training_import.markdown import markdown_table
 
 CAPACITY_SECONDS = 5.0
 ENDURANCE_SECONDS = 5.0
@@ -206,7 +207,7 @@ def _overload_table(rows: Sequence[Overload]) -> str:
         "refused",
         "p50, p99 ms",
     )
-    return table(
+    return markdown_table(
         (*head, "late", "unanswered", "the second after", "memory MB"),
         [
             (
@@ -235,7 +236,7 @@ def _report(kind: str, facts: Mapping[str, str], found: Found) -> str:
     batches, endurance = found.batches, found.endurance
     parts = [
         f"# The service at its limits, with the {kind} artifact",
-        table(("", ""), facts.items()),
+        markdown_table(("", ""), facts.items()),
         _overload_table(found.overload),
         f"Batches of {BATCH}: {batches.texts_per_second:,.0f} texts a second, {batches.ratio:.2f} times "
         "the pipeline in process.",

@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from benchmarks.closed_loop import Clients, ClosedLoad
 from benchmarks.rounds import Plan, Results
 from benchmarks.servers import OURS
 from benchmarks.spread import spread
+from training_import.markdown import markdown_table
 
 MEGABYTE = 1e6
 
@@ -48,7 +49,7 @@ def _markdown(kind: str, facts: Mapping[str, str], plan: Plan, results: Results)
         f"each, every server is started, warmed, loaded for {plan.seconds:g} s at a time, and stopped. "
         "**Load generator and server share the machine's cores**, and so does whatever else runs there: read "
         "the figures as ratios between servers, not as what a server can do.",
-        table(("", ""), facts.items()),
+        markdown_table(("", ""), facts.items()),
         "## Closed loop: requests a second and latency",
         _closed_table(plan, results),
         "Only accepted requests count; the percentiles are of all answers.",
@@ -62,12 +63,6 @@ def _markdown(kind: str, facts: Mapping[str, str], plan: Plan, results: Results)
         *_failure_section(results),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _loads(results: Results, server: str, clients: Clients) -> dict[int, ClosedLoad]:
@@ -113,7 +108,7 @@ def _closed_table(plan: Plan, results: Results) -> str:
         "refused",
         "failed",
     )
-    return table(head, rows)
+    return markdown_table(head, rows)
 
 
 def _ratio_section(plan: Plan, results: Results) -> list[str]:
@@ -134,7 +129,11 @@ def _ratio_section(plan: Plan, results: Results) -> list[str]:
     if not rows:
         return []
     head = ("requests/s", *(f"connections: {clients}" for clients in plan.clients))
-    return ["## Ours to each peer, in the same round", table(head, rows), "Above 1, ours answers more."]
+    return [
+        "## Ours to each peer, in the same round",
+        markdown_table(head, rows),
+        "Above 1, ours answers more.",
+    ]
 
 
 def _start_table(plan: Plan, results: Results) -> str:
@@ -145,7 +144,7 @@ def _start_table(plan: Plan, results: Results) -> str:
             ready = spread([figures.ready_seconds for figures in starts])
             memory = spread([figures.resident_bytes / MEGABYTE for figures in starts])
             rows.append((server.name, server.version, f"{ready:.1f}", f"{memory:,.0f}"))
-    return table(("server", "version", "ready s", "memory MB"), rows)
+    return markdown_table(("server", "version", "ready s", "memory MB"), rows)
 
 
 def _open_section(plan: Plan, results: Results) -> list[str]:
@@ -182,7 +181,7 @@ def _open_section(plan: Plan, results: Results) -> list[str]:
     )
     return [
         "## Open loop: requests arrive at a fixed rate",
-        table(head, rows),
+        markdown_table(head, rows),
         "The percentiles are of the accepted and of the refused, counted from when a request arrives.",
     ]
 
@@ -203,7 +202,7 @@ def _failure_section(results: Results) -> list[str]:
     rows = [
         (server, "; ".join(where), reason.replace("|", "\\|")) for (server, reason), where in places.items()
     ]
-    return ["## Not measured", table(("server", "where", "reason"), rows)]
+    return ["## Not measured", markdown_table(("server", "where", "reason"), rows)]
 
 
 def _plot(path: Path, kind: str, plan: Plan, results: Results) -> None:

@@ -42,13 +42,14 @@ from benchmarks.errors import WrongOption
 from benchmarks.report import machine_facts
 from benchmarks.spread import Spread, spread
 from classifier.artifact import Artifact, read_artifact, write_artifact
-from classifier.pipeline import Classifier, load_classifier, probabilities
-from classifier.runtime import OnnxSettings, import_onnxruntime
+from classifier.pipeline import Classifier, load_classifier, to_probabilities
+from classifier.runtimes.onnx import NETWORK, OnnxSettings, import_onnxruntime
 from classifier.settings import PreprocessingSettings
-from training_import.conversion import ImportOptions
+from classifier.text import Tokenizer
+from training_import.conversion.converted import ImportOptions
+from training_import.conversion.import_model import import_model
 from training_import.dataset import Dataset, read_dataset
-from training_import.import_model import import_model
-from training_import.train import train
+from training_import.training.train import train
 
 BATCH = 32
 WARM_UP = 20
@@ -123,7 +124,7 @@ def _check_same(ours: NDArray[np.float64], peer: NDArray[np.float64], tolerance:
 
 def _compare_linear(pipeline: Pipeline, texts: Sequence[str], rounds: int) -> list[Result]:
     classifier, pipeline = _both_loaded(pipeline)
-    table = probabilities(classifier.score(texts), classifier.manifest.calibration)
+    table = to_probabilities(classifier.score(texts), classifier.manifest.calibration)
     _check_same(table, pipeline.predict_proba(texts), 1e-6)
 
     def ours(start: int, end: int) -> object:
@@ -144,15 +145,15 @@ def _session(network: bytes) -> Any:
     return onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
 
 
-def _padded(classifier: Classifier, settings: OnnxSettings, size: int, texts: Sequence[str]) -> NDArray[Any]:
-    """The ids of a batch as the network takes them; `size` is the vocabulary's."""
-    encoded = classifier.encode(texts)
+def _padded(tokenizer: Tokenizer, settings: OnnxSettings, texts: Sequence[str]) -> NDArray[Any]:
+    """The ids of a batch as the network takes them."""
+    encoded = tokenizer.encode(texts)
     rows = [ids[:-1] for ids in np.split(encoded.ids, encoded.ends + 1)[:-1]]
     width = settings.pad_to or max(1, *map(len, rows))
     inputs = np.full((len(rows), width), settings.pad_id, np.int32)
     for line, ids in zip(inputs, rows, strict=True):
         first = 0 if settings.pad_side == "right" else width - len(ids)
-        known = ids < size
+        known = ids < tokenizer.unknown_id
         line[first : first + len(ids)] = np.where(known, ids + settings.first_id, settings.unknown_id or 0)
     return inputs
 
@@ -161,15 +162,15 @@ def _compare_network(artifact: Artifact, texts: Sequence[str], rounds: int) -> l
     settings = artifact.manifest.model
     if not isinstance(settings, OnnxSettings):
         raise WrongOption(f"{artifact.manifest.name} is of kind {settings.kind}; a network is needed")
-    classifier, session = Classifier(artifact), _session(artifact.network)
+    classifier, session = Classifier(artifact), _session(artifact.weights[NETWORK])
+    tokenizer = Tokenizer(artifact.manifest.text, artifact.vocabulary)
     name = session.get_inputs()[0].name
     results = []
     for batch in (1, BATCH):
         starts = range(0, len(texts) - batch + 1, 1 if batch == 1 else BATCH)
         warm_up = range(min(WARM_UP, len(texts) - batch + 1))
         inputs = {
-            start: _padded(classifier, settings, len(artifact.vocabulary), texts[start : start + batch])
-            for start in {*starts, *warm_up}
+            start: _padded(tokenizer, settings, texts[start : start + batch]) for start in {*starts, *warm_up}
         }
 
         def ours(start: int, end: int) -> Any:

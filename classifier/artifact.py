@@ -6,48 +6,42 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from types import MappingProxyType
+from typing import Literal, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     FiniteFloat,
+    SerializeAsAny,
     TypeAdapter,
     ValidationError,
     field_validator,
     model_validator,
 )
 
-from classifier.arrays import read_arrays
 from classifier.errors import ArtifactError
-from classifier.runtime import LINEAR_ARRAYS, LinearSettings, OnnxSettings
+from classifier.runtimes import RuntimeSettings, runtime_of
 from classifier.schema import TAG_PATTERN
 from classifier.text import TextSettings
+from classifier.validation import first_error
 
 FORMAT_VERSION = 1
 MANIFEST = "artifact.json"
-WEIGHTS = "weights.npz"
-NETWORK = "model.onnx"
 VOCABULARY = "vocabulary.json"
 GOLDEN = "golden.jsonl"
 MODEL_CARD = "MODEL_CARD.md"
-FEWEST_GOLDEN_CASES = 20
-MOST_GOLDEN_CASES = 1000
-"""Each is run at every start."""
+MIN_GOLDEN_CASES = 20
+MAX_GOLDEN_CASES = 1000
+"""All of them are run at every start."""
 
 _MEBIBYTE = 2**20
-LARGEST_BYTES = {
-    MANIFEST: 16 * _MEBIBYTE,
-    WEIGHTS: 512 * _MEBIBYTE,
-    NETWORK: 2048 * _MEBIBYTE - 1,  # as much as an ONNX model can have in one file
-    VOCABULARY: 64 * _MEBIBYTE,
-    GOLDEN: 64 * _MEBIBYTE,
-    MODEL_CARD: _MEBIBYTE,
-}
-"""The largest size of each file that is read, in bytes."""
+MAX_MANIFEST_BYTES = 16 * _MEBIBYTE
+MAX_BYTES: Mapping[str, int] = MappingProxyType(
+    {VOCABULARY: 64 * _MEBIBYTE, GOLDEN: 64 * _MEBIBYTE, MODEL_CARD: _MEBIBYTE}
+)
+"""The files that every artifact has beside its manifest, with the largest size of each in bytes."""
 
 
 class _Part(BaseModel):
@@ -57,7 +51,7 @@ class _Part(BaseModel):
 class Calibration(_Part):
     """How scores become probabilities: activation(scale * scores + bias).
 
-    "temperature" has a scale alone (Guo et al., 2017); "platt" has a bias for the second of two classes, too
+    "temperature" has only a scale (Guo et al., 2017); "platt" also has a bias for the second of two classes
     (Platt, 1999).
     """
 
@@ -68,7 +62,7 @@ class Calibration(_Part):
 
 
 class TrainingData(_Part):
-    """What the model learned from."""
+    """The data that the model was trained on."""
 
     name: str
     sha256: str
@@ -76,25 +70,26 @@ class TrainingData(_Part):
 
 
 class Quantization(_Part):
-    """What smaller weights changed, against the weights as they were trained."""
+    """How much storing the weights in a smaller type changed the model's answers."""
 
     dtype: str
     largest_difference: float
-    """Of a probability, over the held-out texts."""
+    """The largest change of a probability over the held-out texts."""
     accuracy_cost: float
-    """Accuracy lost on the held-out texts; negative where it gained."""
+    """The accuracy lost on the held-out texts; negative if accuracy was gained."""
 
 
 class Manifest(_Part):
-    """`artifact.json`."""
+    """The content of `artifact.json`."""
 
     format_version: int
     name: str = Field(pattern=TAG_PATTERN)
     labels: tuple[str, ...] = Field(min_length=2)
     text: TextSettings
-    model: Annotated[LinearSettings | OnnxSettings, Field(discriminator="kind")]
+    model: SerializeAsAny[RuntimeSettings]
+    """The settings of the runtime that the field `kind` names."""
     threshold: float = Field(default=0.5, ge=0, le=1)
-    """For two classes: the probability of the second from which it is predicted."""
+    """For two classes: the second is predicted from this probability on."""
     calibration: Calibration = Calibration()
     trained_on: TrainingData | None
     seed: int | None
@@ -102,35 +97,32 @@ class Manifest(_Part):
     metrics: dict[str, float]
     quantization: Quantization | None = None
     files: dict[str, str] = {}
-    """SHA-256 of every other file."""
+    """The SHA-256 of every other file."""
 
     @property
-    def other_files(self) -> tuple[str, ...]:
-        """The names of the files that an artifact of this kind has beside its manifest."""
-        return (VOCABULARY, GOLDEN, MODEL_CARD, WEIGHTS if self.model.kind == "linear" else NETWORK)
+    def max_bytes(self) -> Mapping[str, int]:
+        """The files that an artifact of this kind has beside its manifest, with the largest size of each."""
+        return {**MAX_BYTES, **runtime_of(self.model.kind).max_bytes}
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        model, classes, bias = self.model, len(self.labels), self.calibration.bias
+        classes, bias, files = len(self.labels), self.calibration.bias, self.max_bytes
         for name in self.files:
-            if name not in (files := self.other_files):
+            if name not in files:
                 raise ValueError(
-                    f"files names {name!r}; the other files of a model of kind {model.kind!r} are "
+                    f"files names {name!r}; the other files of a model of kind {self.model.kind!r} are "
                     f"{', '.join(files)}"
                 )
         if bias is not None and len(bias) != classes:
             raise ValueError(f"calibration.bias has {len(bias)} values; there are {classes} labels")
-        if isinstance(model, OnnxSettings):
-            if model.pad_to is not None and model.pad_to < self.text.max_tokens:
-                raise ValueError(f"model.pad_to is {model.pad_to}; text.max_tokens is {self.text.max_tokens}")
-            if (model.unknown_id is None) != (self.text.unknown == "drop"):
-                raise ValueError(
-                    f"model.unknown_id is {model.unknown_id}, but text.unknown is {self.text.unknown!r}; "
-                    "an unknown token needs an id if, and only if, it is kept"
-                )
-            if model.output == "sigmoid" and classes != 2:
-                raise ValueError(f"model.output is 'sigmoid', which is for two labels; there are {classes}")
+        runtime_of(self.model.kind).check(self.model, self.labels, self.text)
         return self
+
+    @field_validator("model", mode="wrap")
+    @classmethod
+    def _of_a_known_kind(cls, model: object, _: object) -> RuntimeSettings:
+        kind = getattr(model, "kind", None) or (model.get("kind") if isinstance(model, Mapping) else None)
+        return runtime_of(kind).settings_type.model_validate(model)
 
     @field_validator("labels")
     @classmethod
@@ -156,25 +148,26 @@ class GoldenCase(_Part):
 
 @dataclass(frozen=True)
 class Artifact:
-    """An artifact's content. Either `arrays` (linear) or `network` (onnx) holds the weights."""
+    """The content of an artifact."""
 
     manifest: Manifest
     vocabulary: tuple[str | None, ...]
-    arrays: Mapping[str, NDArray[np.generic]]
-    network: bytes
+    """The tokens by their ids; None for an id that no token has."""
+    weights: Mapping[str, bytes]
+    """The content of each weight file, by its name; the runtime reads it."""
     golden: tuple[GoldenCase, ...] = ()
     model_card: str = ""
     digest: str = ""
-    """SHA-256 of `artifact.json`, and so of everything."""
+    """The SHA-256 of `artifact.json`, which holds those of all other files; empty if it was never written."""
 
     @property
     def version(self) -> str:
-        """Its version in the store: the same artifact always has the same."""
+        """The artifact's version in the store: the same artifact always has the same version."""
         return version_of(self.digest)
 
 
 def version_of(digest: str) -> str:
-    """The part of a digest that serves as a version."""
+    """The version that an artifact with this digest has in the store."""
     return digest[:12]
 
 
@@ -183,9 +176,9 @@ def _sha256(content: bytes) -> str:
 
 
 def write_artifact(artifact: Artifact, folder: Path) -> Manifest:
-    """Write an artifact into a folder, made if need be; returns the manifest with the files' digests.
+    """Write an artifact into a folder, which is made if it does not exist.
 
-    The same content gives the same bytes.
+    Returns the manifest with the digests of the files. The same content gives the same bytes.
     """
     folder.mkdir(parents=True, exist_ok=True)
     golden = "".join(case.model_dump_json() + "\n" for case in artifact.golden)
@@ -195,14 +188,10 @@ def write_artifact(artifact: Artifact, folder: Path) -> Manifest:
         ),
         GOLDEN: golden.encode(),
         MODEL_CARD: artifact.model_card.encode(),
+        **artifact.weights,
     }
-    if artifact.manifest.model.kind == "onnx":
-        contents[NETWORK] = artifact.network
     for name, content in contents.items():
         (folder / name).write_bytes(content)
-    if artifact.manifest.model.kind == "linear":
-        np.savez_compressed(folder / WEIGHTS, allow_pickle=False, **artifact.arrays)
-        contents[WEIGHTS] = (folder / WEIGHTS).read_bytes()
     manifest = artifact.manifest.model_copy(
         update={"files": {name: _sha256(content) for name, content in sorted(contents.items())}}
     )
@@ -210,27 +199,22 @@ def write_artifact(artifact: Artifact, folder: Path) -> Manifest:
     return manifest
 
 
-def _read(folder: Path, name: str) -> bytes:
-    path, bound = folder / name, LARGEST_BYTES[name]
+def _read(folder: Path, name: str, max_bytes: int) -> bytes:
+    path = folder / name
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise ArtifactError(f"{path} is not a file")
-        if status.st_size > bound:
-            raise ArtifactError(f"{path} has {status.st_size} bytes; at most {bound} are allowed")
+        if status.st_size > max_bytes:
+            raise ArtifactError(f"{path} has {status.st_size} bytes; at most {max_bytes} are allowed")
         return path.read_bytes()
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _first_error(error: ValidationError) -> str:
-    broken = error.errors(include_url=False)[0]
-    return f"{'.'.join(map(str, broken['loc'])) or 'content'}: {broken['msg']}"
-
-
 def read_manifest(folder: Path) -> Manifest:
-    """Read an artifact's manifest alone; raises ArtifactError, which names the file and what is wrong."""
-    return _manifest(folder, _read(folder, MANIFEST))
+    """Read only the manifest of an artifact; raises ArtifactError, which names the file and what is wrong."""
+    return _manifest(folder, _read(folder, MANIFEST, MAX_MANIFEST_BYTES))
 
 
 def _manifest(folder: Path, content: bytes) -> Manifest:
@@ -238,39 +222,42 @@ def _manifest(folder: Path, content: bytes) -> Manifest:
         return Manifest.model_validate_json(content)
     except ValidationError as error:
         raise ArtifactError(
-            f"{folder / MANIFEST} is not an artifact's manifest: {_first_error(error)}"
+            f"{folder / MANIFEST} is not an artifact's manifest: {first_error(error)}"
         ) from error
 
 
 def digest_of(folder: Path) -> str:
-    """The digest of an artifact by its manifest alone; raises ArtifactError."""
-    return _sha256(_read(folder, MANIFEST))
+    """Return the digest of an artifact, for which only its manifest is read; raises ArtifactError."""
+    return _sha256(_read(folder, MANIFEST, MAX_MANIFEST_BYTES))
 
 
 def holds(folder: Path, digest: str) -> bool:
-    """Whether a folder holds every file of the artifact with this digest, unchanged."""
+    """Return whether a folder has every file of the artifact with this digest, unchanged."""
     try:
-        content = _read(folder, MANIFEST)
+        content = _read(folder, MANIFEST, MAX_MANIFEST_BYTES)
         if _sha256(content) != digest:
             return False
-        files = _manifest(folder, content).files
-        return all(_sha256(_read(folder, name)) == files[name] for name in files)
+        manifest = _manifest(folder, content)
+        return all(
+            _sha256(_read(folder, name, manifest.max_bytes[name])) == digest
+            for name, digest in manifest.files.items()
+        )
     except ArtifactError:
         return False
 
 
 def read_artifact(folder: Path) -> Artifact:
-    """Read an artifact and check its format and digests.
+    """Read an artifact and check its format and digests; the weights are read by the runtime that loads them.
 
-    Raises ArtifactError, which names the file and what is wrong. Nothing in it is ever run or unpickled.
+    Raises ArtifactError, which names the file and what is wrong. Nothing in an artifact is run or unpickled.
     """
-    content = _read(folder, MANIFEST)
+    content = _read(folder, MANIFEST, MAX_MANIFEST_BYTES)
     manifest = _manifest(folder, content)
     contents: dict[str, bytes] = {}
-    for name in manifest.other_files:
+    for name, max_bytes in manifest.max_bytes.items():
         if name not in manifest.files:
             raise ArtifactError(f"{folder / MANIFEST} lists no digest of {name}")
-        contents[name] = _read(folder, name)
+        contents[name] = _read(folder, name, max_bytes)
         if (digest := _sha256(contents[name])) != manifest.files[name]:
             raise ArtifactError(
                 f"{folder / name} is not the file that the artifact was made with: its SHA-256 is {digest}, "
@@ -288,22 +275,19 @@ def read_artifact(folder: Path) -> Artifact:
     try:
         golden = tuple(GoldenCase.model_validate_json(line) for line in contents[GOLDEN].splitlines())
     except ValidationError as error:
-        raise ArtifactError(f"{folder / GOLDEN}: {_first_error(error)}") from error
-    if len(golden) < FEWEST_GOLDEN_CASES:
+        raise ArtifactError(f"{folder / GOLDEN}: {first_error(error)}") from error
+    if len(golden) < MIN_GOLDEN_CASES:
         raise ArtifactError(
-            f"{folder / GOLDEN} has {len(golden)} cases; at least {FEWEST_GOLDEN_CASES} are needed"
+            f"{folder / GOLDEN} has {len(golden)} cases; at least {MIN_GOLDEN_CASES} are needed"
         )
-    if len(golden) > MOST_GOLDEN_CASES:
+    if len(golden) > MAX_GOLDEN_CASES:
         raise ArtifactError(
-            f"{folder / GOLDEN} has {len(golden)} cases; at most {MOST_GOLDEN_CASES} are allowed"
+            f"{folder / GOLDEN} has {len(golden)} cases; at most {MAX_GOLDEN_CASES} are allowed"
         )
     return Artifact(
         manifest=manifest,
         vocabulary=vocabulary,
-        arrays=read_arrays(folder / WEIGHTS, contents[WEIGHTS], LINEAR_ARRAYS)
-        if manifest.model.kind == "linear"
-        else {},
-        network=contents[NETWORK] if manifest.model.kind == "onnx" else b"",
+        weights={name: content for name, content in contents.items() if name not in MAX_BYTES},
         golden=golden,
         model_card=contents[MODEL_CARD].decode("utf-8", "replace"),
         digest=_sha256(content),

@@ -1,33 +1,33 @@
-"""Texts in, predictions out: the one way that service, training and evaluation share."""
+"""Texts in, probabilities and predictions out: the one way that service, training and evaluation share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from classifier.artifact import GOLDEN, Artifact, Calibration, GoldenCase, read_artifact, version_of
 from classifier.errors import ArtifactError
-from classifier.runtime import LinearRuntime, OnnxRuntime, Runtime, Scores
+from classifier.runtimes import Batch, Runtime, Scores, runtime_of
 from classifier.schema import MAX_TEXT_CHARS
-from classifier.text import Encoded, Tokenizer
 
 GOLDEN_TOLERANCE = 1e-4
-"""How far a probability may be from its golden case: processors differ in the last digits of a network."""
+"""How far a probability may be from its golden case. Processors differ in the last digits of a network."""
 
 UNCERTAIN = "uncertain"
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the model says of one text."""
+    """What the model predicts for one text."""
 
     label: str
     predicted_class: int
-    """The label's index."""
+    """The index of the label."""
     probabilities: Mapping[str, float]
-    """Of every label, in the model's order."""
+    """The probability of every label, in the order of the model's classes."""
     warnings: tuple[str, ...] = ()
 
     @property
@@ -36,11 +36,11 @@ class Prediction:
         return self.probabilities[self.label]
 
     def top_k(self, k: int) -> list[tuple[str, float]]:
-        """The k most probable labels with their probabilities; all, where there are fewer."""
+        """The k most probable labels with their probabilities; all labels if there are fewer."""
         return sorted(self.probabilities.items(), key=lambda item: -item[1])[:k]
 
     def decide(self, threshold: float) -> tuple[str, str]:
-        """The label, or "uncertain" where its confidence is below `threshold`; and the reason."""
+        """The label, or "uncertain" if its confidence is below `threshold`; and the reason."""
         confidence = self.confidence
         if confidence >= threshold:
             return self.label, f"Confidence {confidence:.4f} is at or above the threshold {threshold:g}"
@@ -58,7 +58,7 @@ class ThresholdRow:
     confidence: float
 
 
-def probabilities(scores: Scores, calibration: Calibration) -> NDArray[np.float64]:
+def to_probabilities(scores: Scores, calibration: Calibration) -> NDArray[np.float64]:
     """Turn scores (n, classes) into calibrated probabilities of the same shape; each row sums to 1."""
     scaled = scores * calibration.scale
     if calibration.bias is not None:
@@ -75,16 +75,24 @@ def probabilities(scores: Scores, calibration: Calibration) -> NDArray[np.float6
 class Classifier:
     """A loaded artifact that predicts. It holds no state between calls, so threads may share it."""
 
+    cost: Callable[[str], int]
+    """What a text counts for in a batch; the time of a batch grows with the sum of its costs."""
+
     def __init__(self, artifact: Artifact, batch_size: int = 100) -> None:
-        """`batch_size`: texts in one run of the model."""
+        """Make a classifier that runs at most `batch_size` texts through the model at once.
+
+        Raises ArtifactError if the weights do not fit the manifest.
+        """
         manifest = artifact.manifest
         self.manifest = manifest
         self.digest = artifact.digest
         self.labels = manifest.labels
         self.samples = _samples([case.text for case in artifact.golden])
         self._batch_size = batch_size
-        self._tokenizer = Tokenizer(manifest.text, artifact.vocabulary)
-        self._runtime = _runtime(artifact, self._tokenizer)
+        self._runtime: Runtime[Any] = runtime_of(manifest.model.kind).load(
+            manifest.model, artifact.weights, artifact.vocabulary, manifest.text, len(manifest.labels)
+        )
+        self.cost = self._runtime.cost
 
     @property
     def version(self) -> str:
@@ -93,52 +101,60 @@ class Classifier:
 
     @property
     def device(self) -> str:
-        """What the model runs on."""
+        """What the model runs on: "cpu" or "cuda"."""
         return self._runtime.device
 
     @property
     def releases_gil(self) -> bool:
-        """Whether other threads run while it predicts."""
+        """Whether other threads can run while this one predicts."""
         return self._runtime.releases_gil
-
-    def cost(self, text: str) -> int:
-        """x"""
-        return 100 + len(text.encode(errors="surrogatepass"))
 
     @property
     def is_binary(self) -> bool:
         """Whether there are two classes, so that one threshold decides."""
         return len(self.labels) == 2
 
-    def encode(self, texts: Sequence[str]) -> Encoded:
-        """Texts to what the model eats."""
-        return self._tokenizer.encode(texts)
+    def describe(self) -> str:
+        """Say what a text costs, for the model card."""
+        return self._runtime.describe()
+
+    def encode(self, texts: Sequence[str]) -> Batch:
+        """Turn n texts into the input of the model."""
+        batch: Batch = self._runtime.encode(texts)
+        return batch
 
     def score(self, texts: Sequence[str]) -> Scores:
-        """Uncalibrated scores (n, classes)."""
-        starts = range(0, len(texts), self._batch_size)
-        parts = [
-            self._runtime.score(self.encode(texts[start : start + self._batch_size])) for start in starts
-        ]
-        return np.concatenate([np.empty((0, len(self.labels))), *parts])
+        """Score n texts, without calibration; returns shape (n, classes)."""
+        return self._joined([self._runtime.score(batch) for batch in self._batches(texts)])
+
+    def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Return the probabilities of n texts, shape (n, classes). They do not depend on the other texts.
+
+        Raises FloatingPointError if the model gives a score that is not finite.
+        """
+        return self._joined([self._run(batch) for batch in self._batches(texts)])
+
+    def decide(self, probabilities: NDArray[np.float64]) -> NDArray[np.intp]:
+        """Return the index of the predicted class of each of n texts; `probabilities` is (n, classes)."""
+        if self.is_binary:
+            return (probabilities[:, 1] >= self.manifest.threshold).astype(np.intp)
+        predicted: NDArray[np.intp] = probabilities.argmax(axis=1)
+        return predicted
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        """Predict n texts, in order. A text's prediction does not depend on the others."""
+        """Predict n texts, in order: their `probabilities` by label, the decision, and warnings."""
         predictions: list[Prediction] = []
-        for start in range(0, len(texts), self._batch_size):
-            encoded = self.encode(texts[start : start + self._batch_size])
-            table = probabilities(self._runtime.score(encoded), self.manifest.calibration)
-            if not np.isfinite(table).all():
-                raise FloatingPointError("the model gave a score that is not a finite number")
-            predicted = self._decide(table).tolist()
-            warnings = self._warnings(encoded)
-            for row, (class_, values) in enumerate(zip(predicted, table.tolist(), strict=True)):
+        for batch in self._batches(texts):
+            probabilities = self._run(batch)
+            predicted = self.decide(probabilities).tolist()
+            warnings = self._warnings(batch)
+            for row, (class_, values) in enumerate(zip(predicted, probabilities.tolist(), strict=True)):
                 named = dict(zip(self.labels, values, strict=True))
                 predictions.append(Prediction(self.labels[class_], class_, named, warnings.get(row, ())))
         return predictions
 
     def thresholds(self, prediction: Prediction, thresholds: Sequence[float]) -> list[ThresholdRow]:
-        """What each threshold would make of a prediction; only where `is_binary`."""
+        """Return what each threshold would predict for a text; only for a model that `is_binary`."""
         negative, positive = self.labels
         p = prediction.probabilities[positive]
         rows = []
@@ -150,57 +166,53 @@ class Classifier:
 
     def check_golden(self, cases: Sequence[GoldenCase]) -> None:
         """Raise ArtifactError unless each golden case still gets its probabilities."""
-        for number, (case, got) in enumerate(
-            zip(cases, self.predict([case.text for case in cases]), strict=True), start=1
-        ):
-            values = tuple(got.probabilities.values())
+        found = self.probabilities([case.text for case in cases])
+        for number, (case, values) in enumerate(zip(cases, found.tolist(), strict=True), start=1):
             if len(case.probabilities) != len(values) or not np.allclose(
                 case.probabilities, values, rtol=0, atol=GOLDEN_TOLERANCE
             ):
                 raise ArtifactError(
-                    f"{GOLDEN} line {number}: the model gives {values} for {case.text[:60]!r}, "
+                    f"{GOLDEN} line {number}: the model gives {tuple(values)} for {case.text[:60]!r}, "
                     f"not {case.probabilities} as when it was made"
                 )
 
-    def _decide(self, table: NDArray[np.float64]) -> NDArray[np.intp]:
-        predicted: NDArray[np.intp] = table.argmax(axis=1)
-        if self.is_binary:
-            predicted = (table[:, 1] >= self.manifest.threshold).astype(np.intp)
-        return predicted
+    def _batches(self, texts: Sequence[str]) -> Iterator[Batch]:
+        for start in range(0, len(texts), self._batch_size):
+            yield self._runtime.encode(texts[start : start + self._batch_size])
 
-    def _warnings(self, encoded: Encoded) -> dict[int, tuple[str, ...]]:
-        """The warnings of those texts that have any, by their place in the batch."""
-        lengths = np.diff(encoded.ends, prepend=-1) - 1
-        known = lengths - encoded.unknown if self.manifest.text.unknown == "keep" else lengths
-        strange = encoded.unknown > known
+    def _run(self, batch: Batch) -> NDArray[np.float64]:
+        probabilities = to_probabilities(self._runtime.score(batch), self.manifest.calibration)
+        if not np.isfinite(probabilities).all():
+            raise FloatingPointError("the model gave a score that is not a finite number")
+        return probabilities
+
+    def _joined(self, parts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+        return np.concatenate([np.empty((0, len(self.labels))), *parts])
+
+    def _warnings(self, batch: Batch) -> dict[int, tuple[str, ...]]:
+        """Return the warnings of those texts that have any, by their index in the batch."""
+        strange = batch.unknown > batch.known
         found: dict[int, tuple[str, ...]] = {}
-        for row in (encoded.cut | strange).nonzero()[0].tolist():
+        for row in (batch.cut | strange).nonzero()[0].tolist():
             warnings: tuple[str, ...] = ()
-            if encoded.cut[row]:
+            if batch.cut[row]:
                 limit, part = self.manifest.text.max_tokens, self.manifest.text.keep
                 warnings += (f"cut: only the {part} {limit} tokens of the text were read",)
             if strange[row]:
-                total = int(encoded.unknown[row] + known[row])
-                warnings += (f"unknown words: the model knows {known[row]} of the text's {total} tokens",)
+                known, total = batch.known[row], batch.known[row] + batch.unknown[row]
+                warnings += (f"unknown words: the model knows {known} of the text's {total} tokens",)
             found[row] = warnings
         return found
 
 
 def _samples(texts: Sequence[str]) -> tuple[Sequence[str], ...]:
-    """Samples of typical texts: as they are, and as one text of the greatest length that the API takes."""
+    """Return samples of typical texts: the texts themselves, and one text of the greatest length."""
     joined = " ".join(texts) + " "
     return (texts, [(joined * (MAX_TEXT_CHARS // len(joined) + 1))[:MAX_TEXT_CHARS]]) if texts else ()
 
 
-def _runtime(artifact: Artifact, tokenizer: Tokenizer) -> Runtime:
-    settings, classes = artifact.manifest.model, len(artifact.manifest.labels)
-    if settings.kind == "linear":
-        return LinearRuntime(artifact.arrays, settings, tokenizer.unknown_id, tokenizer.id_count, classes)
-    return OnnxRuntime(artifact.network, settings, tokenizer.unknown_id, classes)
-
-
 def load_classifier(folder: Path, batch_size: int = 100) -> Classifier:
-    """Load an artifact and prove with its golden cases that it answers as when it was made.
+    """Load an artifact and check with its golden cases that it answers as it did when it was made.
 
     Raises ArtifactError, which names the file and what is wrong.
     """

@@ -1,24 +1,22 @@
 """config.yaml and environment variables as one frozen tree of settings."""
 
-import difflib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from classifier.errors import SettingsError
 from classifier.schema import MAX_TEXT_CHARS, MAX_TEXTS, TAG_PATTERN
+from classifier.validation import first_error, is_misspelt, nearest, unknown_key
 
 ENV_PREFIX = "CLASSIFIER__"
 CONFIG_PATH_VARIABLE = "CLASSIFIER_CONFIG"
 DEFAULT_CONFIG_PATH = Path(__file__).parent.parent / "config.yaml"
 BUNDLED_MODEL = Path(__file__).parent.parent / "models" / "imdb-sentiment"
-SHOWN_CHARACTERS = 100
-"""Of a setting's value in an error message."""
 DAY_SECONDS = 86_400
 """The longest time that a setting may ask for."""
 
@@ -131,15 +129,27 @@ class Settings(_Section):
     logging: LoggingSettings = LoggingSettings()
 
 
-class _Variables(BaseSettings, Settings):
-    """The same tree as environment variables name it."""
+class _Sources(BaseSettings, Settings):
+    """The same tree, with environment variables merged over the values that it is made from."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_nested_delimiter="__")
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment variables override what the file says."""
+        return env_settings, init_settings
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Which of the known names, of which there is one at least, `name` was most probably meant to be."""
-    return difflib.get_close_matches(name, list(known), n=1, cutoff=0)[0]
+
+def _keys_of(section: str) -> Collection[str]:
+    model: _Section = Settings.model_fields[section].default
+    return type(model).model_fields
 
 
 def _check_known(tree: Mapping[str, object], source: str) -> None:
@@ -153,17 +163,15 @@ def _check_known(tree: Mapping[str, object], source: str) -> None:
             continue
         if not isinstance(keys, Mapping):
             raise SettingsError(f"{source}: section {section!r} is {keys!r}; it must hold keys and values")
-        known = type(sections[section].default).model_fields
         for key in keys:
-            if key not in known:
-                close = nearest(str(key), known)
-                raise SettingsError(
-                    f"{source}: section {section!r} has no key {key!r}; the nearest is {close!r}"
-                )
+            if key not in _keys_of(section):
+                raise SettingsError(f"{source}: {unknown_key(key, _keys_of(section), section)}")
 
 
 def _check_environment() -> None:
-    misspelt = _misspelt()
+    """Refuse a variable that looks like one of ours and is not; names of other programs are left alone."""
+    sections = Settings.model_fields
+    variables = [f"{ENV_PREFIX}{name}__{key}".upper() for name in sections for key in _keys_of(name)]
     for variable in os.environ:
         source = f"environment variable {variable}"
         if variable.upper().startswith(ENV_PREFIX):
@@ -171,32 +179,28 @@ def _check_environment() -> None:
             _check_known({section: {key: None} if separator else {}}, source)
             if not separator:
                 raise SettingsError(f"{source}: it names a section; a key follows it: {variable}__KEY")
-        elif variable.upper() in misspelt:
-            raise SettingsError(f"{source}: there is no such setting; it is {misspelt[variable.upper()]}")
+        elif (meant := _meant(variable.upper(), variables)) is not None:
+            raise SettingsError(f"{source}: there is no such setting; it is {meant}")
 
 
-def _misspelt() -> dict[str, str]:
-    """Each setting's variable by its name with single underscores.
+def _meant(name: str, variables: Sequence[str]) -> str | None:
+    """Return the variable that a misspelt name was meant to be; None for a name of another program.
 
-    Other names that begin alike are none of our business: Kubernetes sets some for a Service of that name.
+    A name is misspelt if it has single underscores where ours are double, or if its prefix is one or two
+    letters away from ours. Other names that begin like ours are not checked: Kubernetes sets
+    CLASSIFIER_PORT and the like for a Service of that name.
     """
-    names = [
-        f"{ENV_PREFIX}{section}__{key}".upper()
-        for section, field in Settings.model_fields.items()
-        for key in type(field.default).model_fields
-    ]
-    return {
-        spelling: name for name in names for spelling in (name.replace("__", "_"), name.replace("__", "_", 1))
-    }
+    for variable in variables:
+        if name in {variable.replace("__", "_"), variable.replace("__", "_", 1)}:
+            return variable
+    prefix, separator, setting = name.partition("__")
+    if separator and is_misspelt(prefix, ENV_PREFIX.removesuffix("__")):
+        return nearest(f"{ENV_PREFIX}{setting}", variables)
+    return None
 
 
-def load_settings(path: Path | None = None) -> Settings:
-    """Read `path`, else the file that CLASSIFIER_CONFIG names, else config.yaml beside the project.
-
-    Environment variables go over the file, and the file over the defaults.
-    Raises SettingsError, which names the file or variable, the key, its value and the rule.
-    """
-    path = path or Path(os.environ.get(CONFIG_PATH_VARIABLE) or DEFAULT_CONFIG_PATH)
+def _read_file(path: Path) -> dict[str, object]:
+    """Read the sections of a configuration file; raises SettingsError, which names the file."""
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -204,31 +208,29 @@ def load_settings(path: Path | None = None) -> Settings:
     except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date such as 2024-13-45
         raise SettingsError(f"{path}: the configuration file is not YAML: {error}") from error
     if tree is None:
-        tree = {}
+        return {}
     if not isinstance(tree, dict):
         raise SettingsError(f"{path}: the configuration file must hold sections; it holds {tree!r}")
     _check_known(tree, str(path))
+    return {section: keys for section, keys in tree.items() if keys is not None}
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Read the settings from `path`, else from the file that CLASSIFIER_CONFIG names, else from config.yaml.
+
+    Environment variables override the file, and the file overrides the defaults.
+    Raises SettingsError, which names the file or variable, the key, its value and the rule.
+    """
+    path = path or Path(os.environ.get(CONFIG_PATH_VARIABLE) or DEFAULT_CONFIG_PATH)
+    content = _read_file(path)
     _check_environment()
-    variables = EnvSettingsSource(_Variables)()
     try:
-        return Settings(
-            **{
-                section: {**(tree.get(section) or {}), **variables.get(section, {})}
-                for section in Settings.model_fields
-            }
-        )
+        merged = _Sources(**content)  # type: ignore[arg-type]
     except ValidationError as error:
-        broken = error.errors()[0]
-        place = ".".join(map(str, broken["loc"]))
-        variable = ENV_PREFIX + "__".join(map(str, broken["loc"])).upper()
+        broken = first_error(error)
+        variable = ENV_PREFIX + "__".join(map(str, broken.loc)).upper()
         given = next((name for name in os.environ if name.upper() == variable), None)
         source = f"environment variable {given}" if given else str(path)
-        if broken["type"] == "value_error":  # It concerns several settings, and names them.
-            raise SettingsError(f"{source}: {broken['ctx']['error']}") from error
-        value = repr(broken["input"])
-        shown = (
-            value
-            if len(value) <= SHOWN_CHARACTERS
-            else f"{value[:SHOWN_CHARACTERS]}… ({len(value)} characters)"
-        )
-        raise SettingsError(f"{source}: {place} is {shown}: {broken['msg']}") from error
+        sentence = broken.rule if broken.names_its_values else broken.with_value()
+        raise SettingsError(f"{source}: {sentence}") from error
+    return Settings(**{section: getattr(merged, section) for section in Settings.model_fields})

@@ -86,6 +86,8 @@ class Encoded:
 
     ids: NDArray[np.int64]
     ends: NDArray[np.int64]
+    known: NDArray[np.int64]
+    """How many of the tokens that were read of each text (n) the vocabulary has."""
     unknown: NDArray[np.int64]
     """How many of the tokens that were read of each text (n) the vocabulary lacks."""
     cut: NDArray[np.bool_]
@@ -222,7 +224,10 @@ class Tokenizer:
                 keep &= ids != self.unknown_id
             ids = ids[keep]
             ends = np.flatnonzero(ids == self.separator_id)
-        return Encoded(ids, ends, unknown, cut)
+        known = np.diff(ends, prepend=-1) - 1
+        if self.settings.unknown == "keep":
+            known -= unknown
+        return Encoded(ids, ends, known, unknown, cut)
 
     @staticmethod
     def _count_by_text(mask: NDArray[np.bool_], ends: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -60,7 +60,7 @@ def predict(
     """
     import model_store
     from classifier.pipeline import load_classifier
-    from classifier.settings import BUNDLED_MODEL, load_settings
+    from classifier.settings import load_settings
 
     if texts and file:
         raise typer.BadParameter("texts and --file are both given; one of them must be missing")
@@ -68,8 +68,8 @@ def predict(
         raise typer.BadParameter("there are no texts; give them as arguments, with --file or by a pipe")
     settings = load_settings()
     tag = model or settings.model.tag
-    if model is None and settings.model.name == BUNDLED_MODEL.name:
-        model_store.save_if_nothing_is_there(BUNDLED_MODEL, tag)
+    if model is None:
+        model_store.put_bundled_model_if_none(settings.model)
     batch_size = settings.inference.batch_size
     classifier = load_classifier(model_store.folder_of(tag), batch_size)
     show = _json_lines if as_json else _Table(classifier.labels).lines

@@ -21,7 +21,7 @@ from cli.console import err, new_app, out
 
 if TYPE_CHECKING:
     from classifier.artifact import Artifact
-    from training_import.evaluate import Report
+    from training_import.evaluation.evaluate import Report
 
 app = new_app()
 
@@ -42,11 +42,12 @@ def _check_name(name: str | None) -> str | None:
         from pydantic import ValidationError
 
         from classifier.settings import ModelSettings
+        from classifier.validation import first_error
 
         try:
             ModelSettings(name=name)
         except ValidationError as error:
-            raise typer.BadParameter(f"{name!r}: {error.errors()[0]['msg']}") from error
+            raise typer.BadParameter(f"{name!r}: {first_error(error).rule}") from error
     return name
 
 
@@ -99,7 +100,7 @@ def train(
     """
     from classifier.settings import load_settings
     from training_import.dataset import read_dataset
-    from training_import.train import train as train_artifact
+    from training_import.training.train import train as train_artifact
 
     settings = load_settings()
     dataset = read_dataset(data, text_column, label_column, encoding)
@@ -156,8 +157,8 @@ def evaluate(
     from classifier.pipeline import load_classifier
     from classifier.settings import load_settings
     from training_import.dataset import read_dataset
-    from training_import.evaluate import evaluate as evaluate_model
-    from training_import.evaluate import write_plots
+    from training_import.evaluation.evaluate import evaluate as evaluate_model
+    from training_import.evaluation.evaluate import write_plots
 
     settings = load_settings()
     tag = model or settings.model.tag
@@ -254,10 +255,10 @@ def import_foreign(
     At least 200 texts are run through both models. If the answers differ, the import is refused and the
     text with the largest difference is shown.
     """
-    from training_import.conversion import ImportOptions
+    from training_import.conversion.converted import ImportOptions
+    from training_import.conversion.import_model import import_model
     from training_import.dataset import read_texts
-    from training_import.import_model import import_model
-    from training_import.train import stopwords
+    from training_import.training.train import stopwords
 
     options = ImportOptions(
         name=name,

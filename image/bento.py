@@ -12,13 +12,12 @@ from bentoml.exceptions import NotFound
 import model_store
 from classifier.artifact import read_artifact
 from classifier.errors import ClassifierError
-from classifier.settings import BUNDLED_MODEL, load_settings
+from classifier.runtimes import runtime_of
+from classifier.settings import load_settings
 from image.labels import COMMIT, MODEL, MODEL_DIGEST
 
 ROOT = Path(__file__).parents[1]
 BENTOFILE = ROOT / "bentofile.yaml"
-CPU_NETWORK = "requirements/network.txt"
-GPU = "requirements/gpu.txt"
 
 
 class BuildError(ClassifierError):
@@ -67,14 +66,13 @@ def build_bento(gpu: bool = False) -> bentoml.Bento:
     The bundled model is put into the store if it is missing. Labels name the commit, the model and the
     model's digest. Raises ClassifierError.
     """
-    tag = load_settings().model
-    if tag.name == BUNDLED_MODEL.name:
-        model_store.save_if_missing(BUNDLED_MODEL)
-    folder = model_store.folder_of(tag.tag)
+    model = load_settings().model
+    model_store.put_bundled_model(model)
+    folder = model_store.folder_of(model.tag)
     artifact = read_artifact(folder)
     commit = checked_out()
     version = f"{commit.version}-{artifact.version}" + ("-gpu" if gpu else "")
-    config = _config(artifact.manifest.model.kind, gpu)
+    config = config_for(artifact.manifest.model.kind, gpu)
     config["docker"]["env"] = {
         "CLASSIFIER__MODEL__NAME": artifact.manifest.name,
         "CLASSIFIER__MODEL__VERSION": artifact.version,
@@ -98,16 +96,16 @@ def bentofile() -> dict[str, Any]:
     return content
 
 
-def _config(kind: str, gpu: bool) -> dict[str, Any]:
-    """`bentofile.yaml` with the lock file for this kind of model, or for GPUs with CUDA's libraries."""
-    config = bentofile()
-    if gpu and kind != "onnx":
+def config_for(kind: str, gpu: bool) -> dict[str, Any]:
+    """`bentofile.yaml` with the lock file that this kind of model needs; raises BuildError if it has none."""
+    runtime = runtime_of(kind)
+    lock = runtime.gpu_lock_file if gpu else runtime.lock_file
+    if lock is None:
         raise BuildError(f"the model is {kind}, and only networks (onnx) can run on a GPU")
-    if kind == "onnx":
-        lock = GPU if gpu else CPU_NETWORK
-        light = config["python"]["requirements_txt"]
-        config["include"] = [lock if name == light else name for name in config["include"]]
-        config["python"]["requirements_txt"] = lock
+    config = bentofile()
+    light = config["python"]["requirements_txt"]
+    config["include"] = [lock if name == light else name for name in config["include"]]
+    config["python"]["requirements_txt"] = lock
     return config
 
 

@@ -7,7 +7,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from classifier.errors import ClassifierError
-from classifier.settings import nearest
+from classifier.validation import nearest
 
 
 class InvalidEnvironment(ClassifierError):

@@ -25,6 +25,7 @@ from classifier.artifact import (
     version_of,
 )
 from classifier.errors import ArtifactError
+from classifier.settings import BUNDLED_MODEL, ModelSettings
 
 MODULE = "classifier"
 """Marks a model of the store as one of ours."""
@@ -78,6 +79,28 @@ def save(folder: Path) -> str:
     return f"{name}:{version}"
 
 
+def put_bundled_model(model: ModelSettings) -> str | None:
+    """Save the model that comes with the project if the settings name it and the store lacks this version.
+
+    Returns the tag if it was saved; then it is the latest model of its name. Raises ArtifactError.
+    """
+    return save_if_missing(BUNDLED_MODEL) if _names_bundled_model(model) else None
+
+
+def put_bundled_model_if_none(model: ModelSettings) -> None:
+    """Save the model that comes with the project if the settings name it and the store has none for the tag.
+
+    Another model with the same name stays the one that is served. Raises ArtifactError.
+    """
+    if _names_bundled_model(model):
+        save_if_nothing_is_there(BUNDLED_MODEL, model.tag)
+
+
+def _names_bundled_model(model: ModelSettings) -> bool:
+    # A Bento does not have the folder of the bundled model, because its own store has the model.
+    return model.name == BUNDLED_MODEL.name and BUNDLED_MODEL.exists()
+
+
 def save_if_missing(folder: Path) -> str | None:
     """Save an artifact if the store does not have all of it; returns the tag if it was saved.
 
@@ -92,9 +115,9 @@ def save_if_missing(folder: Path) -> str | None:
 
 
 def save_if_nothing_is_there(folder: Path, tag: str) -> None:
-    """Save an artifact if the store has nothing for a tag, or for that tag has the artifact in part.
+    """Save an artifact if the store has nothing for a tag, or has only a part of this artifact for it.
 
-    Another model that the tag stands for stays what it stands for. Raises ArtifactError.
+    If the tag stands for another model, nothing changes. Raises ArtifactError.
     """
     try:
         found = folder_of(tag)

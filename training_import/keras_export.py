@@ -1,18 +1,19 @@
-"""A Keras model as the bytes of an ONNX file."""
+"""Export a Keras model to ONNX."""
 
 import contextlib
 import io
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from training_import.onnx_graph import inner_graphs, names_read
+
 
 def export_onnx(model: Any) -> bytes:
-    """Export by Keras's own exporter, which says nothing on standard output here.
+    """Export a Keras model with Keras's own exporter, whose output on standard output is dropped.
 
-    The same model gives the same bytes: the exporter's order and names, which come from hash values and
-    counters of the process, are replaced.
+    The same model gives the same bytes: the exporter takes the order and names of nodes from hash values and
+    counters of the process, so both are replaced.
     """
     import onnx
 
@@ -28,16 +29,19 @@ def export_onnx(model: Any) -> bytes:
 
 
 def _order(graph: Any) -> None:
-    """Put the nodes in the order in which a walk from the outputs leaves them: each after those it reads."""
+    """Sort the nodes in the order in which a depth-first walk from the outputs leaves them.
+
+    Each node comes after those that it reads from.
+    """
     for node in graph.node:
-        for inner in _graphs(node):
+        for inner in inner_graphs(node):
             _order(inner)
     makers = {name: i for i, node in enumerate(graph.node) for name in node.output if name}
     ordered: dict[int, Any] = {}
     waiting = [makers[value.name] for value in reversed(graph.output) if value.name in makers]
     while waiting:
         node = graph.node[waiting[-1]]
-        before = [makers[name] for name in _reads(node) if name in makers and makers[name] not in ordered]
+        before = [makers[name] for name in names_read(node) if name in makers and makers[name] not in ordered]
         if before:
             waiting += reversed(before)
         else:
@@ -47,9 +51,9 @@ def _order(graph: Any) -> None:
 
 
 def _rename(graph: Any, names: dict[str, str]) -> None:
-    """Number all sizes and values as the nodes meet them, and put the constants in this order.
+    """Number all sizes and values in the order in which the nodes use them, and sort the constants likewise.
 
-    `names` holds the new name of what is named already, and gets those of what is in the graph.
+    `names` maps old names to new ones; the names of the graph are added to it.
     """
 
     def new(name: str) -> str:
@@ -65,33 +69,15 @@ def _rename(graph: Any, names: dict[str, str]) -> None:
     for node in graph.node:
         node.name = ""
         node.input[:] = [new(name) for name in node.input]
-        for inner in _graphs(node):
+        for inner in inner_graphs(node):
             _rename(inner, names)
         node.output[:] = [new(name) for name in node.output]
     for value in graph.output:
         value.name = new(value.name)
-    constants = {constant.name: constant for constant in graph.initializer}
-    used = [constants[name] for name in names if name in constants]
+    by_name = {constant.name: constant for constant in graph.initializer}
+    used = [by_name[name] for name in names if name in by_name]
     for constant in used:
         constant.name = new(constant.name)
     graph.ClearField("initializer")
     graph.initializer.extend(used)
     graph.ClearField("value_info")
-
-
-def _graphs(node: Any) -> list[Any]:
-    """The bodies of loops and branches."""
-    return [
-        inner
-        for attribute in node.attribute
-        for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else []))
-    ]
-
-
-def _reads(node: Any) -> Iterator[str]:
-    """The names that a node reads, those inside its loops and branches included."""
-    yield from node.input
-    for inner in _graphs(node):
-        for step in inner.node:
-            yield from _reads(step)
-        yield from (value.name for value in inner.output)

@@ -54,8 +54,8 @@ def golden_cases(artifact: Artifact, seed: int) -> tuple[GoldenCase, ...]:
     Nine digits are the same on every processor, so that training again gives the same file.
     """
     texts = made_texts(artifact.vocabulary, GOLDEN_CASES, seed)
-    predictions = Classifier(artifact).predict(texts)
+    probabilities = Classifier(artifact).probabilities(texts)
     return tuple(
-        GoldenCase(text=text, probabilities=tuple(round(p, 9) for p in prediction.probabilities.values()))
-        for text, prediction in zip(texts, predictions, strict=True)
+        GoldenCase(text=text, probabilities=tuple(round(p, 9) for p in row))
+        for text, row in zip(texts, probabilities.tolist(), strict=True)
     )

@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 
 from benchmarks.peers.pipeline import CONFIDENCE_THRESHOLD, HOST, artifact, port
 from classifier.answers import prediction_answer
-from classifier.artifact import NETWORK
-from classifier.pipeline import Prediction, load_classifier, probabilities
-from classifier.runtime import OnnxSettings
+from classifier.artifact import read_artifact
+from classifier.pipeline import Prediction, to_probabilities
+from classifier.runtimes.onnx import NETWORK, OnnxSettings
 from classifier.schema import PredictionAnswer, PredictRequest
+from classifier.text import Tokenizer
 
 
 def read_weights(content: bytes) -> list[NDArray[np.float32]]:
-    """The weights of the network of `training_import.train_cnn`, in Keras's shapes and order."""
+    """The weights of the network of `training_import.training.cnn`, in Keras's shapes and order."""
     constants = [onnx.numpy_helper.to_array(c) for c in onnx.load_from_string(content).graph.initializer]
     embedding, kernel, bias, *dense = (c for c in constants if c.dtype == np.float32 and c.ndim)
     return [embedding, kernel.squeeze(2).transpose(2, 1, 0), bias.ravel(), *dense]
@@ -40,12 +41,13 @@ def build_network(weights: Sequence[NDArray[np.float32]], pad_id: int) -> Any:
     return model
 
 
-classifier = load_classifier(artifact())
-manifest = classifier.manifest
+content = read_artifact(artifact())
+manifest = content.manifest
+tokenizer = Tokenizer(manifest.text, content.vocabulary)
 if not isinstance(manifest.model, OnnxSettings):
     raise SystemExit(f"{artifact()} is of kind {manifest.model.kind}; a network is needed")
 settings = manifest.model
-weights = read_weights((artifact() / NETWORK).read_bytes())
+weights = read_weights(content.weights[NETWORK])
 model = build_network(weights, settings.pad_id)
 vocabulary_size = len(weights[0]) - settings.first_id
 app = FastAPI()
@@ -54,10 +56,10 @@ app = FastAPI()
 @app.post("/predict")
 def predict(request: PredictRequest) -> PredictionAnswer:
     """Classify one text, padded to the greatest length; a blocking endpoint runs in FastAPI's threads."""
-    ids = classifier.encode([request.text]).ids[:-1]
+    ids = tokenizer.encode([request.text]).ids[:-1]
     inputs = np.full((1, manifest.text.max_tokens), settings.pad_id, np.int32)
     inputs[0, : len(ids)] = np.where(ids < vocabulary_size, ids + settings.first_id, settings.unknown_id or 0)
-    (row,) = probabilities(model.predict(inputs, verbose=0).astype(np.float64), manifest.calibration)
+    (row,) = to_probabilities(model.predict(inputs, verbose=0).astype(np.float64), manifest.calibration)
     best = int(row.argmax())
     named = dict(zip(manifest.labels, row.tolist(), strict=True))
     return prediction_answer(

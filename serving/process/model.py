@@ -7,7 +7,7 @@ import structlog
 
 import model_store
 from classifier.pipeline import Classifier, load_classifier
-from classifier.settings import BUNDLED_MODEL, Settings
+from classifier.settings import Settings
 
 CHECKED_BY = "_CLASSIFIER_MODEL_CHECKED_BY"
 
@@ -24,9 +24,7 @@ def check_model(settings: Settings) -> None:
     """
     if os.environ.get(CHECKED_BY) == str(os.getppid()):
         return
-    # A Bento has no folder of the bundled model, because its own store holds it.
-    if settings.model.name == BUNDLED_MODEL.name and BUNDLED_MODEL.exists():
-        model_store.save_if_nothing_is_there(BUNDLED_MODEL, settings.model.tag)
+    model_store.put_bundled_model_if_none(settings.model)
     load_classifier(model_store.folder_of(settings.model.tag))
     os.environ[CHECKED_BY] = str(os.getpid())
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from classifier.errors import ClassifierError, SettingsError
 from classifier.schema import EXAMPLE_TEXT
-from classifier.settings import BUNDLED_MODEL, Settings, load_settings
+from classifier.settings import Settings, load_settings
 from serving.process.address import family_of, listening_address, url_of
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +22,7 @@ def _prepare(settings: Settings) -> str:
     """
     import model_store
 
-    if settings.model.name == BUNDLED_MODEL.name and (tag := model_store.save_if_missing(BUNDLED_MODEL)):
+    if tag := model_store.put_bundled_model(settings.model):
         print(f"Put {tag} into the BentoML model store")  # noqa: T201
     model_store.folder_of(settings.model.tag)
     address = listening_address(settings.api.host)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.runtime import Scores
+from classifier.runtimes import Scores
 from classifier.text import Encoded
 
 WORD = "bad"

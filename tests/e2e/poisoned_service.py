@@ -2,7 +2,8 @@
 
 from poison import poisoned
 
-from classifier.runtime import LinearRuntime, OnnxRuntime
+from classifier.runtimes.linear import LinearRuntime
+from classifier.runtimes.onnx import OnnxRuntime
 
 LinearRuntime.score = poisoned(LinearRuntime.score)
 OnnxRuntime.score = poisoned(OnnxRuntime.score)

@@ -9,8 +9,8 @@ from classifier.artifact import read_artifact, write_artifact
 from classifier.pipeline import load_classifier
 from classifier.settings import PreprocessingSettings
 from training_import.dataset import read_dataset
-from training_import.evaluate import evaluate
-from training_import.train import train
+from training_import.evaluation.evaluate import evaluate
+from training_import.training.train import train
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "models" / "imdb-sentiment"

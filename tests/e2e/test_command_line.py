@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 
 from classifier.pipeline import load_classifier
 from training_import.dataset import read_dataset
-from training_import.evaluate import evaluate
+from training_import.evaluation.evaluate import evaluate
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"

@@ -19,8 +19,8 @@ from onnx import TensorProto, helper
 
 from classifier.artifact import Artifact, write_artifact
 from classifier.pipeline import Classifier, load_classifier
-from training_import.conversion import ImportOptions, UnsupportedModel
-from training_import.import_model import import_model, largest_difference
+from training_import.conversion.converted import ImportOptions, UnsupportedModel
+from training_import.conversion.import_model import import_model, largest_difference
 from training_import.keras_export import export_onnx
 
 GOOD = ["a wonderful film", "great acting, great story", "I loved it: the best!", "funny and very clever"]

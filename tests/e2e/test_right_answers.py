@@ -23,7 +23,7 @@ from tiny import tiny_artifact, with_golden
 
 from classifier.artifact import write_artifact
 from classifier.pipeline import Classifier, load_classifier
-from classifier.runtime import OnnxSettings
+from classifier.runtimes.onnx import NETWORK, OnnxSettings
 from classifier.text import TextSettings
 
 CONNECTIONS = 64
@@ -220,8 +220,7 @@ def write_network(folder: Path, texts: Sequence[str]) -> Path:
     artifact = replace(
         tiny_artifact(name="imdb-sentiment", text=TextSettings(max_tokens=16), model=settings),
         vocabulary=tuple(sorted(words)),
-        arrays={},
-        network=mean_network(embeddings),
+        weights={NETWORK: mean_network(embeddings)},
     )
     write_artifact(with_golden(artifact), folder)
     return folder

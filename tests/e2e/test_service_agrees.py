@@ -11,7 +11,7 @@ import pytest
 from classifier.pipeline import load_classifier
 from classifier.schema import MAX_TEXT_CHARS, MAX_TEXTS
 from training_import.dataset import Dataset, read_dataset
-from training_import.evaluate import evaluate
+from training_import.evaluation.evaluate import evaluate
 
 SAMPLE = 2000
 
@@ -29,7 +29,9 @@ def check_text_by_text(server: Any, bundled: Path, dataset: Dataset) -> None:
     assert len(answers) == len(dataset.texts)
     for row, answer in enumerate(answers):
         assert answer["predicted_class"] == report.predicted[row], dataset.texts[row]
-        assert list(answer["probabilities"].values()) == pytest.approx(report.table[row].tolist(), abs=1e-9)
+        assert list(answer["probabilities"].values()) == pytest.approx(
+            report.probabilities[row].tolist(), abs=1e-9
+        )
 
 
 def test_the_service_answers_what_evaluate_says_on_a_slice(server: Any, bundled: Path, project: Path) -> None:

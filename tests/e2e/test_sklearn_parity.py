@@ -11,9 +11,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 
 from classifier.pipeline import Classifier
-from training_import.conversion import ImportOptions
+from training_import.conversion.converted import ImportOptions
+from training_import.conversion.import_model import import_model
 from training_import.dataset import read_dataset
-from training_import.import_model import import_model
 
 DATA = Path(__file__).parents[1] / "data"
 

@@ -20,7 +20,7 @@ from networks import mean_network
 from tiny import FOUR_LABELS, tiny_artifact, with_golden, write_tiny
 
 from classifier.artifact import read_artifact, write_artifact
-from classifier.runtime import OnnxSettings
+from classifier.runtimes.onnx import NETWORK, OnnxSettings
 
 BY_MAKE = (sys.executable, "-m", "cli", "serve")
 BY_BENTOML = (str(Path(sys.executable).parent / "bentoml"), "serve", "service:TextClassifier")
@@ -71,9 +71,11 @@ def test_onnx_runtime_leaves_no_mark_of_the_machine(project: Path, tmp_path: Pat
     home = tmp_path / "home"
     home.mkdir()
     load = (
-        "import pathlib, sys; from classifier.runtime import OnnxRuntime, OnnxSettings; "
+        "import pathlib, sys; from classifier.runtimes.onnx import OnnxRuntime, OnnxSettings; "
+        "from classifier.text import TextSettings, Tokenizer; "
         "settings = OnnxSettings(first_id=2, unknown_id=1, output='logits'); "
-        "OnnxRuntime(pathlib.Path(sys.argv[1]).read_bytes(), settings, 2, 2)"
+        "tokenizer = Tokenizer(TextSettings(max_tokens=8), ('a', 'b')); "
+        "OnnxRuntime(pathlib.Path(sys.argv[1]).read_bytes(), settings, tokenizer, 2)"
     )
     # In CI it would be silent of itself.
     subprocess.run(
@@ -191,7 +193,9 @@ EMBEDDINGS = np.array([[0, 0], [0, 0], [0, 9], [9, 0]], np.float32)
 def test_an_onnx_model_is_served(serve: Any, project: Path, tmp_path: Path) -> None:
     settings = OnnxSettings(first_id=2, unknown_id=1, pad_to=8, output="logits")
     artifact = replace(
-        tiny_artifact(model=settings), vocabulary=("good", "bad"), arrays={}, network=mean_network(EMBEDDINGS)
+        tiny_artifact(model=settings),
+        vocabulary=("good", "bad"),
+        weights={NETWORK: mean_network(EMBEDDINGS)},
     )
     write_artifact(with_golden(artifact), tmp_path / "artifact")
     home = tmp_path / "home"

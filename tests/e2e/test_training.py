@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from classifier.artifact import NETWORK, Artifact, read_artifact, write_artifact
+from classifier.artifact import Artifact, read_artifact, write_artifact
 from classifier.errors import ClassifierError
 from classifier.pipeline import Classifier, load_classifier
+from classifier.runtimes.onnx import NETWORK
 from classifier.settings import PreprocessingSettings
 from training_import.dataset import Dataset, read_dataset
-from training_import.evaluate import evaluate
-from training_import.train import Kind, train
+from training_import.evaluation.evaluate import evaluate
+from training_import.training.train import train
+from training_import.training.trainers import Kind
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
@@ -88,7 +90,9 @@ def test_evaluate_sees_the_probabilities_that_predict_gives(kind, name):
     report = evaluate(classifier, dataset)
     predictions = classifier.predict(dataset.texts)
     assert report.predicted.tolist() == [prediction.predicted_class for prediction in predictions]
-    assert report.table.tolist() == [list(prediction.probabilities.values()) for prediction in predictions]
+    assert report.probabilities.tolist() == [
+        list(prediction.probabilities.values()) for prediction in predictions
+    ]
 
 
 @EVERY_MODEL

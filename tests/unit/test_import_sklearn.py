@@ -29,9 +29,10 @@ from skops import io as skops_io
 
 from classifier.artifact import write_artifact
 from classifier.pipeline import Classifier, load_classifier
-from training_import.conversion import ImportOptions, UnsupportedModel
-from training_import.foreign_files import source_kind
-from training_import.import_model import check_texts, import_model, largest_difference
+from classifier.runtimes.linear import pack_arrays, unpack_arrays
+from training_import.conversion.converted import ImportOptions, UnsupportedModel
+from training_import.conversion.foreign_files import source_kind
+from training_import.conversion.import_model import check_texts, import_model, largest_difference
 
 GOOD = [
     "a wonderful film with a wonderful cast",
@@ -468,9 +469,9 @@ def test_an_option_without_effect_is_refused(tmp_path):
 def test_a_conversion_that_answers_otherwise_is_refused_with_its_worst_text(tmp_path):
     pipeline = make_pipeline(CountVectorizer(), LogisticRegression()).fit(*TWO)
     artifact = import_model(saved(tmp_path, pipeline), options(trust_pickle=True))
-    weights = artifact.arrays["weights"].copy()
-    weights[artifact.vocabulary.index("masterpiece")] += 0.01
-    wrong = replace(artifact, arrays={**artifact.arrays, "weights": weights})
+    arrays = unpack_arrays(artifact.weights)
+    arrays["weights"][artifact.vocabulary.index("masterpiece")] += 0.01
+    wrong = replace(artifact, weights=pack_arrays(arrays))
     texts = check_texts(["a film", "what a masterpiece!"], ["film"], 10)
     with pytest.raises(UnsupportedModel, match=r"1e-06 is allowed: for the text 'what a masterpiece!'"):
         largest_difference(wrong, pipeline.predict_proba, texts, 1e-6)

@@ -11,34 +11,34 @@ from tiny import BINARY_LABELS, FOUR_LABELS, tiny_artifact
 
 from classifier.artifact import Calibration
 from classifier.errors import ClassifierError
-from classifier.pipeline import Classifier, probabilities
-from training_import.calibrate import fit_calibration
+from classifier.pipeline import Classifier, to_probabilities
 from training_import.dataset import Dataset
-from training_import.metrics import (
+from training_import.evaluation.metrics import (
     ECE_BINS,
     class_indices,
     evaluate_classifier,
+    evaluate_probabilities,
     evaluate_scores,
-    evaluate_table,
     expected_calibration_error,
     reliability,
 )
+from training_import.training.calibration import fit_calibration
 
 
 def random_case(seed: int, classes: int, rows: int = 200) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Truth (n), predicted (n) and probabilities (n, classes), each class at least once in the truth."""
     generator = np.random.default_rng(seed)
-    table = generator.dirichlet(np.ones(classes) * 0.7, rows)
+    probabilities = generator.dirichlet(np.ones(classes) * 0.7, rows)
     truth = np.concatenate([np.arange(classes), generator.integers(classes, size=rows - classes)])
-    return truth, table.argmax(axis=1), table
+    return truth, probabilities.argmax(axis=1), probabilities
 
 
 def synthetic_scores(classes: int, temperature: float, bias: float = 0.0, rows: int = 10_000):
     """Scores that are `temperature` times too large and off by `bias`, with labels drawn from the truth."""
     generator = np.random.default_rng(5)
     honest = generator.normal(scale=1.5, size=(rows, classes))
-    table = probabilities(honest, Calibration())
-    truth = (table.cumsum(axis=1) < generator.random((rows, 1))).sum(axis=1)
+    probabilities = to_probabilities(honest, Calibration())
+    truth = (probabilities.cumsum(axis=1) < generator.random((rows, 1))).sum(axis=1)
     scores = honest * temperature
     scores[:, -1] -= bias * temperature
     return scores, truth
@@ -46,9 +46,9 @@ def synthetic_scores(classes: int, temperature: float, bias: float = 0.0, rows: 
 
 def test_ece_by_hand():
     confidence = np.array([0.95, 0.95, 0.61, 0.62, 0.51])
-    table = np.stack([1 - confidence, confidence], axis=1)
+    probabilities = np.stack([1 - confidence, confidence], axis=1)
     truth = np.array([1, 0, 1, 1, 1])
-    bins = reliability(truth, np.ones(5, int), table)
+    bins = reliability(truth, np.ones(5, int), probabilities)
     # Bins of a 15th: 0.51 in the 8th, 0.61 and 0.62 in the 10th, 0.95 in the 15th.
     assert [(b.count, b.accuracy) for b in bins] == [(1, 1.0), (2, 1.0), (2, 0.5)]
     assert [b.confidence for b in bins] == pytest.approx([0.51, 0.615, 0.95])
@@ -56,51 +56,51 @@ def test_ece_by_hand():
 
 
 def test_a_confidence_of_one_is_in_the_last_bin():
-    table = np.array([[0.0, 1.0], [0.0, 1.0]])
-    (only,) = reliability(np.array([1, 1]), np.array([1, 1]), table)
+    probabilities = np.array([[0.0, 1.0], [0.0, 1.0]])
+    (only,) = reliability(np.array([1, 1]), np.array([1, 1]), probabilities)
     assert (only.confidence, only.accuracy, only.count) == (1.0, 1.0, 2)
 
 
 def test_the_confidence_is_of_the_predicted_class_where_it_is_not_the_most_probable():
-    table = np.array([[0.6, 0.4]])
-    (only,) = reliability(np.array([1]), np.array([1]), table)
+    probabilities = np.array([[0.6, 0.4]])
+    (only,) = reliability(np.array([1]), np.array([1]), probabilities)
     assert only.confidence == 0.4
 
 
 @given(st.integers(0, 10_000), st.integers(2, 5))
 def test_ece_equals_a_plain_reference(seed, classes):
-    truth, predicted, table = random_case(seed, classes, 60)
+    truth, predicted, probabilities = random_case(seed, classes, 60)
     gaps = {}
     for row in range(60):
-        confidence = table[row, predicted[row]]
+        confidence = probabilities[row, predicted[row]]
         place = next(i for i in range(ECE_BINS) if confidence < (i + 1) / ECE_BINS or i == ECE_BINS - 1)
         gaps.setdefault(place, []).append((confidence, truth[row] == predicted[row]))
     expected = sum(
         len(members) / 60 * abs(np.mean([c for c, _ in members]) - np.mean([hit for _, hit in members]))
         for members in gaps.values()
     )
-    assert expected_calibration_error(reliability(truth, predicted, table)) == pytest.approx(expected)
+    assert expected_calibration_error(reliability(truth, predicted, probabilities)) == pytest.approx(expected)
 
 
 @given(st.integers(0, 10_000))
 def test_roc_auc_of_two_classes_is_scikit_learns(seed):
-    truth, predicted, table = random_case(seed, 2)
-    figures = evaluate_table(BINARY_LABELS, truth, predicted, table)
-    assert figures.roc_auc == pytest.approx(metrics.roc_auc_score(truth, table[:, 1]))
+    truth, predicted, probabilities = random_case(seed, 2)
+    figures = evaluate_probabilities(BINARY_LABELS, truth, predicted, probabilities)
+    assert figures.roc_auc == pytest.approx(metrics.roc_auc_score(truth, probabilities[:, 1]))
 
 
 @given(st.integers(0, 10_000))
 def test_roc_auc_of_four_classes_is_scikit_learns_one_against_the_rest(seed):
-    truth, predicted, table = random_case(seed, 4)
-    figures = evaluate_table(FOUR_LABELS, truth, predicted, table)
-    assert figures.roc_auc == pytest.approx(metrics.roc_auc_score(truth, table, multi_class="ovr"))
+    truth, predicted, probabilities = random_case(seed, 4)
+    figures = evaluate_probabilities(FOUR_LABELS, truth, predicted, probabilities)
+    assert figures.roc_auc == pytest.approx(metrics.roc_auc_score(truth, probabilities, multi_class="ovr"))
 
 
 def test_a_class_without_texts_is_left_out_of_the_roc_auc_and_stays_in_the_tables():
-    truth, predicted, table = random_case(1, 4)
+    truth, predicted, probabilities = random_case(1, 4)
     truth[truth == 3] = 0
-    figures = evaluate_table(FOUR_LABELS, truth, predicted, table)
-    present = [metrics.roc_auc_score(truth == column, table[:, column]) for column in range(3)]
+    figures = evaluate_probabilities(FOUR_LABELS, truth, predicted, probabilities)
+    present = [metrics.roc_auc_score(truth == column, probabilities[:, column]) for column in range(3)]
     assert figures.roc_auc == pytest.approx(np.mean(present))
     assert figures.by_class[3].support == 0
     assert figures.confusion[3] == (0, 0, 0, 0)
@@ -109,8 +109,8 @@ def test_a_class_without_texts_is_left_out_of_the_roc_auc_and_stays_in_the_table
 def test_the_figures_of_each_class_by_hand():
     truth = np.array([0, 0, 0, 1, 1])
     predicted = np.array([0, 0, 1, 1, 0])
-    table = np.eye(2)[predicted] * 0.8 + 0.1
-    figures = evaluate_table(BINARY_LABELS, truth, predicted, table)
+    probabilities = np.eye(2)[predicted] * 0.8 + 0.1
+    figures = evaluate_probabilities(BINARY_LABELS, truth, predicted, probabilities)
     negative, positive = figures.by_class
     assert (negative.precision, negative.recall, negative.support) == (2 / 3, 2 / 3, 3)
     assert (positive.precision, positive.recall, positive.f1, positive.support) == (0.5, 0.5, 0.5, 2)
@@ -120,8 +120,8 @@ def test_the_figures_of_each_class_by_hand():
 
 
 def test_a_headline_has_a_prefix_and_six_digits():
-    truth, predicted, table = random_case(3, 2)
-    figures = evaluate_table(BINARY_LABELS, truth, predicted, table)
+    truth, predicted, probabilities = random_case(3, 2)
+    figures = evaluate_probabilities(BINARY_LABELS, truth, predicted, probabilities)
     assert figures.headline("test") == {
         "test_accuracy": round(figures.accuracy, 6),
         "test_log_loss": round(figures.log_loss, 6),
@@ -174,8 +174,8 @@ def test_calibration_lowers_log_loss_and_ece(classes, temperature):
 
 def test_calibration_by_temperature_changes_no_prediction():
     scores, truth = synthetic_scores(4, 6.0)
-    table = probabilities(scores, fit_calibration(scores, truth))
-    assert (table.argmax(axis=1) == scores.argmax(axis=1)).all()
+    probabilities = to_probabilities(scores, fit_calibration(scores, truth))
+    assert (probabilities.argmax(axis=1) == scores.argmax(axis=1)).all()
 
 
 @pytest.mark.parametrize("classes", [2, 4])
@@ -183,6 +183,6 @@ def test_calibration_by_temperature_changes_no_prediction():
 def test_scores_that_are_always_right_or_wrong_still_give_finite_probabilities(classes, sign):
     truth = np.arange(40) % classes
     scores = sign * np.eye(classes)[truth] * 2.5
-    table = probabilities(scores, fit_calibration(scores, truth))
-    assert np.isfinite(table).all()
-    assert table.sum(axis=1) == pytest.approx(1)
+    probabilities = to_probabilities(scores, fit_calibration(scores, truth))
+    assert np.isfinite(probabilities).all()
+    assert probabilities.sum(axis=1) == pytest.approx(1)

@@ -21,6 +21,7 @@ import model_store
 from classifier.artifact import read_artifact
 from classifier.errors import ArtifactError
 from classifier.pipeline import load_classifier
+from classifier.settings import ModelSettings
 
 
 @pytest.fixture(autouse=True)
@@ -328,3 +329,35 @@ def test_where_nothing_or_a_part_is_there_the_artifact_is_saved(folder, tmp_path
     spoil(tmp_path / "store" / "tiny" / read_artifact(folder).version)
     model_store.save_if_nothing_is_there(folder, "tiny:latest")
     _assert_whole(tmp_path / "store", folder)
+
+
+def test_the_bundled_model_is_put_into_a_store_that_lacks_it_once(bundled):
+    model = ModelSettings(name=bundled.name)
+    tag = f"{bundled.name}:{read_artifact(bundled).version}"
+    assert model_store.put_bundled_model(model) == tag
+    assert model_store.put_bundled_model(model) is None
+
+
+def test_the_bundled_model_becomes_the_latest_of_its_name_when_it_is_put_there(bundled, tmp_path):
+    model_store.save(write_tiny(tmp_path / "other", name=bundled.name))
+    tag = model_store.put_bundled_model(ModelSettings(name=bundled.name))
+    assert tag == f"{bundled.name}:{read_artifact(bundled).version}"
+    assert model_store.folder_of(bundled.name).name == read_artifact(bundled).version
+
+
+def test_where_a_model_of_its_name_is_there_the_bundled_one_is_not_put_there_unasked(bundled, tmp_path):
+    other = model_store.save(write_tiny(tmp_path / "other", name=bundled.name))
+    model_store.put_bundled_model_if_none(ModelSettings(name=bundled.name))
+    assert [model.tag for model in model_store.stored_models()] == [other]
+
+
+def test_the_bundled_model_is_put_there_if_the_version_asked_for_is_its_own(bundled, tmp_path):
+    model_store.save(write_tiny(tmp_path / "other", name=bundled.name))
+    version = read_artifact(bundled).version
+    model_store.put_bundled_model_if_none(ModelSettings(name=bundled.name, version=version))
+    assert model_store.folder_of(f"{bundled.name}:{version}").name == version
+
+
+def test_the_bundled_model_is_not_put_there_for_another_model():
+    assert model_store.put_bundled_model(ModelSettings(name="mine")) is None
+    assert model_store.stored_models() == []

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifier.runtime import LinearRuntime, LinearSettings
+from classifier.runtimes.linear import LinearRuntime, LinearSettings
 from classifier.text import TextSettings, Tokenizer
 from training_import.ngrams import ngram_tree
 
@@ -106,8 +106,7 @@ def test_every_ngram_is_found_with_its_own_weight_and_no_other_is(ngrams):
     runtime = LinearRuntime(
         tree.arrays | {"weights": weights, "intercept": np.zeros(1)},
         LinearSettings(term_frequency="count", norm=None),
-        tokenizer.unknown_id,
-        tokenizer.id_count,
+        tokenizer,
         classes=2,
     )
     scores = runtime.score(tokenizer.encode([" ".join(sequence) for sequence in EVERY_SEQUENCE]))[:, 1]

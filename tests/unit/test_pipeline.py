@@ -15,8 +15,9 @@ from tiny import BINARY_LABELS, FOUR_LABELS, tiny_artifact, with_golden, write_t
 
 from classifier.artifact import Calibration, GoldenCase, read_artifact, version_of
 from classifier.errors import ArtifactError
-from classifier.pipeline import Classifier, Prediction, ThresholdRow, load_classifier, probabilities
-from classifier.runtime import LinearRuntime, Scores
+from classifier.pipeline import Classifier, Prediction, ThresholdRow, load_classifier, to_probabilities
+from classifier.runtimes import Scores
+from classifier.runtimes.linear import LinearRuntime, pack_arrays, unpack_arrays
 from classifier.schema import MAX_TEXT_CHARS
 from classifier.text import Encoded, TextSettings
 
@@ -42,7 +43,7 @@ def _sigmoid(score: float) -> float:
 def test_the_probabilities_of_a_text_sum_to_one(
     calibration: Calibration, scores: NDArray[np.float64]
 ) -> None:
-    np.testing.assert_allclose(probabilities(scores, calibration).sum(axis=1), 1, rtol=1e-12)
+    np.testing.assert_allclose(to_probabilities(scores, calibration).sum(axis=1), 1, rtol=1e-12)
 
 
 @pytest.mark.parametrize("calibration", CALIBRATIONS, ids=str)
@@ -51,36 +52,36 @@ def test_probabilities_leave_the_scores_as_they_were(
     calibration: Calibration, scores: NDArray[np.float64]
 ) -> None:
     before = scores.copy()
-    probabilities(scores, calibration)
+    to_probabilities(scores, calibration)
     assert np.array_equal(scores, before)
 
 
 @given(st.floats(-30, 30))
 def test_a_softmax_over_zero_and_a_score_is_its_sigmoid(score: float) -> None:
-    table = probabilities(np.array([[0.0, score]]), Calibration())
+    table = to_probabilities(np.array([[0.0, score]]), Calibration())
     assert table[0, 1] == pytest.approx(_sigmoid(score), rel=1e-12)
 
 
 def test_a_temperature_scales_the_scores() -> None:
-    table = probabilities(np.array([[0.0, 2.0]]), Calibration(method="temperature", scale=0.25))
+    table = to_probabilities(np.array([[0.0, 2.0]]), Calibration(method="temperature", scale=0.25))
     assert table[0, 1] == pytest.approx(_sigmoid(0.5), rel=1e-12)
 
 
 @given(numpy_st.arrays(np.float64, (1, 4), elements=st.integers(-20, 20)), st.floats(0.1, 4))
 def test_a_temperature_keeps_the_order_of_the_classes(scores: NDArray[np.float64], scale: float) -> None:
-    table = probabilities(scores, Calibration(method="temperature", scale=scale))
+    table = to_probabilities(scores, Calibration(method="temperature", scale=scale))
     rank = scores[0].argsort(kind="stable")
     assert (np.diff(table[0, rank]) >= 0).all()
 
 
 def test_platt_scales_the_scores_and_adds_a_bias() -> None:
     calibration = Calibration(method="platt", scale=2.0, bias=(0.0, -1.0))
-    table = probabilities(np.array([[0.0, 1.5]]), calibration)
+    table = to_probabilities(np.array([[0.0, 1.5]]), calibration)
     assert table[0, 1] == pytest.approx(_sigmoid(2 * 1.5 - 1), rel=1e-12)
 
 
 def test_one_vs_rest_divides_each_class_s_sigmoid_by_their_sum() -> None:
-    table = probabilities(np.array([[1.0, -2.0, 0.5]]), Calibration(activation="one-vs-rest"))
+    table = to_probabilities(np.array([[1.0, -2.0, 0.5]]), Calibration(activation="one-vs-rest"))
     odds = np.array([_sigmoid(1.0), _sigmoid(-2.0), _sigmoid(0.5)])
     np.testing.assert_allclose(table[0], odds / odds.sum(), rtol=1e-12)
 
@@ -163,12 +164,12 @@ def test_only_two_classes_are_binary(classifier: Classifier, is_binary: bool) ->
 @pytest.mark.parametrize("value", [1e308, 2e307])
 def test_scores_that_are_no_finite_numbers_raise(value: float) -> None:
     artifact = tiny_artifact(FOUR_LABELS, calibration=Calibration(method="temperature", scale=10.0))
-    arrays = dict(artifact.arrays) | {"intercept": np.array([0, 0, 0, value])}
+    arrays = unpack_arrays(artifact.weights) | {"intercept": np.array([0, 0, 0, value])}
     with (
         np.errstate(invalid="ignore", over="ignore"),
         pytest.raises(FloatingPointError, match="score that is not a finite number"),
     ):
-        Classifier(replace(artifact, arrays=arrays)).predict(["good"])
+        Classifier(replace(artifact, weights=pack_arrays(arrays))).predict(["good"])
 
 
 KNOWN_AND_UNKNOWN = ["good", "great", "bad", "awful", "film", "not", "xyz"]
@@ -330,6 +331,29 @@ def test_a_loaded_classifier_has_the_digest_and_version_of_its_artifact(tmp_path
     digest = read_artifact(folder).digest
     classifier = load_classifier(folder)
     assert (classifier.digest, classifier.version) == (digest, version_of(digest))
+
+
+@pytest.mark.parametrize("labels", [BINARY_LABELS, FOUR_LABELS], ids=["2 classes", "4 classes"])
+@given(texts=wordy_texts)
+def test_predictions_name_the_rows_of_the_probabilities(labels: tuple[str, ...], texts: list[str]) -> None:
+    classifier = Classifier(tiny_artifact(labels, threshold=0.6), batch_size=4)
+    probabilities = classifier.probabilities(texts)
+    predictions = classifier.predict(texts)
+    assert probabilities.shape == (len(texts), len(labels))
+    assert probabilities.dtype == np.float64
+    assert [tuple(p.probabilities.values()) for p in predictions] == list(map(tuple, probabilities.tolist()))
+    assert [p.predicted_class for p in predictions] == classifier.decide(probabilities).tolist()
+
+
+@pytest.mark.parametrize("value", [1e308, 2e307])
+def test_probabilities_of_scores_that_are_not_finite_raise(value: float) -> None:
+    artifact = tiny_artifact(FOUR_LABELS, calibration=Calibration(method="temperature", scale=10.0))
+    arrays = unpack_arrays(artifact.weights) | {"intercept": np.array([0, 0, 0, value])}
+    with (
+        np.errstate(invalid="ignore", over="ignore"),
+        pytest.raises(FloatingPointError, match="score that is not a finite number"),
+    ):
+        Classifier(replace(artifact, weights=pack_arrays(arrays))).probabilities(["good"])
 
 
 def test_the_batch_size_changes_no_scores() -> None:

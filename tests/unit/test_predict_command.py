@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from classifier.answers import prediction_answer
 from tiny import write_tiny
 from typer.testing import CliRunner, Result
 
 import model_store
+from classifier.answers import prediction_answer
 from classifier.pipeline import load_classifier
 from cli.app import app
 from cli.predict import MAX_LINE_BYTES, InputError, read_lines

@@ -14,7 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
 from classifier.errors import ArtifactError
-from classifier.runtime import LinearRuntime, LinearSettings, NgramTable, OnnxRuntime, OnnxSettings
+from classifier.runtimes.linear import LinearRuntime, LinearSettings
+from classifier.runtimes.ngram_table import NgramTable
+from classifier.runtimes.onnx import OnnxRuntime, OnnxSettings
 from classifier.text import Encoded, TextSettings, Tokenizer
 from training_import.ngrams import ngram_tree
 
@@ -111,8 +113,7 @@ def _runtime_like(
     runtime = LinearRuntime(
         {**tree.arrays, "weights": weights, "intercept": intercept, "scale": scale},
         settings,
-        tokenizer.unknown_id,
-        tokenizer.id_count,
+        tokenizer,
         classes,
     )
     return runtime, tokenizer, coefficients, intercept
@@ -156,9 +157,8 @@ def test_leaving_the_scale_out_equals_a_scale_of_one(term_frequency: str, norm: 
     settings = LinearSettings(term_frequency=term_frequency, norm=norm)
     tokenizer = Tokenizer(TextSettings(max_tokens=100), tree.vocabulary)
     batch = tokenizer.encode(["good film good film film", "", "film"])
-    sizes = (tokenizer.unknown_id, tokenizer.id_count, 2)
-    without = LinearRuntime(arrays, settings, *sizes).score(batch)
-    scaled = LinearRuntime(arrays | {"scale": np.ones(3)}, settings, *sizes).score(batch)
+    without = LinearRuntime(arrays, settings, tokenizer, 2).score(batch)
+    scaled = LinearRuntime(arrays | {"scale": np.ones(3)}, settings, tokenizer, 2).score(batch)
     np.testing.assert_allclose(without, scaled, rtol=1e-14)
 
 
@@ -195,13 +195,12 @@ def test_text_and_node_numbers_beyond_32_bits_are_told_apart() -> None:
     runtime = LinearRuntime(
         {"weights": weights, "intercept": np.zeros(1)},
         LinearSettings(term_frequency="count", norm=None),
-        vocabulary_size,
-        vocabulary_size + 3,
+        Tokenizer(TextSettings(max_tokens=1), (None,) * vocabulary_size),
         2,
     )
     tokens = vocabulary_size - 1 - np.arange(texts)
     ids = np.stack([tokens, np.full(texts, vocabulary_size + 1)], axis=1).ravel()
-    batch = Encoded(ids, np.arange(1, 2 * texts, 2), np.zeros(texts, np.int64), np.zeros(texts, bool))
+    batch = Encoded(ids, np.arange(1, 2 * texts, 2), np.ones(texts, np.int64), *np.zeros((2, texts), bool))
     assert np.array_equal(runtime.score(batch)[:, 1], tokens)
 
 
@@ -240,8 +239,7 @@ def _small_linear(classes: int = 2, **changes: NDArray[Any] | None) -> tuple[Lin
     runtime = LinearRuntime(
         {name: array for name, array in arrays.items() if array is not None},
         LinearSettings(term_frequency="count", norm=None),
-        tokenizer.unknown_id,
-        tokenizer.id_count,
+        tokenizer,
         classes,
     )
     return runtime, tokenizer
@@ -287,6 +285,7 @@ EMBEDDINGS = np.array([[0, 0], [1, -2], [3, 4], [-5, 6], [7, -8]], np.float32)
 FAR_BELOW = np.where(np.arange(5)[:, None] == 0, np.float32(-1000), EMBEDDINGS)
 DENSE = np.array([[1, 0, 2], [0, 1, -1]], np.float32)
 NETWORK_WORDS = ("good", "bad", "film")
+NETWORK_TOKENIZER = Tokenizer(TextSettings(max_tokens=8), NETWORK_WORDS)
 
 
 def _network(pooling: str, embeddings: NDArray[np.float32], dense: NDArray[np.float32], ids: int) -> bytes:
@@ -316,18 +315,17 @@ def _model(graph: onnx.GraphProto) -> bytes:
 def _mean(dense: NDArray[np.float32] = DENSE, ids: int = TensorProto.INT64, **changes: object) -> OnnxRuntime:
     settings = {"first_id": 2, "unknown_id": 1, "pad_to": 8, "output": "logits"} | changes
     return OnnxRuntime(
-        _network("ReduceMean", EMBEDDINGS, dense, ids), OnnxSettings(**settings), len(NETWORK_WORDS), 3
+        _network("ReduceMean", EMBEDDINGS, dense, ids), OnnxSettings(**settings), NETWORK_TOKENIZER, 3
     )
 
 
 def _max() -> OnnxRuntime:
     settings = OnnxSettings(first_id=2, unknown_id=1, output="logits")
     return OnnxRuntime(
-        _network("ReduceMax", FAR_BELOW, DENSE, TensorProto.INT64), settings, len(NETWORK_WORDS), 3
+        _network("ReduceMax", FAR_BELOW, DENSE, TensorProto.INT64), settings, NETWORK_TOKENIZER, 3
     )
 
 
-NETWORK_TOKENIZER = Tokenizer(TextSettings(max_tokens=8), NETWORK_WORDS)
 NETWORK_RUNTIMES = [_mean(), _mean(pad_side="left"), _max()]
 
 
@@ -372,7 +370,7 @@ def test_a_sigmoid_becomes_the_logarithms_of_two_probabilities() -> None:
     runtime = OnnxRuntime(
         _network("ReduceMean", EMBEDDINGS, np.array([[1 / 3], [0]], np.float32), TensorProto.INT64),
         OnnxSettings(first_id=2, unknown_id=1, pad_to=8, output="sigmoid"),
-        len(NETWORK_WORDS),
+        NETWORK_TOKENIZER,
         2,
     )
     scores = runtime.score(NETWORK_TOKENIZER.encode(["good good"]))
@@ -395,7 +393,7 @@ def test_a_probability_of_nothing_has_a_finite_logarithm() -> None:
 )
 def test_bytes_that_are_no_network_are_refused(content: bytes) -> None:
     with pytest.raises(ArtifactError, match=r"model\.onnx cannot be loaded by ONNX Runtime"):
-        OnnxRuntime(content, OnnxSettings(first_id=2, unknown_id=1, output="logits"), 3, 3)
+        OnnxRuntime(content, OnnxSettings(first_id=2, unknown_id=1, output="logits"), NETWORK_TOKENIZER, 3)
 
 
 def _identity_network(inputs: int, outputs: int, element: int) -> bytes:
@@ -419,7 +417,7 @@ def _identity_network(inputs: int, outputs: int, element: int) -> bytes:
 )
 def test_a_network_of_other_inputs_or_outputs_is_refused(content: bytes, found: str) -> None:
     with pytest.raises(ArtifactError, match=re.escape(found)):
-        OnnxRuntime(content, OnnxSettings(first_id=2, unknown_id=1, output="logits"), 3, 2)
+        OnnxRuntime(content, OnnxSettings(first_id=2, unknown_id=1, output="logits"), NETWORK_TOKENIZER, 2)
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,9 @@ def test_a_variable_s_case_does_not_matter(config: Path, monkeypatch: pytest.Mon
 
 
 def test_a_variable_of_another_program_is_not_read(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CLASSIFIERS__API__PORT", "9001")
+    monkeypatch.setenv("CLASSIFICATION__API__PORT", "9001")
+    monkeypatch.setenv("CLASSY__API__PORT", "9001")
+    monkeypatch.setenv("CLASIFIER", "9001")
     assert load_settings(config) == Settings()
 
 
@@ -149,6 +151,11 @@ def test_an_unknown_name_in_the_file_is_named_with_the_nearest(
         ("CLASSIFIER__API", "it names a section; a key follows it: CLASSIFIER__API__KEY"),
         ("CLASSIFIER_API_PORT", "there is no such setting; it is CLASSIFIER__API__PORT"),
         ("CLASSIFIER_API__PORT", "there is no such setting; it is CLASSIFIER__API__PORT"),
+        ("CLASIFIER__API__PORT", "there is no such setting; it is CLASSIFIER__API__PORT"),
+        ("CLASSIFIERS__API__PORT", "there is no such setting; it is CLASSIFIER__API__PORT"),
+        ("CLASFIER__LOGGING__LEVEL", "there is no such setting; it is CLASSIFIER__LOGGING__LEVEL"),
+        ("CLASSIFEIR__API__PROT", "there is no such setting; it is CLASSIFIER__API__PORT"),
+        ("clasifier__api__port", "there is no such setting; it is CLASSIFIER__API__PORT"),
         ("classifier__api__prot", "section 'api' has no key 'prot'; the nearest is 'port'"),
     ],
 )

@@ -1,38 +1,43 @@
-"""Training a linear model: what its held-out scores are of."""
+"""Training a linear model: which weights the held-out scores are made with."""
 
 import numpy as np
 import pytest
 
+from classifier.runtimes.linear import unpack_arrays
 from classifier.text import TextSettings
-from training_import import train_linear
-from training_import.task import Task
+from training_import.training import linear
+from training_import.training.task import TrainingTask
 
 BETWEEN_TWO = 1 + 2**-12
-"""A weight that half precision rounds to 1."""
+"""A weight that is rounded to 1 in half precision."""
 
 
 @pytest.fixture
-def task() -> Task:
+def task() -> TrainingTask:
     texts = ["good film", "bad film", "good plot", "bad plot"] * 5
     truth = np.array([1, 0, 1, 0] * 5)
     learn, held_out = np.arange(0, 16), np.arange(16, 20)
-    return Task(texts, truth, 2, learn, held_out, TextSettings(max_tokens=100), 0)
+    return TrainingTask(texts, truth, 2, learn, held_out, TextSettings(max_tokens=100), 0)
 
 
-def test_held_out_scores_are_those_of_the_stored_weights(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
-    fit = train_linear._fit
+def test_held_out_scores_are_those_of_the_stored_weights(
+    task: TrainingTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = linear._fit
 
     def fit_between_two(*arguments: object) -> tuple[np.ndarray, np.ndarray]:
         weights, intercept = fit(*arguments)
         return np.full_like(weights, BETWEEN_TWO), np.zeros_like(intercept)
 
-    monkeypatch.setattr(train_linear, "_fit", fit_between_two)
-    fitted = train_linear.train_linear(task, lambda _: None)
-    assert fitted.held_out_scores[:, 1] * BETWEEN_TWO == pytest.approx(fitted.exact_scores[:, 1], rel=1e-9)
-    assert (fitted.held_out_scores[:, 1] < fitted.exact_scores[:, 1]).all()
-    assert set(fitted.arrays["weights"].ravel().tolist()) == {1.0}
+    monkeypatch.setattr(linear, "_fit", fit_between_two)
+    fitted = linear.train(task, lambda _: None)
+    assert fitted.held_out_scores[:, 1] * BETWEEN_TWO == pytest.approx(
+        fitted.rounding.exact_scores[:, 1], rel=1e-9
+    )
+    assert (fitted.held_out_scores[:, 1] < fitted.rounding.exact_scores[:, 1]).all()
+    assert set(unpack_arrays(fitted.weights)["weights"].ravel().tolist()) == {1.0}
 
 
-def test_the_stored_weights_scores_differ_from_the_exact_ones(task: Task) -> None:
-    fitted = train_linear.train_linear(task, lambda _: None)
-    assert 0 < np.abs(fitted.held_out_scores - fitted.exact_scores).max() < 0.01
+def test_the_stored_weights_scores_differ_from_the_exact_ones(task: TrainingTask) -> None:
+    fitted = linear.train(task, lambda _: None)
+    assert 0 < np.abs(fitted.held_out_scores - fitted.rounding.exact_scores).max() < 0.01

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from classifier.artifact import Artifact, Manifest, TrainingData, write_artifact
-from classifier.runtime import LinearSettings
+from classifier.runtimes.linear import LinearSettings, pack_arrays
 from classifier.text import TextSettings
 from training_import.ngrams import ngram_tree
 from training_import.samples import golden_cases
@@ -54,8 +54,7 @@ def tiny_artifact(labels: tuple[str, ...] = BINARY_LABELS, **changes: Any) -> Ar
     return Artifact(
         manifest=Manifest(**fields | changes),
         vocabulary=tree.vocabulary,
-        arrays=tree.arrays | {"weights": weights, "intercept": np.zeros(columns)},
-        network=b"",
+        weights=pack_arrays(tree.arrays | {"weights": weights, "intercept": np.zeros(columns)}),
         model_card="# Tiny\n",
     )
 

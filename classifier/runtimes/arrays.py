@@ -1,44 +1,43 @@
-"""Read an archive of flat arrays, whose sizes are checked before anything is unpacked."""
+"""Read an archive of flat arrays safely: all sizes are checked before anything is unpacked."""
 
 import io
 import math
 import re
 import zipfile
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from classifier.errors import ArtifactError
 
-MOST_NUMBERS = 2**27
-"""In all arrays together: 1 GiB where each is computed with as eight bytes."""
-MOST_MEMBERS = 64
+MAX_NUMBERS = 2**27
+"""Most numbers in all arrays together: 1 GiB if each becomes eight bytes."""
+MAX_MEMBERS = 64
 _DIRECTORY_ENTRY = b"PK\x01\x02"
-# Others unpack a whole block at once, however large it is.
+# Other methods unpack a whole block at once, however large it is.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
-def read_arrays(path: Path, content: bytes, names: re.Pattern[str]) -> dict[str, NDArray[np.generic]]:
-    """The arrays of an `.npz` file with this content, by name.
+def read_arrays(file: str, content: bytes, names: re.Pattern[str]) -> dict[str, NDArray[np.generic]]:
+    """Read the arrays of an `.npz` file, by name; `file` is its name in error messages.
 
-    Each name must match `names`, and each array must be of integers or floating-point numbers. Raises
-    ArtifactError, which names the file. Nothing is unpickled.
+    The name of each array must match `names`, and its elements must be integers or floating-point numbers.
+    Raises ArtifactError. Nothing is unpickled.
     """
     members = content.count(_DIRECTORY_ENTRY)
-    if members > MOST_MEMBERS:
-        raise ArtifactError(f"{path} has {members} members; at most {MOST_MEMBERS} are allowed")
+    if members > MAX_MEMBERS:
+        raise ArtifactError(f"{file} has {members} members; at most {MAX_MEMBERS} are allowed")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            _check(archive, path, names)
+            _check(archive, file, names)
             return {name.removesuffix(".npy"): _array(archive, name) for name in archive.namelist()}
     except ArtifactError:
         raise
     except Exception as error:  # numpy, zipfile, zlib and tokenize raise a dozen classes for damaged files
-        raise ArtifactError(f"{path} does not hold flat arrays: {error}") from error
+        raise ArtifactError(f"{file} does not hold flat arrays: {error}") from error
 
 
-def _check(archive: zipfile.ZipFile, path: Path, names: re.Pattern[str]) -> None:
+def _check(archive: zipfile.ZipFile, file: str, names: re.Pattern[str]) -> None:
     seen: set[str] = set()
     numbers = 0
     for member in archive.infolist():
@@ -50,18 +49,21 @@ def _check(archive: zipfile.ZipFile, path: Path, names: re.Pattern[str]) -> None
             raise ValueError(f"{name} is not an array")
         if not names.fullmatch(name.removesuffix(".npy")):
             raise ArtifactError(
-                f"{path} holds {name.removesuffix('.npy')!r}; "
+                f"{file} holds {name.removesuffix('.npy')!r}; "
                 f"the arrays of a linear model are {names.pattern}"
             )
         if member.compress_type not in _METHODS:
             raise ValueError(f"{name} is compressed by method {member.compress_type}, not by deflate")
         numbers += _declared_numbers(archive, member)
-        if numbers > MOST_NUMBERS:
-            raise ArtifactError(f"{path} holds {numbers} numbers; at most {MOST_NUMBERS} are allowed")
+        if numbers > MAX_NUMBERS:
+            raise ArtifactError(f"{file} holds {numbers} numbers; at most {MAX_NUMBERS} are allowed")
 
 
 def _declared_numbers(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
-    """How many numbers an array has by its header, of which as much must follow as it says."""
+    """Return how many numbers the header of an array declares.
+
+    Raises ValueError if the bytes that follow are not as many.
+    """
     name = member.filename
     with archive.open(member) as file:
         version = np.lib.format.read_magic(file)
@@ -76,7 +78,7 @@ def _declared_numbers(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
     if any(length < 0 for length in shape):
         raise ValueError(f"{name} declares the shape {shape}")
     numbers = math.prod(shape)
-    if numbers <= MOST_NUMBERS and numbers * dtype.itemsize != member.file_size - header:
+    if numbers <= MAX_NUMBERS and numbers * dtype.itemsize != member.file_size - header:
         raise ValueError(
             f"{name} declares {numbers * dtype.itemsize} bytes of numbers and has {member.file_size - header}"
         )

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from classifier.artifact import Calibration
-from classifier.pipeline import probabilities
-from classifier.runtime import OnnxSettings
+from classifier.pipeline import to_probabilities
+from classifier.runtimes.onnx import NETWORK, OnnxSettings
 from classifier.text import TextSettings
-from training_import.conversion import (
+from training_import.conversion.converted import (
     Converted,
     ImportOptions,
     Package,
@@ -27,6 +27,7 @@ from training_import.conversion import (
     cleaning_note,
 )
 from training_import.keras_export import export_onnx
+from training_import.versions import library_versions
 
 TOLERANCE = 1e-4
 PAD_ID = 0
@@ -169,18 +170,14 @@ def convert_keras(package: Package, options: ImportOptions) -> Converted:
             output=output,
         ),
         vocabulary=vocabulary,
-        network=_network(model, length),
+        weights={NETWORK: _network(model, length)},
         threshold=package.threshold,
         original=original,
         tolerance=TOLERANCE,
         words=vocabulary,
         description=f"Keras {type(model).__name__} of "
         + ", ".join(type(layer).__name__ for layer in model.layers),
-        versions={
-            "keras": keras.__version__,
-            "tensorflow": tensorflow.__version__,
-            "tf2onnx": tf2onnx.__version__,
-        },
+        versions=library_versions({"keras": keras, "tensorflow": tensorflow, "tf2onnx": tf2onnx}),
         notes=(
             *package.notes,
             cleaning_note(options),
@@ -319,7 +316,7 @@ def _probabilities(output: NDArray[np.float64], kind: Output) -> NDArray[np.floa
         return np.hstack([1 - output, output])
     if kind == "probabilities":
         return output
-    return probabilities(output, Calibration())
+    return to_probabilities(output, Calibration())
 
 
 def _network(model: Any, length: int) -> bytes:

@@ -1,4 +1,4 @@
-"""MODEL_CARD.md: what a person needs to know of a model before trusting it."""
+"""Write MODEL_CARD.md: what a person should know about a model before trusting it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,8 @@ import numpy as np
 
 from classifier.artifact import Artifact
 from classifier.pipeline import Classifier
-from training_import.metrics import Evaluation
+from training_import.evaluation.metrics import Evaluation
+from training_import.markdown import markdown_table
 
 
 def trained_model_card(
@@ -17,7 +18,11 @@ def trained_model_card(
     choices: Mapping[str, str],
     held_out_texts: Sequence[str],
 ) -> str:
-    """The card of a model that was trained here; `before` and `after` calibration, on the held-out texts."""
+    """Return the card of a trained model.
+
+    `before` and `after` are its evaluations on the held-out texts before and after calibration; `test` is
+    the one on the test texts, if there are any.
+    """
     manifest = artifact.manifest
     trained_on = manifest.trained_on
     source = (
@@ -33,7 +38,7 @@ def trained_model_card(
         + ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
         + ".",
         "## Choice\n\nMade on a held-out fifth of the training texts.\n\n"
-        + _table(["option", "held-out result"], [[name, value] for name, value in choices.items()]),
+        + markdown_table(["option", "held-out result"], [[name, value] for name, value in choices.items()]),
         _evaluation("Held-out texts", after)
         + f"\n\nECE before calibration {before.ece:.4f}, after {after.ece:.4f} "
         f"({manifest.calibration.method}; {manifest.calibration.scale:.4f} times the scores"
@@ -58,7 +63,7 @@ def trained_model_card(
 
 
 def _evaluation(title: str, figures: Evaluation) -> str:
-    overall = _table(
+    overall = markdown_table(
         ["texts", "accuracy", "ROC AUC", "log loss", "ECE"],
         [
             [
@@ -70,14 +75,14 @@ def _evaluation(title: str, figures: Evaluation) -> str:
             ]
         ],
     )
-    by_class = _table(
+    by_class = markdown_table(
         ["class", "precision", "recall", "F1", "texts"],
         [
             [row.label, f"{row.precision:.4f}", f"{row.recall:.4f}", f"{row.f1:.4f}", f"{row.support:,}"]
             for row in figures.by_class
         ],
     )
-    confusion = _table(
+    confusion = markdown_table(
         ["truth \\ predicted", *figures.labels],
         [
             [label, *(f"{count:,}" for count in row)]
@@ -88,23 +93,12 @@ def _evaluation(title: str, figures: Evaluation) -> str:
 
 
 def _cost(artifact: Artifact, texts: Sequence[str]) -> str:
-    """In operations, which are the same everywhere; `evaluate` gives microseconds for the machine at hand."""
-    encoded = Classifier(artifact).encode(texts)
-    lengths = np.diff(encoded.ends, prepend=-1) - 1
+    """Say what a text costs, in operations, which are the same on every machine."""
+    classifier = Classifier(artifact)
+    batch = classifier.encode(texts)
+    lengths = batch.known + batch.unknown
     words = f"The median held-out text has {np.median(lengths):.0f} tokens, the longest {lengths.max()}"
-    if artifact.manifest.model.kind == "linear":
-        levels = sum(name.startswith("words_") for name in artifact.arrays) + 1
-        work = (
-            f"each costs one look-up in {len(artifact.vocabulary):,} words and up to {levels - 1} in "
-            f"{len(artifact.arrays['weights']) - len(artifact.vocabulary):,} longer n-grams"
-        )
-    else:
-        work = f"the network that reads them has {len(artifact.network) / 1e6:.1f} MB"
     return (
-        f"{words}; {work}. `python -m training_import evaluate` measures the time of a text on this machine."
+        f"{words}; {classifier.describe()}. "
+        "`python -m training_import evaluate` measures the time of a text on this machine."
     )
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)

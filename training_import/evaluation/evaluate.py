@@ -10,13 +10,12 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from classifier.pipeline import Classifier, Prediction
+from classifier.pipeline import Classifier
 from training_import.dataset import Dataset
-from training_import.metrics import (
+from training_import.evaluation.metrics import (
     Evaluation,
     class_indices,
-    evaluate_table,
-    prediction_table,
+    evaluate_probabilities,
     reliability,
 )
 
@@ -33,7 +32,7 @@ class Report:
     """In batches, on this machine."""
     truth: NDArray[np.intp]
     predicted: NDArray[np.intp]
-    table: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
 
     def as_json(self) -> dict[str, object]:
         """The figures, without the texts' own."""
@@ -45,16 +44,16 @@ def evaluate(
 ) -> Report:
     """Predict every text of a data set; `advance` is called with the number of texts just done."""
     truth = class_indices(dataset.labels, classifier.labels)
-    predictions: list[Prediction] = []
+    probabilities = np.empty((len(truth), len(classifier.labels)))
     begin = time.perf_counter()
     for start in range(0, len(truth), CHUNK):
-        chunk = classifier.predict(dataset.texts[start : start + CHUNK])
-        predictions += chunk
+        chunk = classifier.probabilities(dataset.texts[start : start + CHUNK])
+        probabilities[start : start + CHUNK] = chunk
         advance(len(chunk))
     seconds = time.perf_counter() - begin
-    predicted, table = prediction_table(predictions)
-    evaluation = evaluate_table(classifier.labels, truth, predicted, table)
-    return Report(evaluation, 1e6 * seconds / len(truth), truth, predicted, table)
+    predicted = classifier.decide(probabilities)
+    evaluation = evaluate_probabilities(classifier.labels, truth, predicted, probabilities)
+    return Report(evaluation, 1e6 * seconds / len(truth), truth, predicted, probabilities)
 
 
 def write_plots(report: Report, folder: Path) -> list[Path]:
@@ -89,7 +88,7 @@ def _draw_confusion(axes: Axes, report: Report) -> None:
 
 
 def _draw_reliability(axes: Axes, report: Report) -> None:
-    bins = reliability(report.truth, report.predicted, report.table)
+    bins = reliability(report.truth, report.predicted, report.probabilities)
     axes.plot([0, 1], [0, 1], color="grey", linestyle="--", label="perfectly calibrated")
     confidence, accuracy = [b.confidence for b in bins], [b.accuracy for b in bins]
     axes.plot(confidence, accuracy, marker="o", label=f"model, ECE {report.evaluation.ece:.4f}")
@@ -102,7 +101,7 @@ def _draw_roc(axes: Axes, report: Report) -> None:
     for column in [1] if len(labels) == 2 else range(len(labels)):
         is_class = report.truth == column
         if is_class.any() and not is_class.all():
-            false_positive, true_positive, _ = metrics.roc_curve(is_class, report.table[:, column])
+            false_positive, true_positive, _ = metrics.roc_curve(is_class, report.probabilities[:, column])
             area = metrics.auc(false_positive, true_positive)
             axes.plot(false_positive, true_positive, label=f"{labels[column]}, area {area:.4f}")
     axes.plot([0, 1], [0, 1], color="grey", linestyle="--")
@@ -112,7 +111,7 @@ def _draw_roc(axes: Axes, report: Report) -> None:
 
 def _draw_thresholds(axes: Axes, report: Report) -> None:
     """What a caller's confidence threshold costs and brings: how many texts are answered, and how well."""
-    confidence = report.table[np.arange(len(report.table)), report.predicted]
+    confidence = report.probabilities[np.arange(len(report.probabilities)), report.predicted]
     correct = report.predicted == report.truth
     thresholds = np.linspace(0, 1, THRESHOLD_STEPS)
     answered = [confidence >= threshold for threshold in thresholds]

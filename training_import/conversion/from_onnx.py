@@ -1,18 +1,20 @@
 """An ONNX file with a description of its tokenizer, as an artifact."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from classifier.artifact import Calibration
-from classifier.pipeline import probabilities
-from classifier.runtime import OnnxRuntime, OnnxSettings, import_onnxruntime
+from classifier.pipeline import to_probabilities
+from classifier.runtimes.onnx import NETWORK, OnnxRuntime, OnnxSettings, import_onnxruntime
 from classifier.text import TextSettings, Tokenizer
-from training_import.conversion import Converted, ImportOptions, UnsupportedModel, class_labels
+from classifier.validation import first_error
+from training_import.conversion.converted import Converted, ImportOptions, UnsupportedModel, class_labels
+from training_import.onnx_graph import all_graphs, constants
+from training_import.versions import library_versions
 
 TOLERANCE = 1e-5
 """How far an answer may depend on the other texts of its batch."""
@@ -44,7 +46,7 @@ def convert_onnx(source: Path, options: ImportOptions) -> Converted:
     description = _read_description(source, options.tokenizer)
     labels = class_labels(options, len(description.labels), description.labels)
     tokenizer = Tokenizer(description.text, description.vocabulary)
-    runtime = OnnxRuntime(network, description.model, tokenizer.unknown_id, len(labels))
+    runtime = OnnxRuntime(network, description.model, tokenizer, len(labels))
 
     def original(texts: Sequence[str]) -> NDArray[np.float64]:
         try:
@@ -56,21 +58,21 @@ def convert_onnx(source: Path, options: ImportOptions) -> Converted:
             ) from error
         if description.model.output != "logits":
             _check_sums(source, description.model, np.exp(scores).sum(axis=1), texts)
-        return probabilities(scores, Calibration())
+        return to_probabilities(scores, Calibration())
 
     return Converted(
         labels=labels,
         text=description.text,
         model=description.model,
         vocabulary=description.vocabulary,
-        network=network,
+        weights={NETWORK: network},
         threshold=description.threshold,
         original=original,
         tolerance=TOLERANCE,
         words=description.vocabulary,
         description="an ONNX network with a description of its tokenizer",
         compared_with="its own answers to single texts",
-        versions={"onnxruntime": import_onnxruntime().__version__},
+        versions=library_versions({"onnxruntime": import_onnxruntime()}),
         notes=("No original came with it: that its description is right was not checked.",),
     )
 
@@ -85,9 +87,7 @@ def _read_description(source: Path, path: Path | None) -> TokenizerDescription:
     except OSError as error:
         raise UnsupportedModel(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
-        broken = error.errors(include_url=False)[0]
-        place = ".".join(map(str, broken["loc"])) or "content"
-        raise UnsupportedModel(f"{path} does not describe a tokenizer: {place}: {broken['msg']}") from error
+        raise UnsupportedModel(f"{path} does not describe a tokenizer: {first_error(error)}") from error
     width, text = description.model.pad_to, description.text
     if not any(description.vocabulary):
         raise UnsupportedModel(f"{path}: vocabulary holds no word")
@@ -120,35 +120,18 @@ def _check_network(source: Path, network: bytes) -> None:
     if not model.graph.node:
         raise UnsupportedModel(f"{source} is not an ONNX file: it has no operators")
     local = {function.domain for function in model.functions}
-    graphs = [*_graphs(model.graph), *model.functions]
+    graphs = [graph for part in (model.graph, *model.functions) for graph in all_graphs(part)]
     for node in (node for graph in graphs for node in graph.node):
         if node.domain not in DOMAINS | local:
             raise UnsupportedModel(
                 f"{source} has the custom operator {node.domain}.{node.op_type} (node {node.name!r}); "
                 "only ONNX's own operators are supported"
             )
-    for tensor in (tensor for graph in graphs for tensor in _tensors(graph)):
+    for tensor in (tensor for graph in graphs for tensor in constants(graph)):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             raise UnsupportedModel(
                 f"{source} keeps the weights {tensor.name!r} in another file; save it with all data inside"
             )
-
-
-def _graphs(graph: Any) -> Iterator[Any]:
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                if inner.node:
-                    yield from _graphs(inner)
-
-
-def _tensors(graph: Any) -> Iterator[Any]:
-    yield from getattr(graph, "initializer", ())
-    for node in graph.node:
-        for attribute in node.attribute:
-            yield attribute.t
-            yield from attribute.tensors
 
 
 def _check_sums(

@@ -1,20 +1,20 @@
-"""The convolutional network (Kim, EMNLP 2014): embedding, Conv1D, global max pooling, dense; then ONNX."""
+"""Train a convolutional network (Kim, EMNLP 2014), and export it to ONNX."""
 
 import os
-import platform
 from collections import Counter
 from typing import Any
 
 import numpy as np
 
 from classifier.errors import ClassifierError
-from classifier.runtime import OnnxSettings
+from classifier.runtimes.onnx import NETWORK, OnnxSettings
 from classifier.text import Tokenizer
 from training_import.keras_export import export_onnx
-from training_import.task import NOTHING_TO_LEARN, Fitted, Progress, Task
+from training_import.training.task import NOTHING_TO_LEARN, Fitted, Progress, TrainingTask
+from training_import.versions import library_versions
 
 VOCABULARY_SIZE = 20_000
-FEWEST_OCCURRENCES = 2
+MIN_OCCURRENCES = 2
 EMBEDDING_SIZE = 64
 FILTERS = 128
 KERNEL_SIZE = 5
@@ -26,11 +26,11 @@ BATCH_SIZE = 64
 PAD_ID, UNKNOWN_ID, FIRST_ID = 0, 1, 2
 
 
-def train_cnn(task: Task, progress: Progress) -> Fitted:
-    """Learn until the held-out loss stops falling, and keep the best epoch.
+def train(task: TrainingTask, progress: Progress) -> Fitted:
+    """Train until the held-out loss stops falling, and keep the best epoch.
 
-    Padding is masked, so a text's scores do not depend on how far it was padded: served batches are as wide
-    as their longest text, not as `max_tokens`.
+    The layers are an embedding, a convolution, global max pooling and two dense layers. Padding is masked, so
+    a text's scores do not depend on its padding: a served batch is only as wide as its longest text.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
@@ -43,9 +43,9 @@ def train_cnn(task: Task, progress: Progress) -> Fitted:
     tokenizer = Tokenizer(task.text_settings)
     width = task.text_settings.max_tokens
     tokens = [tokenizer.tokens(text)[:width] for text in task.texts]
-    counts = Counter(token for row in task.learn for token in tokens[row])
+    counts = Counter(token for row in task.train_rows for token in tokens[row])
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    vocabulary = tuple(token for token, count in ranked if count >= FEWEST_OCCURRENCES)[:VOCABULARY_SIZE]
+    vocabulary = tuple(token for token, count in ranked if count >= MIN_OCCURRENCES)[:VOCABULARY_SIZE]
     if not vocabulary:
         raise ClassifierError(NOTHING_TO_LEARN)
     ids = {token: FIRST_ID + i for i, token in enumerate(vocabulary)}
@@ -61,15 +61,15 @@ def train_cnn(task: Task, progress: Progress) -> Fitted:
             progress(f"epoch {epoch + 1} of at most {EPOCHS}")
 
     history = model.fit(
-        inputs[task.learn],
-        task.truth[task.learn],
+        inputs[task.train_rows],
+        task.truth[task.train_rows],
         batch_size=BATCH_SIZE,
         epochs=EPOCHS,
-        validation_data=(inputs[task.held_out], task.truth[task.held_out]),
+        validation_data=(inputs[task.held_out_rows], task.truth[task.held_out_rows]),
         callbacks=[stop, _Report()],
         verbose=0,
     ).history
-    scores = model.predict(inputs[task.held_out], batch_size=256, verbose=0)
+    scores = model.predict(inputs[task.held_out_rows], batch_size=256, verbose=0)
     progress("exporting to ONNX")
     network = export_onnx(model)
     return Fitted(
@@ -81,25 +81,20 @@ def train_cnn(task: Task, progress: Progress) -> Fitted:
             for number, loss in enumerate(history["val_loss"], start=1)
         }
         | {"chosen": f"epoch {int(np.argmin(history['val_loss'])) + 1}"},
-        versions={
-            "python": ".".join(platform.python_version_tuple()[:2]),
-            "numpy": np.__version__,
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-        },
-        network=network,
+        versions=library_versions({"tensorflow": tf, "keras": keras}),
+        weights={NETWORK: network},
     )
 
 
 def _network(id_count: int, classes: int) -> Any:
-    """The compiled model; its answer for a text does not depend on the padding behind it."""
+    """Return the compiled model, whose scores for a text do not depend on the padding after it."""
     import keras
     from keras import layers, ops
 
     ids = layers.Input((None,), dtype="int32", name="ids")
     mask = ops.expand_dims(ops.cast(ops.not_equal(ids, PAD_ID), "float32"), -1)
     embedded = layers.SpatialDropout1D(DROPOUT)(layers.Embedding(id_count, EMBEDDING_SIZE)(ids) * mask)
-    # After a ReLU nothing is below zero, so a masked position never wins the maximum.
+    # A ReLU gives nothing below zero, so a masked position is never the only maximum.
     features = layers.Conv1D(FILTERS, KERNEL_SIZE, padding="same", activation="relu")(embedded) * mask
     pooled = layers.Dropout(DROPOUT)(layers.GlobalMaxPooling1D()(features))
     hidden = layers.Dropout(DROPOUT)(layers.Dense(HIDDEN, activation="relu")(pooled))

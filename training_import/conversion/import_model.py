@@ -3,7 +3,6 @@
 import hashlib
 import itertools
 import math
-import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,8 +14,8 @@ import numpy as np
 from classifier.artifact import FORMAT_VERSION, Artifact, Manifest
 from classifier.errors import ClassifierError
 from classifier.pipeline import Classifier
-from training_import.conversion import Converted, ImportOptions, Original, Package, UnsupportedModel
-from training_import.foreign_files import SourceKind, read_pickle, read_skops, source_kind
+from training_import.conversion.converted import Converted, ImportOptions, Original, Package, UnsupportedModel
+from training_import.conversion.foreign_files import SourceKind, read_pickle, read_skops, source_kind
 from training_import.samples import golden_cases, made_texts
 
 FEWEST_CHECKED_TEXTS = 200
@@ -49,14 +48,10 @@ def import_model(source: Path, options: ImportOptions, texts: Sequence[str] = ()
         calibration=converted.calibration,
         trained_on=None,
         seed=None,
-        versions={
-            "python": ".".join(platform.python_version_tuple()[:2]),
-            "numpy": np.__version__,
-            **converted.versions,
-        },
+        versions=dict(converted.versions),
         metrics={},
     )
-    artifact = Artifact(manifest, converted.vocabulary, converted.arrays, converted.network)
+    artifact = Artifact(manifest, converted.vocabulary, converted.weights)
     checked = check_texts(texts, converted.words, converted.text.max_tokens)
     largest = largest_difference(
         artifact, converted.original, checked, converted.tolerance, converted.compared_with
@@ -71,20 +66,20 @@ def _convert(source: Path, options: ImportOptions) -> Converted:
     kind = source_kind(source)
     _check_options(source, kind, options)
     if kind == "onnx":
-        from training_import.import_onnx import convert_onnx
+        from training_import.conversion.from_onnx import convert_onnx
 
         return convert_onnx(source, options)
     if kind == "keras":
-        from training_import.import_keras import convert_keras, load_keras, read_word_index
+        from training_import.conversion.from_keras import convert_keras, load_keras, read_word_index
 
         model = load_keras(source)
         return convert_keras(Package(model, read_word_index(source, options.word_index, model)), options)
     package = read_skops(source) if kind == "skops" else read_pickle(source, options)
     if _is_keras(package.model):
-        from training_import.import_keras import convert_keras
+        from training_import.conversion.from_keras import convert_keras
 
         return convert_keras(package, options)
-    from training_import.import_sklearn import convert_sklearn
+    from training_import.conversion.from_sklearn import convert_sklearn
 
     return convert_sklearn(package, options)
 
@@ -135,12 +130,11 @@ def largest_difference(
     """
     expected = original(texts)
     try:
-        predictions = Classifier(artifact).predict(texts)
+        imported = Classifier(artifact).probabilities(texts)
     except ClassifierError:
         raise
     except Exception as error:  # onnxruntime raises a class of its own for each kind of fault
         raise UnsupportedModel(f"the imported model cannot score the texts: {error}") from error
-    imported = np.array([list(prediction.probabilities.values()) for prediction in predictions])
     if expected.shape != imported.shape:
         raise UnsupportedModel(
             f"{compared_with} answers with shape {expected.shape}, the imported model with {imported.shape}"

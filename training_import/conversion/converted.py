@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from classifier.artifact import Calibration
 from classifier.errors import ClassifierError
-from classifier.runtime import LinearSettings, OnnxSettings
+from classifier.runtimes import RuntimeSettings
 from classifier.text import TextSettings, clean
 
 
@@ -59,8 +59,10 @@ class Converted:
 
     labels: tuple[str, ...]
     text: TextSettings
-    model: LinearSettings | OnnxSettings
+    model: RuntimeSettings
     vocabulary: tuple[str | None, ...]
+    weights: Mapping[str, bytes]
+    """The content of each weight file, by its name."""
     original: Original
     tolerance: float
     """How far a probability may be from the original's."""
@@ -72,8 +74,6 @@ class Converted:
     """Of the libraries that the original was run with."""
     compared_with: str = "the original"
     """What `original` is, as a message names it."""
-    arrays: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
-    network: bytes = b""
     calibration: Calibration = field(default_factory=Calibration)
     threshold: float | None = None
     notes: tuple[str, ...] = ()

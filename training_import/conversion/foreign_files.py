@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from training_import.conversion import ImportOptions, Package, UnsupportedModel
+from training_import.conversion.converted import ImportOptions, Package, UnsupportedModel
 
 SUPPORTED_SOURCES = (
     "a Keras model (.keras) with a word index; the earlier service's package (joblib or pickle); a "

@@ -1,18 +1,18 @@
-"""Scores to honest probabilities, fitted on texts that the model did not learn from."""
+"""Fit how scores become probabilities, on texts that the model was not trained on."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
 from classifier.artifact import Calibration
-from classifier.pipeline import probabilities
-from classifier.runtime import Scores
+from classifier.pipeline import to_probabilities
+from classifier.runtimes import Scores
 
 
 def fit_calibration(scores: Scores, truth: NDArray[np.intp]) -> Calibration:
-    """The calibration with the least log loss: Platt's two parameters for two classes, else a temperature.
+    """Find the calibration with the least log loss: Platt's for two classes, else a temperature.
 
-    `scores` is (n, classes), `truth` (n) the index of each text's class.
+    `scores` is (n, classes), and `truth` (n) is the index of each text's class.
     """
     classes = scores.shape[1]
     targets = _targets(truth, classes)
@@ -24,22 +24,22 @@ def fit_calibration(scores: Scores, truth: NDArray[np.intp]) -> Calibration:
         return Calibration(method="temperature", scale=scale)
 
     def loss(parameters: NDArray[np.float64]) -> float:
-        table = probabilities(scores, build(parameters))
-        return float(-(targets * np.log(np.maximum(table, 1e-300))).sum(axis=1).mean())
+        probabilities = to_probabilities(scores, build(parameters))
+        return float(-(targets * np.log(np.maximum(probabilities, 1e-300))).sum(axis=1).mean())
 
     start = np.zeros(2 if classes == 2 else 1)
     best = optimize.minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-9})
     found = build(best.x)
-    # Four digits say all that the held-out texts can tell, and are the same on every processor.
+    # The held-out texts do not determine more than four digits, and four are the same on every processor.
     bias = None if found.bias is None else tuple(round(value, 4) for value in found.bias)
     return found.model_copy(update={"scale": float(f"{found.scale:.4g}"), "bias": bias})
 
 
 def _targets(truth: NDArray[np.intp], classes: int) -> NDArray[np.float64]:
-    """What the probabilities (n, classes) should be: a little less than certain, the less so the more texts.
+    """Return the probabilities (n, classes) to fit to, which are slightly less than certain (Platt, 1999).
 
-    These are Platt's targets (1999). With ones and zeros, scores that happen to separate the held-out texts
-    would ask for an endless scale, and every answer would be certain.
+    With ones and zeros instead, scores that happen to separate the held-out texts would need an infinite
+    scale, and every answer would be certain. The more texts a class has, the closer its target is to 1.
     """
     rows = np.bincount(truth, minlength=classes)
     certain = (rows + 1) / (rows + 2)

@@ -18,9 +18,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import Normalizer
 
 from classifier.artifact import Calibration
-from classifier.runtime import LinearSettings
+from classifier.runtimes.linear import LinearSettings, pack_arrays
 from classifier.text import TextSettings
-from training_import.conversion import (
+from classifier.validation import first_error
+from training_import.conversion.converted import (
     Converted,
     ImportOptions,
     Package,
@@ -30,6 +31,7 @@ from training_import.conversion import (
     cleaning_note,
 )
 from training_import.ngrams import ngram_tree
+from training_import.versions import library_versions
 
 TOLERANCE = 1e-6
 
@@ -120,14 +122,14 @@ def _convert(steps: Sequence[_Step], package: Package, options: ImportOptions) -
         text=text,
         model=LinearSettings(term_frequency=weighting.term_frequency, norm=weighting.norm),
         vocabulary=tree.vocabulary,
-        arrays=arrays,
+        weights=pack_arrays(arrays),
         calibration=Calibration(activation=linear.activation),
         threshold=package.threshold,
         original=original,
         tolerance=TOLERANCE,
         words=[*tree.vocabulary, *(terms[column] for column in columns if len(ngrams[column]) > 1)],
         description="scikit-learn " + ", ".join(_type(step) for _, step in steps),
-        versions={"scipy": scipy.__version__, "scikit-learn": sklearn.__version__},
+        versions=library_versions({"scipy": scipy, "scikit-learn": sklearn}),
         notes=(*package.notes, cleaning_note(options), *_notes(package, options, classifier)),
     )
 
@@ -204,9 +206,7 @@ def _text_settings(step: _Step, options: ImportOptions) -> TextSettings:
             max_tokens=MAX_TOKENS,
         )
     except ValidationError as error:
-        raise _refuse(
-            name, f"({_type(vectorizer)}) cannot be imported: {error.errors(include_url=False)[0]['msg']}"
-        ) from error
+        raise _refuse(name, f"({_type(vectorizer)}) cannot be imported: {first_error(error).rule}") from error
 
 
 def _ngrams(step: _Step, terms: Sequence[str]) -> dict[int, tuple[str, ...]]:

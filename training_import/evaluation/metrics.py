@@ -9,8 +9,8 @@ from sklearn import metrics
 
 from classifier.artifact import Calibration
 from classifier.errors import ClassifierError
-from classifier.pipeline import Classifier, Prediction, probabilities
-from classifier.runtime import Scores
+from classifier.pipeline import Classifier, to_probabilities
+from classifier.runtimes import Scores
 from training_import.dataset import Dataset
 
 ECE_BINS = 15
@@ -58,10 +58,10 @@ class ReliabilityBin:
 
 
 def reliability(
-    truth: NDArray[np.intp], predicted: NDArray[np.intp], table: NDArray[np.float64]
+    truth: NDArray[np.intp], predicted: NDArray[np.intp], probabilities: NDArray[np.float64]
 ) -> list[ReliabilityBin]:
     """Bins of equal width over the confidence of the predicted class; empty bins are left out."""
-    confidence = table[np.arange(len(table)), predicted]
+    confidence = probabilities[np.arange(len(probabilities)), predicted]
     places = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
     bins = []
     for place in range(ECE_BINS):
@@ -78,10 +78,13 @@ def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
     return sum(bin_.count * abs(bin_.confidence - bin_.accuracy) for bin_ in bins) / total
 
 
-def evaluate_table(
-    labels: Sequence[str], truth: NDArray[np.intp], predicted: NDArray[np.intp], table: NDArray[np.float64]
+def evaluate_probabilities(
+    labels: Sequence[str],
+    truth: NDArray[np.intp],
+    predicted: NDArray[np.intp],
+    probabilities: NDArray[np.float64],
 ) -> Evaluation:
-    """Compare predictions with the truth; `table` (n, classes) holds the probabilities."""
+    """Compare predictions with the truth; `probabilities` (n, classes) holds the probabilities."""
     classes = np.arange(len(labels))
     precision, recall, f1, support = metrics.precision_recall_fscore_support(
         truth, predicted, labels=classes, zero_division=0.0
@@ -89,14 +92,14 @@ def evaluate_table(
     is_class = truth[:, None] == classes
     present = is_class.any(axis=0) & ~is_class.all(axis=0)
     columns = classes[present][-1:] if len(labels) == 2 else classes[present]
-    areas = [metrics.roc_auc_score(is_class[:, column], table[:, column]) for column in columns]
+    areas = [metrics.roc_auc_score(is_class[:, column], probabilities[:, column]) for column in columns]
     return Evaluation(
         labels=tuple(labels),
         rows=len(truth),
         accuracy=float((truth == predicted).mean()),
-        log_loss=float(metrics.log_loss(truth, table, labels=classes)),
+        log_loss=float(metrics.log_loss(truth, probabilities, labels=classes)),
         roc_auc=float(np.mean(areas)) if areas else float("nan"),
-        ece=expected_calibration_error(reliability(truth, predicted, table)),
+        ece=expected_calibration_error(reliability(truth, predicted, probabilities)),
         by_class=tuple(
             ClassMetrics(label, float(p), float(r), float(f), int(s))
             for label, p, r, f, s in zip(labels, precision, recall, f1, support, strict=True)
@@ -121,20 +124,12 @@ def evaluate_scores(
     labels: Sequence[str], truth: NDArray[np.intp], scores: Scores, calibration: Calibration
 ) -> Evaluation:
     """Evaluate scores (n, classes), each text given its most probable class."""
-    table = probabilities(scores, calibration)
-    return evaluate_table(labels, truth, table.argmax(axis=1), table)
-
-
-def prediction_table(predictions: Sequence[Prediction]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """The predicted classes (n) and the probabilities (n, classes)."""
-    return (
-        np.array([prediction.predicted_class for prediction in predictions], np.intp),
-        np.array([list(prediction.probabilities.values()) for prediction in predictions]),
-    )
+    probabilities = to_probabilities(scores, calibration)
+    return evaluate_probabilities(labels, truth, probabilities.argmax(axis=1), probabilities)
 
 
 def evaluate_classifier(classifier: Classifier, dataset: Dataset) -> Evaluation:
     """Evaluate a model as it is served, its threshold included."""
     truth = class_indices(dataset.labels, classifier.labels)
-    predicted, table = prediction_table(classifier.predict(dataset.texts))
-    return evaluate_table(classifier.labels, truth, predicted, table)
+    probabilities = classifier.probabilities(dataset.texts)
+    return evaluate_probabilities(classifier.labels, truth, classifier.decide(probabilities), probabilities)

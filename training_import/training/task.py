@@ -1,0 +1,67 @@
+"""What a trainer receives and returns."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.runtimes import RuntimeSettings, Scores
+from classifier.text import TextSettings
+
+Progress = Callable[[str], None]
+"""Receives the name of the step that is starting."""
+
+NOTHING_TO_LEARN = "no word occurs twice in the training texts, so there is nothing to learn"
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """The n texts that a trainer receives, with their classes."""
+
+    texts: Sequence[str]
+    truth: NDArray[np.intp]
+    """The index of each text's class (n)."""
+    classes: int
+    train_rows: NDArray[np.intp]
+    """The indices of the texts to train on."""
+    held_out_rows: NDArray[np.intp]
+    """The indices of the texts to choose and calibrate on."""
+    text_settings: TextSettings
+    seed: int
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """What is known of weights that are stored in a smaller type than they were trained in."""
+
+    dtype: str
+    exact_scores: Scores
+    """The scores of the held-out texts (held out, classes) with the weights as they were trained."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The model that a trainer returns, not yet calibrated."""
+
+    model: RuntimeSettings
+    vocabulary: tuple[str, ...]
+    weights: Mapping[str, bytes]
+    """The content of each weight file, by its name."""
+    held_out_scores: Scores
+    """The scores of the held-out texts (held out, classes), by a model that was not trained on them."""
+    choices: Mapping[str, str]
+    """The options that were compared on the held-out texts, with their results; for the model card."""
+    versions: Mapping[str, str]
+    """The versions of the libraries."""
+    rounding: Rounding | None = None
+    """None if the weights are stored as they were trained."""
+
+
+class Trainer(Protocol):
+    """Trains one kind of model."""
+
+    def __call__(self, task: TrainingTask, progress: Progress) -> Fitted:
+        """Train on the texts of the task; raises ClassifierError if there is nothing to learn."""
+        ...
