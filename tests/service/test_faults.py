@@ -1,4 +1,4 @@
-"""Faults of the service, and of one caller among many: who gets which error, and what it tells."""
+"""Faults of the service, and of one client among many: who gets which error, and what it reveals."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,7 @@ from httpx import Response
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
-from classifier.pipeline import Classifier
+from classifier.runtimes.linear import LinearRuntime
 from classifier.text import Encoded
 from serving.routes import ROUTES
 
@@ -20,14 +20,14 @@ POSTED = [route.path for route in ROUTES if route.request is not None]
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A classifier that fails on every batch with one certain text in it."""
-    encode = Classifier.encode
+    encode = LinearRuntime.encode
 
-    def encode_or_fail(self: Classifier, texts: Sequence[str]) -> Encoded:
+    def encode_or_fail(self: LinearRuntime, texts: Sequence[str]) -> Encoded:
         if POISON in texts:
             raise ZeroDivisionError("secret of the inner workings")
         return encode(self, texts)
 
-    monkeypatch.setattr(Classifier, "encode", encode_or_fail)
+    monkeypatch.setattr(LinearRuntime, "encode", encode_or_fail)
 
 
 def ask_with_texts(client: TestClient, path: str, texts: list[str]) -> Response:

@@ -211,7 +211,7 @@ def test_each_bento_takes_the_lock_file_of_its_kind(project: Path, kind: str, gp
 
 @pytest.mark.parametrize("kind", ["linear", "constant"])
 def test_a_kind_without_a_lock_file_for_gpus_is_refused(kind: str) -> None:
-    with pytest.raises(BuildError, match=f"the model is {kind}, which no GPU makes faster"):
+    with pytest.raises(BuildError, match=f"the model is {kind}, and only networks .onnx. can run on a GPU"):
         config_for(kind, gpu=True)
 
 
