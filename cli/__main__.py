@@ -10,11 +10,15 @@ PROGRAM = "text-classifier"
 WITHOUT_OPTIONS = ("serve", "key")
 """Commands that work with the packages of the serving layer alone, which has no typer."""
 
-DEPLOY_LAYER = "deploy-deps"
-"""The make target that installs what most commands need."""
-TRAIN_LAYER = "train-deps"
-TRAINING_COMMANDS = ("train", "evaluate", "import", "bench")
-"""Commands that need the training libraries as well."""
+MAKE_TARGETS = {
+    "serve": "serve",
+    "key": "serve",
+    "train": "train-deps",
+    "evaluate": "train-deps",
+    "import": "train-deps",
+    "bench": "train-deps",
+}
+"""The make target that installs the packages of a command; `deploy-deps` installs those of any other."""
 
 OWN_PACKAGES = (
     "benchmarks",
@@ -51,7 +55,7 @@ def _run(words: list[str]) -> None:
 
 def _missing_package(error: ModuleNotFoundError, words: list[str]) -> str:
     command = words[0] if words and not words[0].startswith("-") else ""
-    target = TRAIN_LAYER if command in TRAINING_COMMANDS else DEPLOY_LAYER
+    target = MAKE_TARGETS.get(command, "deploy-deps")
     return (
         f"`{f'{PROGRAM} {command}'.strip()}` needs the package {error.name}, which is not installed; "
         f"`make {target}` installs it"

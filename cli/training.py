@@ -1,4 +1,4 @@
-"""Commands that make models, and that show what is known of them."""
+"""Commands that train, import, evaluate and list models."""
 
 import json
 import sys

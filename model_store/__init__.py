@@ -46,7 +46,7 @@ versions."""
 
 @dataclass(frozen=True)
 class StoredModel:
-    """One line of `list`."""
+    """A model as `text-classifier models` lists it."""
 
     tag: str
     created: datetime
