@@ -19,6 +19,7 @@ from onnx import TensorProto, helper
 
 from classifier.artifact import Artifact, write_artifact
 from classifier.pipeline import Classifier, load_classifier
+from classifier.runtimes.onnx import NETWORK
 from training_import.conversion.converted import ImportOptions, UnsupportedModel
 from training_import.conversion.import_model import import_model, largest_difference
 from training_import.keras_export import export_onnx
@@ -311,7 +312,7 @@ def test_another_network_in_its_place_is_refused(tmp_path):
     weights = model.get_weights()
     weights[-1] += 0.01
     model.set_weights(weights)
-    wrong = replace(artifact, network=export_onnx(model))
+    wrong = replace(artifact, weights={NETWORK: export_onnx(model)})
     message = r"where 0\.0001 is allowed: for the text '.+It was the worst of 8"
     with pytest.raises(UnsupportedModel, match=message):
         largest_difference(wrong, lambda _: np.hstack([1 - expected, expected]), TEXTS, 1e-4)
