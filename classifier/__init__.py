@@ -1,3 +1,3 @@
-"""The classifier's core: from a text to a prediction, without BentoML, HTTP or training."""
+"""The core of the classifier: it turns texts into predictions, without BentoML, HTTP or training."""
 
 __version__ = "0.1.0"

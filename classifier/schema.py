@@ -1,4 +1,4 @@
-"""Request and answer models: the public contract, and the only place that states its limits."""
+"""The public contract: models of requests and answers, with all limits on them."""
 
 from typing import Annotated, NotRequired
 
@@ -13,7 +13,7 @@ DEFAULT_TOP_K = 3
 DEFAULT_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 TAG_PATTERN = r"^[a-z0-9]([-_.a-z0-9]{0,61}[a-z0-9])?$"
-"""What BentoML allows as a model's name, and as its version."""
+"""What BentoML accepts as the name of a model, and as its version."""
 
 EXAMPLE_TEXT = "A moving, beautifully acted film. I would watch it again."
 EXAMPLE_TEXTS = [EXAMPLE_TEXT, "Two hours of my life that I will never get back."]
@@ -35,18 +35,18 @@ def _checked_text(text: str) -> str:
 
 
 _NOT_BLANK = r"[^\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
-"""What `str.strip` leaves. JSON Schema's `\\S` takes five of these for text, and U+FEFF for white space."""
+"""A character that `str.strip` does not remove. `\\S` of JSON Schema differs in six characters."""
 
 Text = Annotated[
     str,
     AfterValidator(_checked_text),
     WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_TEXT_CHARS, "pattern": _NOT_BLANK}),
 ]
-"""1 to 10,000 characters after stripping white space at both ends."""
+"""A text of 1 to 10,000 characters, counted without white space at both ends."""
 
 
 def _whole_number(value: object) -> object:
-    # JSON has one kind of number, and 2.0 is an integer to JSON Schema.
+    # JSON has only one type of number, and JSON Schema counts 2.0 as an integer.
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -72,7 +72,7 @@ class BatchRequest(_Request):
 
 
 class TopKRequest(_Request):
-    """One text; `k` may stand in the body or in the query."""
+    """One text; `k` can be in the body or in the query."""
 
     text: Text = Field(examples=[EXAMPLE_TEXT])
     k: Annotated[int, BeforeValidator(_whole_number)] = Field(default=DEFAULT_TOP_K, ge=1, examples=[2])
@@ -94,7 +94,7 @@ class ClassifyRequest(_Request):
 
 
 class PredictionAnswer(TypedDict):
-    """What the model says of one text."""
+    """What the model predicts for one text."""
 
     text: str
     predicted_class: int
@@ -132,7 +132,7 @@ class TopKAnswer(TypedDict):
 
 
 class ThresholdAnswer(TypedDict):
-    """What one threshold makes of the text."""
+    """What is predicted for the text with one threshold."""
 
     threshold: float
     predicted_class: int
@@ -142,7 +142,7 @@ class ThresholdAnswer(TypedDict):
 
 
 class ThresholdsAnswer(TypedDict):
-    """What each threshold makes of the text, in the order asked."""
+    """What is predicted for the text with each threshold, in the order of the request."""
 
     text: str
     results: list[ThresholdAnswer]
@@ -150,7 +150,7 @@ class ThresholdsAnswer(TypedDict):
 
 
 class ServiceInfo(TypedDict):
-    """What runs here."""
+    """The service and its endpoints."""
 
     name: str
     version: str
@@ -167,7 +167,7 @@ class Health(TypedDict):
 
 
 class TrainedOn(TypedDict):
-    """The training data."""
+    """The data that the model was trained on."""
 
     name: str
     sha256: str
@@ -175,7 +175,7 @@ class TrainedOn(TypedDict):
 
 
 class ModelInfo(TypedDict):
-    """The model that answers."""
+    """The model that answers requests."""
 
     model_type: str
     num_classes: int

@@ -1,4 +1,4 @@
-"""config.yaml and environment variables as one frozen tree of settings."""
+"""Read config.yaml and environment variables into one frozen tree of settings."""
 
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -18,7 +18,7 @@ CONFIG_PATH_VARIABLE = "CLASSIFIER_CONFIG"
 DEFAULT_CONFIG_PATH = Path(__file__).parent.parent / "config.yaml"
 BUNDLED_MODEL = Path(__file__).parent.parent / "models" / "imdb-sentiment"
 DAY_SECONDS = 86_400
-"""The longest time that a setting may ask for."""
+"""The longest time that a setting can have."""
 
 
 class _Section(BaseModel):
@@ -26,19 +26,19 @@ class _Section(BaseModel):
 
 
 def _host_names(value: object) -> object:
-    """Host names as YAML writes a list, or with commas between."""
+    """Accept host names as a YAML list, or as text with commas between them."""
     if isinstance(value, str):
         try:
             value = yaml.safe_load(value)
         except yaml.YAMLError:
-            raise ValueError("api.allowed_hosts must be host names with commas between") from None
+            raise ValueError("api.allowed_hosts must be host names with commas between them") from None
     if value is None:
         return ()
     return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
 
 
 class ModelSettings(_Section):
-    """Which model of the BentoML model store is served."""
+    """The model of the BentoML model store that is served."""
 
     name: str = Field(default=BUNDLED_MODEL.name, pattern=TAG_PATTERN)
     version: str = Field(default="latest", pattern=TAG_PATTERN)
@@ -50,7 +50,7 @@ class ModelSettings(_Section):
 
 
 class PreprocessingSettings(_Section):
-    """How `train` cleans texts. Serving takes the artifact's own settings, never these."""
+    """How training cleans texts. Serving uses the settings in the artifact, never these."""
 
     strip_html: bool = True
     lowercase: bool = True
@@ -60,7 +60,7 @@ class PreprocessingSettings(_Section):
 
 
 class ApiSettings(_Section):
-    """The HTTP edge."""
+    """How the service listens and what it accepts."""
 
     host: str = Field(default="127.0.0.1", min_length=1)
     port: int = Field(default=8000, ge=1, le=65535)
@@ -85,14 +85,14 @@ class ApiSettings(_Section):
 
 
 class InferenceSettings(_Section):
-    """How texts are scored."""
+    """How texts are scored, and when an answer counts as confident."""
 
     batch_size: int = Field(default=100, ge=1, le=10_000)
     confidence_threshold: float = Field(default=0.5, ge=0, le=1)
 
 
 class BatchingSettings(_Section):
-    """How the texts of concurrent callers wait and run together; `classifier.batching` has the laws."""
+    """How the texts of concurrent clients wait and run together; `classifier.batching` states the laws."""
 
     max_batch_seconds: float = Field(default=0.02, gt=0, le=DAY_SECONDS)
     max_inline_seconds: float = Field(default=0.005, gt=0, le=DAY_SECONDS)
@@ -104,13 +104,13 @@ class BatchingSettings(_Section):
 
 
 class WorkerSettings(_Section):
-    """The process that answers; `serving.supervision` watches it."""
+    """The process that answers requests; `serving.supervision` watches it."""
 
     max_silent_seconds: float = Field(default=10.0, ge=2, le=DAY_SECONDS)
 
 
 class LoggingSettings(_Section):
-    """What the service logs, on standard error."""
+    """What the service logs on standard error."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     format: Literal["console", "json"] = "console"
@@ -118,7 +118,7 @@ class LoggingSettings(_Section):
 
 
 class Settings(_Section):
-    """Every setting."""
+    """All settings."""
 
     model: ModelSettings = ModelSettings()
     preprocessing: PreprocessingSettings = PreprocessingSettings()
@@ -130,7 +130,7 @@ class Settings(_Section):
 
 
 class _Sources(BaseSettings, Settings):
-    """The same tree, with environment variables merged over the values that it is made from."""
+    """The same tree, made from a file's values, which environment variables override."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_nested_delimiter="__")
 
@@ -143,7 +143,7 @@ class _Sources(BaseSettings, Settings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment variables override what the file says."""
+        """Put environment variables before the file, whose values are the arguments."""
         return env_settings, init_settings
 
 

@@ -1,4 +1,4 @@
-"""From a text to what the model eats: cleaning, tokens, ids. Training and serving both come through here."""
+"""Turn a text into the ids that a model reads: clean it, split it into tokens, look the tokens up."""
 
 import functools
 import re
@@ -16,26 +16,28 @@ from classifier.token_pattern import UnboundedPattern, check_token_pattern
 
 WORDS = r"\w+"
 """Tokens are runs of letters, digits and underscores."""
-SHOWN_CHARACTERS = 200
-"""Of a pattern in an error message."""
+MAX_SHOWN_CHARACTERS = 200
+"""Most characters of a pattern that an error message repeats."""
 
 _TAG = re.compile(r"<(?:/?[A-Za-z]|!)[^<>]*>")
 _URL = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
+# The same as `_not_letters` for ASCII texts, many times as fast.
+_ASCII_NOT_LETTERS = re.compile(r"[^A-Za-z]+")
 _EMAIL = re.compile(r"(?<!\S)[^\s@]++@\S+")
-# A pattern of this shape matches maximal runs of one class of characters, of two characters or more where the
-# class stands twice. What stands first in a class is a member, "]" too.
+# A pattern of this shape matches maximal runs of one class of characters. A run has at least two characters
+# if the class is written twice. The first character inside the brackets is always a member, even "]".
 _RUN_PATTERN = re.compile(
     r"(?:\(\?u\))?(?:(?:\\b)?(\\w)(\\w)?\+(?:\\b)?|(\[\^?+(?:\\.|[^\\])(?:\\.|[^\]\\])*+\])(\3)?\+)"
 )
-_MARKS_KEPT = 30
-"""The longest run of combining marks that is kept, as in Unicode's stream-safe text format (UAX #15, D3):
-without a bound, normalization takes time in the square of the run."""
-# Seldom there, and much faster to look for than a run of marks.
-_LONG_RUN = re.compile(rf"[^\x00-\x7f]{{{_MARKS_KEPT + 1}}}")
+_MAX_MARKS = 30
+"""Most combining marks in a row that are kept, as in Unicode's stream-safe text format (UAX #15, D3). The
+time of normalization grows with the square of their number."""
+# Such runs are rare, and finding them is much faster than finding a run of marks.
+_LONG_RUN = re.compile(rf"[^\x00-\x7f]{{{_MAX_MARKS + 1}}}")
 
 
 class TextSettings(BaseModel):
-    """How a text becomes tokens. It is part of the artifact, so that serving cleans as training did.
+    """How a text becomes tokens. It is part of the artifact, so that serving cleans texts as training did.
 
     The steps run in the order of the fields.
     """
@@ -47,22 +49,23 @@ class TextSettings(BaseModel):
     lowercase: bool = True
     strip_accents: Literal["ascii", "unicode"] | None = None
     remove_special_chars: bool = False
-    """Drop URLs and e-mail addresses, then everything but letters and their marks."""
+    """Drop URLs and e-mail addresses, then everything except letters and their marks."""
     token_pattern: str = Field(default=WORDS, max_length=10_000)
-    """Regular expression; each match is a token. `classifier.token_pattern` says which are refused."""
+    """A regular expression; each match is a token. `classifier.token_pattern` says which are accepted."""
     stopwords: tuple[str, ...] = ()
     """Tokens to drop."""
     unknown: Literal["keep", "drop"] = "keep"
-    """Whether a token outside the vocabulary keeps its place between its neighbours."""
+    """Whether a token outside the vocabulary keeps its place between its neighbours or is dropped."""
     max_tokens: int = Field(ge=1)
-    """Tokens that are read; what comes after is cut, and the answer says so."""
+    """Most tokens that are read. The rest of the text is cut, and the answer says so."""
     keep: Literal["first", "last"] = "first"
-    """Which tokens of too long a text are read."""
+    """Which tokens of a text that is too long are read."""
 
     @field_validator("token_pattern")
     @classmethod
     def _compiles(cls, pattern: str) -> str:
-        shown = repr(pattern if len(pattern) <= SHOWN_CHARACTERS else pattern[:SHOWN_CHARACTERS] + "…")
+        is_long = len(pattern) > MAX_SHOWN_CHARACTERS
+        shown = repr(pattern[:MAX_SHOWN_CHARACTERS] + "…" if is_long else pattern)
         try:
             groups = re.compile(pattern).groups
         except (re.error, OverflowError, RecursionError) as error:
@@ -80,23 +83,26 @@ class TextSettings(BaseModel):
 class Encoded:
     """A batch of n texts as ids.
 
-    `ids` holds the texts one after the other, each closed by the separator id; `ends` (n) is where the
-    separators stand. An id below the vocabulary's size is a token's index.
+    `ids` holds the texts one after the other, with the separator id after each; `ends` (n) is where the
+    separators are. An id below the size of the vocabulary is the index of a token.
     """
 
     ids: NDArray[np.int64]
     ends: NDArray[np.int64]
     known: NDArray[np.int64]
-    """How many of the tokens that were read of each text (n) the vocabulary has."""
+    """How many tokens of each text (n) were read and are in the vocabulary."""
     unknown: NDArray[np.int64]
-    """How many of the tokens that were read of each text (n) the vocabulary lacks."""
+    """How many tokens of each text (n) are not in the vocabulary, of those that were not cut."""
     cut: NDArray[np.bool_]
     """Which texts (n) had more than `max_tokens` tokens."""
 
 
 @functools.cache
 def _members(category: Literal["M", "N"]) -> str:
-    """Marks or numbers as the inside of a character class, which `re` has no name for; two planes."""
+    """Return all marks or all numbers of the first two planes, as the inside of a character class.
+
+    `re` has no name for them.
+    """
     ranges: list[list[int]] = []
     for code in range(0x20000):
         if unicodedata.category(chr(code))[0] == category:
@@ -110,17 +116,17 @@ def _members(category: Literal["M", "N"]) -> str:
 @functools.cache
 def _mark_overrun() -> re.Pattern[str]:
     marks = _members("M")
-    return re.compile(f"([{marks}]{{{_MARKS_KEPT}}})[{marks}]+")
+    return re.compile(f"([{marks}]{{{_MAX_MARKS}}})[{marks}]+")
 
 
 @functools.cache
 def _not_letters() -> re.Pattern[str]:
-    # \w holds all numbers, and \d only the decimal digits among them.
+    # \w has all numbers, but \d has only the decimal digits.
     return re.compile(f"(?:(?![{_members('M')}])[\\W_{_members('N')}])+")
 
 
 def clean(text: str, settings: TextSettings) -> str:
-    """Apply every step before tokenization. Any `str` is fine, lone surrogates included."""
+    """Apply all steps before tokenization. Any `str` is accepted, lone surrogates included."""
     if not text.isascii():
         if (settings.normalize or settings.strip_accents) and _LONG_RUN.search(text):
             text = _mark_overrun().sub(r"\1", text)
@@ -137,33 +143,37 @@ def clean(text: str, settings: TextSettings) -> str:
         else:
             text = "".join(filterfalse(unicodedata.combining, text))
     if settings.remove_special_chars:
-        text = _not_letters().sub(" ", _EMAIL.sub(" ", _URL.sub(" ", text)))
+        text = _EMAIL.sub(" ", _URL.sub(" ", text))
+        text = (_ASCII_NOT_LETTERS if text.isascii() else _not_letters()).sub(" ", text)
     return text
 
 
 def _ascii_runs(pattern: str) -> tuple[str, int] | None:
-    """A table for `str.translate` that turns ASCII characters outside of tokens into spaces, and the shortest
-    token's length; None for a pattern that does not just match runs of one class of characters."""
+    """Return a table for `str.translate` that turns ASCII characters outside of tokens into spaces.
+
+    The second value is the length of the shortest token. Returns None for a pattern that does more than match
+    runs of one class of characters.
+    """
     shape = _RUN_PATTERN.fullmatch(pattern)
     if shape is None:
         return None
     word, word_again, bracket, bracket_again = shape.groups()
     member = re.compile(word or bracket).fullmatch
     if any(member(char) for char in " \t\n\v\f\r\x1c\x1d\x1e\x1f"):
-        return None  # str.split would cut inside a run
+        return None  # `str.split` would split inside a run
     table = "".join(chr(code) if member(chr(code)) else " " for code in range(128))
     return table, 2 if word_again or bracket_again else 1
 
 
 class Tokenizer:
-    """Texts to tokens, and tokens to ids of a vocabulary.
+    """Turns texts into tokens, and tokens into the ids of a vocabulary.
 
-    ASCII texts, nearly all of them, are split by a character table and `str.split`, which gives the tokens of
-    `token_pattern` three times as fast as the regular expression.
+    An ASCII text is split by a character table and `str.split`, which finds the tokens of `token_pattern`
+    three times as fast as the regular expression does.
     """
 
     def __init__(self, settings: TextSettings, vocabulary: Sequence[str | None] = ()) -> None:
-        """`vocabulary[i]` is the token with id i; None is an id that no text can have."""
+        """Make a tokenizer; `vocabulary[i]` is the token with id i, or None for an id that no token has."""
         self.settings = settings
         self.unknown_id = len(vocabulary)
         self.separator_id = self.unknown_id + 1
@@ -180,7 +190,7 @@ class Tokenizer:
         self._drops = bool(self._dropped) or settings.unknown == "drop"
 
     def tokens(self, text: str) -> list[str]:
-        """All tokens of a text that are no stop words, however many there are; for making a vocabulary."""
+        """Return all tokens of a text except stop words, without a limit; for making a vocabulary."""
         tokens = self._split(text)
         return [token for token in tokens if token not in self._dropped] if self._dropped else tokens
 
@@ -191,14 +201,14 @@ class Tokenizer:
         return self._find_all(text)
 
     def _kept_places(self, tokens: Sequence[str]) -> Sequence[int]:
-        """Where the tokens stand that count against `max_tokens`."""
+        """Return the places of the tokens that count towards `max_tokens`."""
         if not self._drops:
             return range(len(tokens))
         dropped = {self._dropped_id} | ({self.unknown_id} if self.settings.unknown == "drop" else set())
         return [i for i, token in enumerate(tokens) if self._ids.get(token, self.unknown_id) not in dropped]
 
     def encode(self, texts: Sequence[str]) -> Encoded:
-        """Encode n texts; a text without any token is fine."""
+        """Encode n texts; a text may have no tokens."""
         limit = self.settings.max_tokens
         tokens: list[str] = []
         ends = np.empty(len(texts), np.int64)

@@ -1,12 +1,13 @@
-"""Check that a token pattern reads any text in time linear in its length.
+"""Check that a token pattern reads every text in time linear in its length.
 
 Python's `re` has no time limit, and some patterns take time exponential in the length of a text. A pattern is
-accepted if it keeps two rules, which no text can make slow:
+accepted if it keeps two rules, so that no text can make it slow:
 
-1. All that follows a repeat without bound can match nothing at all. So once the repeat is reached, nothing
-   fails and nothing is tried again; what was read is in a token and is not read again. A word boundary may
-   follow where it always holds, as after `\\w+`, and where the token begins at one, as in `\\b[a-z]+\\b`.
-2. What comes before, and can fail, takes at most `MOST_STEPS` steps, however often it is tried in other ways.
+1. Everything after an unbounded repeat can match the empty string. Then nothing fails once the repeat is
+   reached, and nothing is tried again: what was read is in a token, and is not read a second time. A word
+   boundary may follow if it always holds, as after `\\w+`, or if the token begins at one, as in
+   `\\b[a-z]+\\b`.
+2. The part before it, which can fail, takes at most `MAX_STEPS` steps in all the ways in which it is tried.
 """
 
 from collections.abc import Sequence
@@ -15,11 +16,11 @@ from re import _constants as codes  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
-MOST_STEPS = 300
-"""At each character of a text."""
+MAX_STEPS = 300
+"""Most steps at each character of a text."""
 
 _Item = tuple[Any, Any]
-"""An operation of `re`'s parser, and what it applies to."""
+"""An operation of `re`'s parser, and its argument."""
 
 _CHARACTER = {codes.LITERAL, codes.NOT_LITERAL, codes.ANY, codes.IN}
 _GREEDY = {codes.MAX_REPEAT, codes.POSSESSIVE_REPEAT}
@@ -34,17 +35,17 @@ class UnboundedPattern(ValueError):
 
 @dataclass(frozen=True)
 class _Cost:
-    """What a part of a pattern costs where it, or what follows, does not match."""
+    """The cost of a part of a pattern, in the worst case: it or what follows it does not match."""
 
     steps: int
     ways: int
-    """In how many ways it matches one text, each of which is tried."""
+    """In how many ways the part can match the same text. Each of them is tried."""
 
 
 def check_token_pattern(pattern: str) -> None:
     """Raise UnboundedPattern for a pattern that cannot be shown to take linear time.
 
-    It must be one that `re` compiles, without capturing groups.
+    The pattern must be one that `re` compiles, and must not have capturing groups.
     """
     try:
         steps = _sequence(list(parser.parse(pattern)), False).steps
@@ -54,14 +55,14 @@ def check_token_pattern(pattern: str) -> None:
 
 
 def _check_steps(steps: int) -> None:
-    if steps > MOST_STEPS:
+    if steps > MAX_STEPS:
         raise UnboundedPattern(
-            f"can take {steps} steps or more at each character of a text; at most {MOST_STEPS} are allowed"
+            f"can take {steps} steps or more at each character of a text; at most {MAX_STEPS} are allowed"
         )
 
 
 def _sequence(items: Sequence[_Item], next_can_fail: bool) -> _Cost:
-    """The cost of items one after the other; `next_can_fail`: whether what follows them can fail to match."""
+    """Return the cost of consecutive items; `next_can_fail` says whether what follows them can fail."""
     if not next_can_fail and (cost := _between_boundaries(items)):
         _check_steps(cost.steps)
         return cost
@@ -99,17 +100,17 @@ def _item(item: _Item, next_can_fail: bool) -> _Cost:
         return _sequence(list(inner), next_can_fail)
     if code is codes.ATOMIC_GROUP:
         return _sequence(list(argument), next_can_fail)
-    if code in {codes.ASSERT, codes.ASSERT_NOT}:  # what it has read is read again
+    if code in {codes.ASSERT, codes.ASSERT_NOT}:  # what an assertion reads is read again
         return _Cost(1 + _sequence(list(argument[1]), True).steps, 1)
     raise UnboundedPattern(f"has the operation {code}, which is not supported")
 
 
 def _repeat(least: int, most: int, inner: Sequence[_Item], next_can_fail: bool) -> _Cost:
-    """The cost of a repeat; if nothing after it can fail, then only its first `least` rounds can."""
+    """Return the cost of a repeat. If nothing after it can fail, only its first `least` rounds can."""
     if next_can_fail and most is codes.MAXREPEAT:
         raise UnboundedPattern(
-            "has a repeat without bound before something that a text can lack, so that long texts can take "
-            r"very long; let each token end in the repeat, as in \w+(?:-\w+)*"
+            "has an unbounded repeat before something that a text can lack, so that long texts can take "
+            r"very long; let each token end with the repeat, as in \w+(?:-\w+)*"
         )
     body = _sequence(inner, next_can_fail or least > 1)
     rounds = most if next_can_fail else max(least, 1)
@@ -123,7 +124,7 @@ def _repeat(least: int, most: int, inner: Sequence[_Item], next_can_fail: bool) 
 
 
 def _always_matches(item: _Item) -> bool:
-    """Whether an item matches at any place, if need be nothing."""
+    """Return whether an item matches everywhere, if only the empty string."""
     code, argument = item
     if code in _REPEAT:
         return argument[0] == 0 or all(map(_always_matches, argument[2]))
@@ -135,7 +136,7 @@ def _always_matches(item: _Item) -> bool:
 
 
 def _ends_in_words(items: Sequence[_Item]) -> bool:
-    """Whether what items read first is at least a character of a word, up to where the word ends."""
+    """Return whether the first match of the items ends at the end of a word, after at least one character."""
     if not items:
         return False
     code, argument = items[-1]
@@ -152,15 +153,16 @@ def _ends_in_words(items: Sequence[_Item]) -> bool:
 
 
 def _between_boundaries(items: Sequence[_Item]) -> _Cost | None:
-    """The cost of items that are a word boundary, characters of which the last repeats, and a boundary.
+    """Return the cost of a word boundary, characters of which the last one repeats, and a word boundary.
 
-    Where they do not match, no boundary is between the characters that must be there and the end of the run
-    that was read. So a run is read at most once from each of those characters, and once more.
+    Returns None for other items. If such items do not match, there is no boundary between the characters that
+    are required and the end of the run that was read. So a run is read at most once from each of those
+    characters, and once more.
     """
     if len(items) < 3 or items[0] != _BOUNDARY or items[-1] != _BOUNDARY:
         return None
     code, argument = items[-2]
-    # A possessive repeat would pass over boundaries inside of its run.
+    # A possessive repeat does not stop at boundaries inside its run.
     if code is not codes.MAX_REPEAT or argument[1] is not codes.MAXREPEAT:
         return None
     characters = [*items[1:-2], *argument[2]]

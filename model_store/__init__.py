@@ -28,19 +28,19 @@ from classifier.errors import ArtifactError
 from classifier.settings import BUNDLED_MODEL, ModelSettings
 
 MODULE = "classifier"
-"""Marks a model of the store as one of ours."""
+"""The name in BentoML's descriptions that marks a model as an artifact of this project."""
 
-SHOWN_TAGS = 10
+MAX_SHOWN_TAGS = 10
 
 DESCRIPTION = "model.yaml"
-"""BentoML's own file in each entry of the store."""
+"""The file that BentoML keeps in each entry of the store."""
 LATEST = "latest"
-"""The file beside a model's versions that names the latest."""
+"""The file beside the versions of a model that names the latest one."""
 LOCK = ".import-lock"
 NEW_FILE = ".import-new"
-"""A file of the store until it is complete."""
+"""The name of a file of the store while it is written."""
 STAGED = "classifier-import-in-progress"
-"""The folder of an import until it is complete. It holds no folder, so BentoML takes it for a model without
+"""The folder of an import until it is complete. It has no folders in it, so BentoML sees a model without
 versions."""
 
 
@@ -51,15 +51,14 @@ class StoredModel:
     tag: str
     created: datetime
     manifest: Manifest | None
-    """None where it cannot be read."""
+    """None if it cannot be read."""
 
 
 def save(folder: Path) -> str:
-    """Copy a checked artifact into the store, where it becomes the latest of its name; returns its tag.
+    """Copy an artifact into the store, where it becomes the latest of its name; returns its tag.
 
-    The entry appears whole, by one rename, and an entry that is there in part is replaced. Imports at the
-    same time wait for each other. Raises ArtifactError if the artifact is damaged or the store cannot be
-    written.
+    The entry appears as a whole, by one rename; an incomplete entry is replaced. Imports that run at the same
+    time wait for each other. Raises ArtifactError if the artifact is damaged or the store cannot be written.
     """
     artifact = read_artifact(folder)
     name, version = artifact.manifest.name, artifact.version
@@ -70,7 +69,7 @@ def save(folder: Path) -> str:
             if not (_is_readable(entry) and holds(entry, artifact.digest)):
                 _put(folder, artifact, entry)
             elif _latest(entry.parent) != version:
-                # Where "latest" is lost, BentoML takes the entry that was made last.
+                # If the file "latest" is lost, BentoML uses the entry that was made last.
                 _replace(entry / DESCRIPTION, _description(artifact.manifest, version))
             if _latest(entry.parent) != version:
                 _replace(entry.parent / LATEST, version)
@@ -104,7 +103,7 @@ def _names_bundled_model(model: ModelSettings) -> bool:
 def save_if_missing(folder: Path) -> str | None:
     """Save an artifact if the store does not have all of it; returns the tag if it was saved.
 
-    An artifact that is there does not become the latest again. Raises ArtifactError.
+    An artifact that the store has does not become the latest again. Raises ArtifactError.
     """
     manifest = read_manifest(folder)
     digest = digest_of(folder)
@@ -129,7 +128,10 @@ def save_if_nothing_is_there(folder: Path, tag: str) -> None:
 
 
 def _store() -> Path:
-    """The store's folder, which BentoML has no public name for; raises ArtifactError if it cannot be made."""
+    """Return the folder of the store, for which BentoML has no public name.
+
+    Raises ArtifactError if the folder cannot be made.
+    """
     try:
         return BentoMLContainer.model_store.get()._path
     except OSError as error:  # BentoML makes its folders when the store is first used
@@ -142,7 +144,7 @@ def _store() -> Path:
 
 @contextmanager
 def _one_import_at_a_time(store: Path) -> Iterator[None]:
-    """Hold the store's lock, which the kernel takes back from a process that dies."""
+    """Hold the lock of the store, which the kernel releases if the process dies."""
     store.mkdir(parents=True, exist_ok=True)
     with (store / LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -150,9 +152,9 @@ def _one_import_at_a_time(store: Path) -> Iterator[None]:
 
 
 def _put(folder: Path, artifact: Artifact, entry: Path) -> None:
-    """Make the entry of an artifact beside its place, then move it there."""
+    """Make the entry of an artifact in another folder, then move it to its place."""
     staged = _store() / STAGED
-    if staged.exists():  # of an import that was killed
+    if staged.exists():  # an import was killed
         shutil.rmtree(staged)
     staged.mkdir()
     try:
@@ -169,7 +171,7 @@ def _put(folder: Path, artifact: Artifact, entry: Path) -> None:
 
 
 def _description(manifest: Manifest, version: str) -> str:
-    """BentoML's description of an entry that is made now."""
+    """Return BentoML's description of an entry that is made now."""
     info = ModelInfo(
         tag=bentoml.Tag(manifest.name, version),
         module=MODULE,
@@ -185,14 +187,14 @@ def _description(manifest: Manifest, version: str) -> str:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Give a file a new content, by one rename."""
+    """Replace the content of a file, by one rename."""
     new = _store() / NEW_FILE
     new.write_text(text, encoding="utf-8")
     new.replace(path)
 
 
 def _latest(versions: Path) -> str | None:
-    """The version that the file "latest" in the folder of a model's versions names."""
+    """Return the version that the file "latest" names, in the folder of a model's versions."""
     try:
         return (versions / LATEST).read_text(encoding="utf-8").strip()
     except (OSError, ValueError):
@@ -200,12 +202,12 @@ def _latest(versions: Path) -> str | None:
 
 
 def _model(entry: Path) -> bentoml.Model:
-    """An entry as BentoML reads it; raises ArtifactError where it cannot."""
+    """Return an entry as BentoML reads it; raises ArtifactError if BentoML cannot."""
     try:
-        # BentoML itself would log what is wrong as well.
+        # This is read first because BentoML would also log what is wrong.
         yaml.safe_load((entry / DESCRIPTION).read_text(encoding="utf-8"))
         return bentoml.Model.from_path(entry)
-    except Exception as error:  # a class for each kind of fault, of YAML, cattrs and BentoML
+    except Exception as error:  # YAML, cattrs and BentoML have a class for each fault
         reason = " ".join(str(error).split()) or repr(error)
         raise ArtifactError(f"{entry / DESCRIPTION} cannot be read: {reason}") from error
 
@@ -219,19 +221,22 @@ def _is_readable(entry: Path) -> bool:
 
 
 def folder_of(tag: str) -> Path:
-    """The folder of a stored artifact; raises ArtifactError if there is none or its entry cannot be read."""
+    """Return the folder of a stored artifact.
+
+    Raises ArtifactError if the store has none for the tag, or if its entry cannot be read.
+    """
     try:
         for entry in _candidates(bentoml.Tag.from_taglike(tag)):
             _model(entry)
         return Path(bentoml.models.get(tag).path)
     except (BentoMLException, ValueError, OSError) as error:
         stored = sorted(str(model.tag) for model in _ours())
-        has = f"it has {', '.join(stored[:SHOWN_TAGS])}" if stored else "it is empty"
+        has = f"it has {', '.join(stored[:MAX_SHOWN_TAGS])}" if stored else "it is empty"
         raise ArtifactError(f"the BentoML model store has no model {tag!r}; {has}") from error
 
 
 def _candidates(tag: bentoml.Tag) -> list[Path]:
-    """The entries that BentoML reads to find a tag."""
+    """Return the entries that BentoML reads to find a tag."""
     versions = _store() / tag.name
     version = tag.version if tag.version not in {None, LATEST} else _latest(versions)
     if version and (versions / version).is_dir():
@@ -240,14 +245,14 @@ def _candidates(tag: bentoml.Tag) -> list[Path]:
 
 
 def _ours() -> list[bentoml.Model]:
-    """The store's models that are artifacts, newest first."""
+    """Return the models of the store that are artifacts, newest first."""
     entries = (path for path in _store().glob("*/*") if path.is_dir() and _is_readable(path))
     models = [model for model in map(_model, entries) if model.info.module == MODULE]
     return sorted(models, key=lambda model: model.info.creation_time, reverse=True)
 
 
 def stored_models() -> list[StoredModel]:
-    """Every artifact in the store, newest first."""
+    """Return all artifacts in the store, newest first."""
     return [
         StoredModel(str(model.tag), model.info.creation_time, _manifest(Path(model.path)))
         for model in _ours()

@@ -1,1 +1,1 @@
-"""Data or a foreign model in, an artifact in the BentoML model store out."""
+"""Make artifacts for the BentoML model store: from labelled texts, or from a foreign model."""

@@ -66,7 +66,9 @@ class OnnxRuntime(Runtime[Encoded]):
     def check(cls, settings: OnnxSettings, labels: Sequence[str], text: TextSettings) -> None:
         """Check padding, unknown tokens and the kind of output; see `Runtime`."""
         if settings.pad_to is not None and settings.pad_to < text.max_tokens:
-            raise ValueError(f"model.pad_to is {settings.pad_to}; text.max_tokens is {text.max_tokens}")
+            raise ValueError(
+                f"model.pad_to is {settings.pad_to}; it must be at least text.max_tokens, which is {text.max_tokens}"
+            )
         if (settings.unknown_id is None) != (text.unknown == "drop"):
             raise ValueError(
                 f"model.unknown_id is {settings.unknown_id}, but text.unknown is {text.unknown!r}; "

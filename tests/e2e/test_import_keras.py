@@ -19,6 +19,7 @@ from onnx import TensorProto, helper
 
 from classifier.artifact import Artifact, write_artifact
 from classifier.pipeline import Classifier, load_classifier
+from classifier.runtimes.onnx import NETWORK
 from training_import.conversion.converted import ImportOptions, UnsupportedModel
 from training_import.conversion.import_model import import_model, largest_difference
 from training_import.keras_export import export_onnx
@@ -311,7 +312,7 @@ def test_another_network_in_its_place_is_refused(tmp_path):
     weights = model.get_weights()
     weights[-1] += 0.01
     model.set_weights(weights)
-    wrong = replace(artifact, network=export_onnx(model))
+    wrong = replace(artifact, weights={NETWORK: export_onnx(model)})
     message = r"where 0\.0001 is allowed: for the text '.+It was the worst of 8"
     with pytest.raises(UnsupportedModel, match=message):
         largest_difference(wrong, lambda _: np.hstack([1 - expected, expected]), TEXTS, 1e-4)
@@ -362,7 +363,7 @@ def test_an_onnx_model_whose_output_is_no_probability_is_refused(tmp_path):
     path = exported(tmp_path, network([layers.Dense(2)]))
     model = {"first_id": 1, "unknown_id": None, "pad_to": LENGTH, "output": "probabilities"}
     chosen = options(tokenizer=saved_json(tmp_path, description(model=model)))
-    with pytest.raises(UnsupportedModel, match=r"the probabilities sum to .* it is 'logits'"):
+    with pytest.raises(UnsupportedModel, match=r"the probabilities sum to .* it must be 'logits'"):
         import_model(path, chosen)
 
 
@@ -378,8 +379,8 @@ def test_an_onnx_model_that_knows_fewer_words_than_described_is_refused(tmp_path
         ({"labels": ["one"]}, "labels: "),
         ({"extra": 1}, "extra: "),
         ({"vocabulary": [None]}, "vocabulary holds no word"),
-        ({"text": {"unknown": "drop", "max_tokens": 50}}, "max_tokens is 50; it must be from 1 to"),
-        ({"text": {"unknown": "keep", "max_tokens": 5}}, "unknown is 'keep' and model.unknown_id is None"),
+        ({"text": {"unknown": "drop", "max_tokens": 50}}, "it must be at least text.max_tokens, which is 50"),
+        ({"text": {"unknown": "keep", "max_tokens": 5}}, "unknown_id is None, but text.unknown is 'keep'"),
         ({"labels": ["a", "b", "c"]}, "'sigmoid', which is for two labels"),
     ],
 )
@@ -405,7 +406,7 @@ def test_a_custom_operator_is_refused_by_its_name(tmp_path):
 def test_weights_in_another_file_are_refused_by_their_name(tmp_path):
     model = onnx.load(exported(tmp_path, sigmoid_network()))
     onnx.save(model, tmp_path / "model.onnx", save_as_external_data=True, size_threshold=0, location="w.bin")
-    with pytest.raises(UnsupportedModel, match=r"keeps the weights .* in another file"):
+    with pytest.raises(UnsupportedModel, match=r"has the weights .* in another file"):
         import_model(tmp_path / "model.onnx", options(tokenizer=saved_json(tmp_path, description())))
 
 
@@ -418,7 +419,7 @@ def test_weights_of_a_branch_in_another_file_are_found_too(tmp_path):
     node = helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)
     condition = helper.make_tensor_value_info("c", TensorProto.BOOL, [])
     onnx.save(helper.make_model(helper.make_graph([node], "g", [condition], [out])), tmp_path / "model.onnx")
-    with pytest.raises(UnsupportedModel, match="keeps the weights 'hidden' in another file"):
+    with pytest.raises(UnsupportedModel, match="has the weights 'hidden' in another file"):
         import_model(tmp_path / "model.onnx", options(tokenizer=saved_json(tmp_path, description())))
 
 

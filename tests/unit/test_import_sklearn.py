@@ -314,7 +314,7 @@ REFUSED: dict[str, tuple[Callable[[], list[tuple[str, object]]], str]] = {
     ),
     "a pattern of exponential time": (
         lambda: [("v", CountVectorizer(**{"token_pattern": r"\w+(?:(?:~+)+!)?"}))],
-        "'v'.*token_pattern .* has a repeat without bound before",
+        "'v'.*token_pattern .* has an unbounded repeat before",
     ),
     "tokens with spaces": (
         lambda: [("v", CountVectorizer(**{"token_pattern": r"[a-z ]+"}, ngram_range=(1, 2)))],

@@ -427,3 +427,20 @@ def test_an_output_of_the_wrong_shape_is_refused(output: str, expected: tuple[in
     runtime = _mean(dense=np.ones((2, 4), np.float32), output=output)
     with pytest.raises(ArtifactError, match=re.escape(f"output has shape (1, 4); expected {expected}")):
         runtime.score(NETWORK_TOKENIZER.encode(["good"]))
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "labels", "message"),
+    [
+        ({"pad_to": 7}, {}, 2, "model.pad_to is 7; it must be at least text.max_tokens, which is 8"),
+        ({"unknown_id": None}, {}, 2, "model.unknown_id is None, but text.unknown is 'keep'"),
+        ({}, {"unknown": "drop"}, 2, "model.unknown_id is 1, but text.unknown is 'drop'"),
+        ({"output": "sigmoid"}, {}, 3, "model.output is 'sigmoid', which is for two labels; there are 3"),
+    ],
+)
+def test_settings_of_a_network_that_do_not_fit_are_refused(
+    model: dict[str, Any], text: dict[str, Any], labels: int, message: str
+) -> None:
+    settings = OnnxSettings(**{"first_id": 2, "unknown_id": 1, "output": "logits"} | model)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        OnnxRuntime.check(settings, ["a", "b", "c"][:labels], TextSettings(max_tokens=8, **text))

@@ -1,1 +1,1 @@
-"""A foreign model in, an artifact that answers as the model does out."""
+"""Convert a foreign model into an artifact that gives the same answers."""

@@ -1,4 +1,4 @@
-"""What every converter of a foreign model gets and gives."""
+"""What every converter of a foreign model receives and returns."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -21,41 +21,43 @@ class UnsupportedModel(ClassifierError):
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What the source does not say of itself."""
+    """What the user says about the model because its file does not."""
 
     name: str
-    """The artifact's."""
+    """The name of the artifact."""
     labels: tuple[str, ...] | None = None
-    """In the order of the model's classes; None: the model's own, else negative and positive for two."""
+    """The labels in the order of the model's classes. None stands for the model's own labels, or else for
+    negative and positive if there are two classes."""
     word_index: Path | None = None
-    """JSON beside a .keras file: {word: id}, a Keras Tokenizer's `to_json()`, or an object with `word_index`
-    and, where they differ from Keras's defaults, `num_words`, `oov_token`, `filters`, `lower` and `split`."""
+    """A JSON file that belongs to a .keras file: {word: id}, the output of a Keras Tokenizer's `to_json()`,
+    or an object with `word_index` and, if they differ from Keras's defaults, `num_words`, `oov_token`,
+    `filters`, `lower` and `split`."""
     tokenizer: Path | None = None
-    """JSON beside an .onnx file: `training_import.import_onnx.TokenizerDescription`."""
+    """A JSON file that belongs to an .onnx file, as `from_onnx.TokenizerDescription` defines it."""
     trust_pickle: bool = False
     max_tokens: int | None = None
-    """To how many ids a Keras model's texts were padded, where the model does not say."""
+    """The number of ids that the texts of a Keras model were padded to, if the model does not say."""
     padding: Literal["pre", "post"] = "pre"
     truncating: Literal["pre", "post"] = "pre"
-    """As in Keras's `pad_sequences`, whose defaults these are."""
+    """The options of Keras's `pad_sequences`, with the same defaults."""
     strip_html: bool = False
     remove_special_chars: bool = False
     stopwords: tuple[str, ...] = ()
-    """These three: what was done to each text before it came to the original's own tokenizer."""
+    """These last three say what was done to each text before the original's own tokenizer."""
 
     @property
     def cleans(self) -> bool:
-        """Whether anything was done before the original's own tokenizer."""
+        """Whether anything was done to the texts before the original's own tokenizer."""
         return self.strip_html or self.remove_special_chars or bool(self.stopwords)
 
 
 Original = Callable[[Sequence[str]], NDArray[np.float64]]
-"""The foreign model with its own tokenizer: n texts to probabilities (n, classes)."""
+"""The foreign model with its own tokenizer: turns n texts into probabilities (n, classes)."""
 
 
 @dataclass(frozen=True)
 class Converted:
-    """What a converter gives: the parts of an artifact, and the original to compare it with."""
+    """The parts of an artifact that a converter returns, with the original model to compare it with."""
 
     labels: tuple[str, ...]
     text: TextSettings
@@ -67,22 +69,22 @@ class Converted:
     tolerance: float
     """How far a probability may be from the original's."""
     words: Sequence[str | None]
-    """What texts are made of: the vocabulary, or n-grams of it."""
+    """The words or n-grams that texts for the comparison are made of."""
     description: str
-    """One line for the model card: what it was."""
+    """One line for the model card that says what the original is."""
     versions: Mapping[str, str]
-    """Of the libraries that the original was run with."""
+    """The versions of the libraries that the original was run with."""
     compared_with: str = "the original"
-    """What `original` is, as a message names it."""
+    """How messages call `original`."""
     calibration: Calibration = field(default_factory=Calibration)
     threshold: float | None = None
     notes: tuple[str, ...] = ()
-    """For the model card: what a person should know or check."""
+    """What a person should know or check; for the model card."""
 
 
 @dataclass(frozen=True)
 class Package:
-    """What came out of a pickle or a skops file: a model, and in the earlier service's package more."""
+    """The content of a pickle or a skops file. A package of the earlier service has more than a model."""
 
     model: Any
     tokenizer: Any = None
@@ -92,9 +94,9 @@ class Package:
 
 
 def class_labels(options: ImportOptions, classes: int, own: Sequence[str] | None) -> tuple[str, ...]:
-    """The labels of the options, else the model's own, else negative and positive.
+    """Return the labels of the options, or else the model's own, or else negative and positive.
 
-    Raises UnsupportedModel where they do not fit the model's number of classes.
+    Raises UnsupportedModel if they do not fit the number of the model's classes.
     """
     labels = options.labels or own or (("negative", "positive") if classes == 2 else None)
     if labels is None:
@@ -112,10 +114,10 @@ def class_labels(options: ImportOptions, classes: int, own: Sequence[str] | None
 def cleaning_before(
     options: ImportOptions, settings: TextSettings, separator: str = " "
 ) -> Callable[[str], str]:
-    """What was done to a text before the original's own tokenizer.
+    """Return a function that does to a text what was done before the original's own tokenizer.
 
-    `settings` are the imported model's. To lower the case and strip accents here as well as in the original
-    changes nothing: both give the same a second time.
+    `settings` are those of the imported model. They may also lower the case and strip accents, which the
+    original does itself: doing either twice changes nothing.
     """
     if not options.cleans:
         return lambda text: text
@@ -132,11 +134,11 @@ def cleaning_before(
 
 
 def cleaning_note(options: ImportOptions) -> str:
-    """For the model card: what `cleaning_before` does."""
+    """Say what `cleaning_before` does; for the model card."""
     if not options.cleans:
         return (
-            "Nothing was done to a text before the original's own tokenizer. If its training cleaned texts "
-            "first, import it again and say how: the file does not tell."
+            "Nothing was done to a text before the original's own tokenizer. If texts were cleaned before "
+            "training, import the model again with options that say how: the file does not say it."
         )
     steps = [
         *(["HTML tags were dropped"] if options.strip_html else []),
@@ -147,4 +149,4 @@ def cleaning_note(options: ImportOptions) -> str:
         ),
         *([f"{len(options.stopwords)} stop words were dropped"] if options.stopwords else []),
     ]
-    return f"Before the original's own tokenizer, as its importer said: {'; '.join(steps)}."
+    return f"Before the original's own tokenizer, as the options of the import say: {'; '.join(steps)}."

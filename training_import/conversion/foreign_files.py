@@ -1,4 +1,4 @@
-"""The files that foreign models come in: which kind one is, and what is in it."""
+"""Tell which kind of file a foreign model is in, and read pickles and skops files."""
 
 import contextlib
 import importlib
@@ -34,7 +34,7 @@ _COMPRESSED = (
     b"x\x9c",
     b"x\xda",
 )
-"""How a joblib file begins that is compressed: gzip, bz2, xz, lzma, lz4, zlib."""
+"""The first bytes of compressed joblib files: gzip, bz2, xz, lzma, lz4, zlib."""
 
 
 _LEGACY_TOKENIZER = "keras.src.legacy.preprocessing.text"
@@ -46,11 +46,14 @@ _FORMER_TOKENIZERS = (
     "keras_preprocessing.text",
     "tensorflow.python.keras.preprocessing.text",
 )
-"""Modules that the Keras Tokenizer was in, by which an old pickle names it."""
+"""Modules that the Keras Tokenizer was in before; old pickles name it by them."""
 
 
 def source_kind(source: Path) -> SourceKind:
-    """Tell what a file is by its content, or its ending where the content has no mark. Runs nothing of it."""
+    """Tell the kind of a file by its content, or by its ending if its content has no mark.
+
+    Nothing in the file is run. Raises UnsupportedModel.
+    """
     try:
         with source.open("rb") as file:
             start = file.read(16)
@@ -60,14 +63,14 @@ def source_kind(source: Path) -> SourceKind:
         return _zip_kind(source)
     if start.startswith(b"\x89HDF"):
         raise UnsupportedModel(
-            f"{source} is a HDF5 file; load it with the Keras that made it and save it as .keras"
+            f"{source} is an HDF5 file; load it with the version of Keras that made it and save it as .keras"
         )
     ending = source.suffix.lower()
     if _is_pickle(start) or ending in {".pkl", ".pickle", ".joblib"}:
         return "pickle"
     if start.startswith(b"\x08") or ending == ".onnx":
         return "onnx"
-    raise UnsupportedModel(f"{source} begins with {start!r}, which is none of: {SUPPORTED_SOURCES}")
+    raise UnsupportedModel(f"{source} begins with {start!r}; supported are: {SUPPORTED_SOURCES}")
 
 
 def _zip_kind(source: Path) -> SourceKind:
@@ -87,39 +90,42 @@ def _zip_kind(source: Path) -> SourceKind:
 
 
 def _is_pickle(start: bytes) -> bool:
-    # Protocols 2 to 5 begin with their number; 0 and 1 with an opcode for what is built first.
+    # Protocols 2 to 5 begin with their number; 0 and 1 begin with the opcode that builds the first object.
     numbered = start[:1] == b"\x80" and start[1:2] in {b"\x02", b"\x03", b"\x04", b"\x05"}
     return numbered or start.startswith((*_COMPRESSED, b"ccopy_reg\n", b"(dp", b"(lp", b"}q", b"(i"))
 
 
 def read_skops(source: Path) -> Package:
-    """Read a skops file; raises UnsupportedModel for a type that skops does not trust by itself."""
+    """Read a skops file; raises UnsupportedModel if it has a type that skops does not trust by default."""
     from skops import io as skops_io
 
     try:
         unknown = skops_io.get_untrusted_types(file=source)
-    except Exception as error:  # a broken file raises whatever its parts raise
+    except Exception as error:  # a broken file can raise anything
         raise UnsupportedModel(f"{source} is not a readable skops file: {error}") from error
     if unknown:
         raise UnsupportedModel(
-            f"{source} holds types that skops does not trust: {', '.join(unknown)}; supported are "
-            "scikit-learn's, NumPy's and SciPy's own"
+            f"{source} has types that skops does not trust: {', '.join(unknown)}; supported are the types of "
+            "scikit-learn, NumPy and SciPy"
         )
     notes: list[str] = []
     with _version_warnings(notes):
         try:
             model = skops_io.load(source, trusted=[])
-        except Exception as error:  # as above
+        except Exception as error:  # a broken file can raise anything
             raise UnsupportedModel(f"{source} is not a readable skops file: {error}") from error
     return Package(model, notes=tuple(notes))
 
 
 def read_pickle(source: Path, options: ImportOptions) -> Package:
-    """Unpickle a file that the options trust; raises UnsupportedModel, before reading any of it, if not."""
+    """Unpickle a file if the options say that it is trusted.
+
+    Otherwise raises UnsupportedModel before any of it is read.
+    """
     if not options.trust_pickle:
         raise UnsupportedModel(
-            f"{source} is a pickle, and to read one runs whatever code its author put in; nothing was "
-            "read. If you trust where it comes from, say so with --trust-pickle"
+            f"{source} is a pickle, and reading one runs any code that its author put in; nothing was read. "
+            "If you trust its source, give --trust-pickle"
         )
     import joblib
 
@@ -127,7 +133,7 @@ def read_pickle(source: Path, options: ImportOptions) -> Package:
     with _version_warnings(notes), _former_modules():
         try:
             content = joblib.load(source)
-        except Exception as error:  # unpickling raises anything at all
+        except Exception as error:  # unpickling can raise anything
             raise UnsupportedModel(
                 f"{source} cannot be unpickled by the libraries installed here: {type(error).__name__}: "
                 f"{error}"
@@ -137,7 +143,7 @@ def read_pickle(source: Path, options: ImportOptions) -> Package:
 
 @contextlib.contextmanager
 def _version_warnings(notes: list[str]) -> Iterator[None]:
-    """Keep what scikit-learn says of a model from another version of it."""
+    """Turn scikit-learn's warnings about a model from another version into notes."""
     import sklearn
     from sklearn.exceptions import InconsistentVersionWarning
 
@@ -157,9 +163,9 @@ def _version_warnings(notes: list[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _former_modules() -> Iterator[None]:
-    """Let the modules that Keras's Tokenizer used to be in lead to where it is now."""
-    stand_ins = {name: _LazyTokenizer(name) for name in ("keras_preprocessing", *_FORMER_TOKENIZERS)}
-    added = {name: module for name, module in stand_ins.items() if name not in sys.modules}
+    """Make the former modules of Keras's Tokenizer importable while a pickle is read."""
+    replacements = {name: _LazyTokenizer(name) for name in ("keras_preprocessing", *_FORMER_TOKENIZERS)}
+    added = {name: module for name, module in replacements.items() if name not in sys.modules}
     sys.modules.update(added)
     try:
         yield
@@ -169,29 +175,31 @@ def _former_modules() -> Iterator[None]:
 
 
 class _LazyTokenizer(ModuleType):
-    """Stands for a former module, and imports Keras only if the pickle asks for something of it."""
+    """Replaces a former module, and imports Keras only if the pickle uses something from it."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(importlib.import_module(_LEGACY_TOKENIZER), name)
 
 
 def _package(source: Path, content: Any, notes: tuple[str, ...]) -> Package:
-    """The earlier service's dict, or a bare model."""
+    """Return the content of the earlier service's dict, or of a bare model."""
     if not isinstance(content, dict):
         return Package(content, notes=notes)
     known = {"model", "tokenizer", "vectorizer", "threshold", "max_tokens"}
     described = {"model_type", "embedding_size", "vocab_size"}
     if content.get("model") is None:
         raise UnsupportedModel(
-            f"{source} holds a dict with the keys {', '.join(map(repr, content))}; it needs 'model', "
-            "and 'tokenizer' or 'vectorizer'"
+            f"{source} has a dict with the keys {', '.join(map(repr, content))}; it needs 'model', and "
+            "'tokenizer' or 'vectorizer'"
         )
     tokenizers = [content[key] for key in ("tokenizer", "vectorizer") if content.get(key) is not None]
     if len(tokenizers) > 1:
         raise UnsupportedModel(
-            f"{source} holds a 'tokenizer' and a 'vectorizer'; only one can be the model's"
+            f"{source} has a 'tokenizer' and a 'vectorizer'; a model can have only one of them"
         )
-    notes += tuple(f"The package says {key} {content[key]}." for key in sorted(described & content.keys()))
+    notes += tuple(
+        f"According to the package, {key} is {content[key]}." for key in sorted(described & content.keys())
+    )
     unread = sorted(str(key) for key in content.keys() - known - described)
     if unread:
         notes += (f"Not read from the package: {', '.join(unread)}.",)
@@ -222,5 +230,5 @@ def _max_tokens(source: Path, value: Any) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise UnsupportedModel(f"{source}: max_tokens is {value!r}; it must be a whole number from 1 up")
+        raise UnsupportedModel(f"{source}: max_tokens is {value!r}; it must be a whole number, at least 1")
     return int(value)

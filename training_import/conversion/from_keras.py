@@ -1,4 +1,4 @@
-"""A Keras model with its Tokenizer, as an ONNX network and its vocabulary."""
+"""Convert a Keras model with its Tokenizer to an ONNX network with its vocabulary."""
 
 import json
 import os
@@ -17,6 +17,7 @@ from classifier.artifact import Calibration
 from classifier.pipeline import to_probabilities
 from classifier.runtimes.onnx import NETWORK, OnnxSettings
 from classifier.text import TextSettings
+from classifier.validation import first_error
 from training_import.conversion.converted import (
     Converted,
     ImportOptions,
@@ -31,22 +32,22 @@ from training_import.versions import library_versions
 
 TOLERANCE = 1e-4
 PAD_ID = 0
-"""What `pad_sequences` fills with."""
+"""The id that `pad_sequences` pads with."""
 
 SUPPORTED = (
     "a Keras model with one input of padded ids, an Embedding, and one output that is Dense(1) with "
-    "sigmoid, or one "
-    "unit for each class with softmax or no activation; and keras.preprocessing.text.Tokenizer of words"
+    "sigmoid, or one unit for each class with softmax or no activation; and "
+    "keras.preprocessing.text.Tokenizer of words"
 )
 
 FILTERS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
-"""The characters that Keras's Tokenizer drops where nothing else is said."""
+"""The characters that Keras's Tokenizer drops by default."""
 
 Output = Literal["logits", "probabilities", "sigmoid"]
 
 
 class WordIndex(BaseModel):
-    """The JSON beside a .keras file; what is left out is as in Keras's Tokenizer."""
+    """The JSON file that belongs to a .keras file. The defaults are those of Keras's Tokenizer."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -60,32 +61,32 @@ class WordIndex(BaseModel):
 
 
 def load_keras(source: Path) -> Any:
-    """Load a .keras file in safe mode, in which nothing of it is run."""
+    """Load a .keras file in safe mode, which runs no code from the file."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
 
     with tempfile.TemporaryDirectory() as folder:
         path = source
-        if source.suffix != ".keras":  # Keras goes by the ending
+        if source.suffix != ".keras":  # Keras looks only at the ending
             path = Path(folder) / "model.keras"
             shutil.copyfile(source, path)
         try:
             return keras.saving.load_model(path, compile=False, safe_mode=True)
-        except Exception as error:  # each layer raises what it likes
+        except Exception as error:  # a layer can raise anything
             raise UnsupportedModel(
-                f"{source} cannot be loaded by Keras {keras.__version__} in safe mode, without code of "
-                f"its own such as a Lambda layer or a custom class: {str(error).strip()[:500]}"
+                f"{source} cannot be loaded by Keras {keras.__version__} in safe mode, which refuses code in "
+                f"the file such as a Lambda layer or a custom class: {str(error).strip()[:500]}"
             ) from error
 
 
 def read_word_index(source: Path, path: Path | None, model: Any) -> Any:
-    """Read a word index as the Tokenizer that it came from.
+    """Read a word index, and return it as the Tokenizer that it came from.
 
-    Where it says nothing of `num_words`, that is the size of the model's Embedding.
+    If it does not give `num_words`, the size of the model's Embedding is used.
     """
     if path is None:
         raise UnsupportedModel(
-            f"{source} is a Keras model; its word index, a JSON of {{word: id}}, must be given with it"
+            f"{source} is a Keras model; its word index, a JSON file with {{word: id}}, must be given with it"
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -95,7 +96,9 @@ def read_word_index(source: Path, path: Path | None, model: Any) -> Any:
         raise UnsupportedModel(f"{path} is not JSON: {error}") from error
     try:
         index = WordIndex.model_validate(_word_index_fields(content))
-    except (ValidationError, ValueError) as error:
+    except ValidationError as error:
+        raise UnsupportedModel(f"{path} is not a word index: {first_error(error)}") from error
+    except ValueError as error:
         raise UnsupportedModel(f"{path} is not a word index: {error}") from error
 
     tokenizer = _tokenizer_class()(
@@ -111,7 +114,7 @@ def read_word_index(source: Path, path: Path | None, model: Any) -> Any:
 
 
 def _word_index_fields(content: Any) -> Any:
-    """The same fields from each of the forms: flat, ours, and Keras's `Tokenizer.to_json()`."""
+    """Return the fields of `WordIndex` from any form: flat, ours, or Keras's `Tokenizer.to_json()`."""
     if isinstance(content, dict) and isinstance(config := content.get("config"), dict):
         fields = {name: config[name] for name in WordIndex.model_fields if name in config}
         if isinstance(fields.get("word_index"), str):
@@ -182,7 +185,7 @@ def convert_keras(package: Package, options: ImportOptions) -> Converted:
             *package.notes,
             cleaning_note(options),
             f"Texts are padded ({options.padding}) and cut ({options.truncating}) to {length} ids. The "
-            "file does not say how that was done in training; Keras's own default is pre for both.",
+            "file does not say how this was done in training; Keras's own default is pre for both.",
         ),
     )
 
@@ -210,7 +213,7 @@ def _check_tokenizer(tokenizer: Any) -> None:
 
 
 def _vocabulary(tokenizer: Any, size: int) -> tuple[int, tuple[str | None, ...]]:
-    """The first id, and the words from there on; None where no word has the id."""
+    """Return the first id, and the words from this id on; None for an id that no word has."""
     limit = tokenizer.num_words
     words: dict[int, str] = {}
     for word, id_ in tokenizer.word_index.items():
@@ -230,7 +233,7 @@ def _vocabulary(tokenizer: Any, size: int) -> tuple[int, tuple[str | None, ...]]
 
 
 def _unknown_id(tokenizer: Any, size: int) -> int | None:
-    """The id of a word outside the vocabulary; None where those are dropped."""
+    """Return the id of a word outside the vocabulary; None if such words are dropped."""
     if tokenizer.oov_token is None:
         return None
     id_ = tokenizer.word_index.get(tokenizer.oov_token)
@@ -251,7 +254,7 @@ def _layers(model: Any) -> Iterator[Any]:
 
 
 def _embedding_size(model: Any) -> int:
-    """How many ids the model knows."""
+    """Return how many ids the model knows."""
     import keras
 
     sizes = [layer.input_dim for layer in _layers(model) if isinstance(layer, keras.layers.Embedding)]
@@ -261,7 +264,7 @@ def _embedding_size(model: Any) -> int:
 
 
 def _length(model: Any, package: Package, options: ImportOptions) -> int:
-    """To how many ids texts are padded."""
+    """Return how many ids texts are padded to."""
     try:
         inputs = model.inputs
     except (AttributeError, ValueError) as error:
@@ -275,19 +278,19 @@ def _length(model: Any, package: Package, options: ImportOptions) -> int:
     stated = package.max_tokens if options.max_tokens is None else options.max_tokens
     if own is None and stated is None:
         raise UnsupportedModel(
-            "the model takes texts of any length, and nothing says to how many ids they were padded; "
+            "the model takes texts of any length, and nothing says how many ids they were padded to; "
             "give --max-tokens"
         )
     if own is not None and stated is not None and own != stated:
-        raise UnsupportedModel(f"max_tokens is {stated}; the model takes texts of {own} ids and no others")
+        raise UnsupportedModel(f"max_tokens is {stated}; the model takes only texts of {own} ids")
     length = int(own or stated or 0)
     if length < 1:
-        raise UnsupportedModel(f"max_tokens is {length}; it must be 1 or more")
+        raise UnsupportedModel(f"max_tokens is {length}; it must be at least 1")
     return length
 
 
 def _output(model: Any) -> tuple[Output, int]:
-    """What the last layer gives, and how many classes that is."""
+    """Return the kind of the last layer's output, and the number of classes."""
     import keras
 
     if len(model.outputs) != 1 or len(model.outputs[0].shape) != 2:
@@ -321,9 +324,11 @@ def _probabilities(output: NDArray[np.float64], kind: Output) -> NDArray[np.floa
 
 def _network(model: Any, length: int) -> bytes:
     try:
-        model.predict(np.zeros((1, length), np.int32), verbose=0)  # Keras exports only what was called
+        model.predict(
+            np.zeros((1, length), np.int32), verbose=0
+        )  # Keras exports only a model that was called
         return export_onnx(model)
-    except Exception as error:  # the exporter raises whatever the layer at fault does
+    except Exception as error:  # the exporter can raise anything
         raise _refuse(
             f"Keras cannot export the model to ONNX: {type(error).__name__}: {str(error).strip()[:500]}"
         ) from error

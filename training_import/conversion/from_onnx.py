@@ -1,4 +1,4 @@
-"""An ONNX file with a description of its tokenizer, as an artifact."""
+"""Convert an ONNX file with a description of its tokenizer."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,23 +17,23 @@ from training_import.onnx_graph import all_graphs, constants
 from training_import.versions import library_versions
 
 TOLERANCE = 1e-5
-"""How far an answer may depend on the other texts of its batch."""
+"""How much a probability may depend on the other texts of the batch."""
 
 SUM_TOLERANCE = 1e-3
-"""How far from 1 probabilities may sum up, in the model's single precision."""
+"""How far from 1 the sum of the probabilities may be, in the single precision of the model."""
 
 DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
-"""Whose operators ONNX Runtime brings along."""
+"""The domains whose operators are part of ONNX Runtime."""
 
 
 class TokenizerDescription(BaseModel):
-    """The JSON beside an .onnx file."""
+    """The JSON file that belongs to an .onnx file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     text: TextSettings
     vocabulary: tuple[str | None, ...]
-    """Word i has the id model.first_id + i; null where no word has the id."""
+    """Word i has the id model.first_id + i; null stands for an id that no word has."""
     model: OnnxSettings
     labels: tuple[str, ...] = Field(min_length=2)
     threshold: float = Field(default=0.5, ge=0, le=1)
@@ -52,7 +52,7 @@ def convert_onnx(source: Path, options: ImportOptions) -> Converted:
         try:
             scores = np.concatenate([runtime.score(tokenizer.encode([text])) for text in texts])
             runtime.score(tokenizer.encode(texts))
-        except Exception as error:  # onnxruntime raises a class of its own for each kind of fault
+        except Exception as error:  # onnxruntime has a class for each kind of fault
             raise UnsupportedModel(
                 f"{source} cannot score a batch of texts as its description says: {error}"
             ) from error
@@ -73,7 +73,7 @@ def convert_onnx(source: Path, options: ImportOptions) -> Converted:
         description="an ONNX network with a description of its tokenizer",
         compared_with="its own answers to single texts",
         versions=library_versions({"onnxruntime": import_onnxruntime()}),
-        notes=("No original came with it: that its description is right was not checked.",),
+        notes=("The import could not check the description: no original tokenizer came with the file.",),
     )
 
 
@@ -88,34 +88,22 @@ def _read_description(source: Path, path: Path | None) -> TokenizerDescription:
         raise UnsupportedModel(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
         raise UnsupportedModel(f"{path} does not describe a tokenizer: {first_error(error)}") from error
-    width, text = description.model.pad_to, description.text
     if not any(description.vocabulary):
         raise UnsupportedModel(f"{path}: vocabulary holds no word")
-    if text.max_tokens < 1 or (width is not None and width < text.max_tokens):
-        raise UnsupportedModel(
-            f"{path}: text.max_tokens is {text.max_tokens}; it must be from 1 to model.pad_to, which is "
-            f"{width}"
-        )
-    if (description.model.unknown_id is None) != (text.unknown == "drop"):
-        raise UnsupportedModel(
-            f"{path}: text.unknown is {text.unknown!r} and model.unknown_id is "
-            f"{description.model.unknown_id}; unknown "
-            "words are either kept, with an id, or dropped, without one"
-        )
-    if description.model.output == "sigmoid" and len(description.labels) != 2:
-        raise UnsupportedModel(
-            f"{path}: model.output is 'sigmoid', which is for two labels; there are {len(description.labels)}"
-        )
+    try:
+        OnnxRuntime.check(description.model, description.labels, description.text)
+    except ValueError as error:
+        raise UnsupportedModel(f"{path}: {error}") from error
     return description
 
 
 def _check_network(source: Path, network: bytes) -> None:
-    """Refuse what is not in the file itself, or is not ONNX's own."""
+    """Raise UnsupportedModel for weights outside of the file, and for operators that are not ONNX's own."""
     import onnx
 
     try:
         model = onnx.load_model_from_string(network)
-    except Exception as error:  # protobuf's own class, which is no public name
+    except Exception as error:  # protobuf's class has no public name
         raise UnsupportedModel(f"{source} is not an ONNX file: {error}") from error
     if not model.graph.node:
         raise UnsupportedModel(f"{source} is not an ONNX file: it has no operators")
@@ -130,21 +118,20 @@ def _check_network(source: Path, network: bytes) -> None:
     for tensor in (tensor for graph in graphs for tensor in constants(graph)):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             raise UnsupportedModel(
-                f"{source} keeps the weights {tensor.name!r} in another file; save it with all data inside"
+                f"{source} has the weights {tensor.name!r} in another file; save it with all data in one file"
             )
 
 
 def _check_sums(
     source: Path, settings: OnnxSettings, sums: NDArray[np.float64], texts: Sequence[str]
 ) -> None:
-    """Refuse an output that is said to be probabilities and is not.
+    """Raise UnsupportedModel if outputs that should be probabilities are not.
 
-    A negative one counts as 0 here, so a sum of 1 proves all of them.
+    A negative output counts as 0 here, so a sum of 1 proves that all of them are right.
     """
     worst = int(np.abs(sums - 1).argmax())
     if not abs(sums[worst] - 1) <= SUM_TOLERANCE:
         raise UnsupportedModel(
-            f"{source}: model.output is {settings.output!r}, and for the text {texts[worst][:300]!r} "
-            "the probabilities "
-            f"sum to {sums[worst]:.6f}; if these are scores before a softmax, it is 'logits'"
+            f"{source}: model.output is {settings.output!r}, and for the text {texts[worst][:300]!r} the "
+            f"probabilities sum to {sums[worst]:.6f}; for scores before a softmax, it must be 'logits'"
         )

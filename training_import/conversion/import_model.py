@@ -1,12 +1,13 @@
-"""A foreign model to an artifact that answers as the original does, which at least 200 texts prove."""
+"""Import a foreign model, and prove on at least 200 texts that the artifact gives the same answers."""
 
 import hashlib
 import itertools
 import math
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,24 +19,21 @@ from training_import.conversion.converted import Converted, ImportOptions, Origi
 from training_import.conversion.foreign_files import SourceKind, read_pickle, read_skops, source_kind
 from training_import.samples import golden_cases, made_texts
 
-FEWEST_CHECKED_TEXTS = 200
+MIN_CHECKED_TEXTS = 200
 
+MIN_MADE_TEXTS = 50
+"""Least number of made texts, even if the user gives enough: they contain what real texts seldom do."""
 
-FEWEST_MADE_TEXTS = 50
-"""Texts that are made even where the user gives enough: they hold what real texts seldom do."""
+MAX_MADE_WORDS = 2000
 
-
-LONGEST_MADE_TEXT = 2000
-
-
-SHOWN_CHARACTERS = 300
+MAX_SHOWN_CHARACTERS = 300
 
 
 def import_model(source: Path, options: ImportOptions, texts: Sequence[str] = ()) -> Artifact:
-    """Convert a foreign model, compare it with the original and make an artifact.
+    """Convert a foreign model, compare it with the original, and make an artifact.
 
-    The two are compared on `texts`, real ones, and as many made ones as it takes to have 200. Raises
-    UnsupportedModel where the model cannot be converted exactly, or where an answer differs.
+    They are compared on `texts`, which are real, and on made texts, at least 200 in all. Raises
+    UnsupportedModel if the model cannot be converted exactly, or if an answer differs.
     """
     converted = _convert(source, options)
     manifest = Manifest(
@@ -63,18 +61,33 @@ def import_model(source: Path, options: ImportOptions, texts: Sequence[str] = ()
 
 
 def _convert(source: Path, options: ImportOptions) -> Converted:
-    kind = source_kind(source)
-    _check_options(source, kind, options)
-    if kind == "onnx":
-        from training_import.conversion.from_onnx import convert_onnx
+    kind = _SOURCES[source_kind(source)]
+    kind.check(source, options)
+    return kind.convert(source, options)
 
-        return convert_onnx(source, options)
-    if kind == "keras":
-        from training_import.conversion.from_keras import convert_keras, load_keras, read_word_index
 
-        model = load_keras(source)
-        return convert_keras(Package(model, read_word_index(source, options.word_index, model)), options)
-    package = read_skops(source) if kind == "skops" else read_pickle(source, options)
+def _convert_onnx_file(source: Path, options: ImportOptions) -> Converted:
+    from training_import.conversion.from_onnx import convert_onnx
+
+    return convert_onnx(source, options)
+
+
+def _convert_keras_file(source: Path, options: ImportOptions) -> Converted:
+    from training_import.conversion.from_keras import convert_keras, load_keras, read_word_index
+
+    model = load_keras(source)
+    return convert_keras(Package(model, read_word_index(source, options.word_index, model)), options)
+
+
+def _convert_skops_file(source: Path, options: ImportOptions) -> Converted:
+    return _convert_package(read_skops(source), options)
+
+
+def _convert_pickle(source: Path, options: ImportOptions) -> Converted:
+    return _convert_package(read_pickle(source, options), options)
+
+
+def _convert_package(package: Package, options: ImportOptions) -> Converted:
     if _is_keras(package.model):
         from training_import.conversion.from_keras import convert_keras
 
@@ -84,24 +97,41 @@ def _convert(source: Path, options: ImportOptions) -> Converted:
     return convert_sklearn(package, options)
 
 
-def _check_options(source: Path, kind: SourceKind, options: ImportOptions) -> None:
-    """Refuse an option that would have no effect."""
-    if options.word_index is not None and kind != "keras":
-        raise UnsupportedModel(f"{source}: a word index goes with a .keras file only; {_is_a(kind)}")
-    if options.tokenizer is not None and kind != "onnx":
-        raise UnsupportedModel(
-            f"{source}: a tokenizer description goes with an ONNX file only; {_is_a(kind)}"
-        )
-    if kind == "onnx" and (options.cleans or options.max_tokens is not None):
-        raise UnsupportedModel(
-            f"{source}: cleaning and max_tokens of an ONNX file belong in the `text` of its tokenizer "
-            "description"
-        )
+@dataclass(frozen=True)
+class _Source:
+    """A kind of file that a foreign model can be in."""
+
+    name: str
+    convert: Callable[[Path, ImportOptions], Converted]
+    takes_word_index: bool = False
+    takes_tokenizer: bool = False
+    takes_cleaning: bool = True
+
+    def check(self, source: Path, options: ImportOptions) -> None:
+        """Raise UnsupportedModel for an option that would have no effect."""
+        if options.word_index is not None and not self.takes_word_index:
+            raise UnsupportedModel(
+                f"{source}: a word index goes with a .keras file only; this is {self.name}"
+            )
+        if options.tokenizer is not None and not self.takes_tokenizer:
+            raise UnsupportedModel(
+                f"{source}: a tokenizer description goes with an ONNX file only; this is {self.name}"
+            )
+        if not self.takes_cleaning and (options.cleans or options.max_tokens is not None):
+            raise UnsupportedModel(
+                f"{source}: for an ONNX file, cleaning and max_tokens belong in the `text` of the "
+                "tokenizer's description"
+            )
 
 
-def _is_a(kind: SourceKind) -> str:
-    names = {"keras": "a .keras file", "skops": "a skops file", "pickle": "a pickle", "onnx": "an ONNX file"}
-    return f"this is {names[kind]}"
+_SOURCES: Mapping[SourceKind, _Source] = MappingProxyType(
+    {
+        "keras": _Source("a .keras file", _convert_keras_file, takes_word_index=True),
+        "skops": _Source("a skops file", _convert_skops_file),
+        "pickle": _Source("a pickle", _convert_pickle),
+        "onnx": _Source("an ONNX file", _convert_onnx_file, takes_tokenizer=True, takes_cleaning=False),
+    }
+)
 
 
 def _is_keras(model: Any) -> bool:
@@ -110,10 +140,13 @@ def _is_keras(model: Any) -> bool:
 
 
 def check_texts(texts: Sequence[str], words: Sequence[str | None], max_tokens: int) -> list[str]:
-    """The real texts, then made ones until there are 200: among them rare words, and more than is read."""
-    made = made_texts(words, max(FEWEST_CHECKED_TEXTS - len(texts), FEWEST_MADE_TEXTS), seed=1)
+    """Return the real texts, then made ones until there are 200.
+
+    Among the made ones are rare words, and a text that is longer than what the model reads.
+    """
+    made = made_texts(words, max(MIN_CHECKED_TEXTS - len(texts), MIN_MADE_TEXTS), seed=1)
     known = [word for word in words if word]
-    long = itertools.islice(itertools.cycle(known), min(max_tokens, LONGEST_MADE_TEXT) + 10)
+    long = itertools.islice(itertools.cycle(known), min(max_tokens, MAX_MADE_WORDS) + 10)
     return [*texts, *made, " ".join(known[-20:]), " ".join(long)]
 
 
@@ -124,26 +157,27 @@ def largest_difference(
     tolerance: float,
     compared_with: str = "the original",
 ) -> float:
-    """The largest difference of a probability between artifact and original, over all texts and classes.
+    """Return the largest difference between a probability of the artifact and of the original.
 
-    Raises UnsupportedModel where it is above `tolerance`, with the text it is largest for.
+    Raises UnsupportedModel if it is above `tolerance`, with the text that it is largest for.
     """
     expected = original(texts)
     try:
         imported = Classifier(artifact).probabilities(texts)
     except ClassifierError:
         raise
-    except Exception as error:  # onnxruntime raises a class of its own for each kind of fault
+    except Exception as error:  # onnxruntime has a class for each kind of fault
         raise UnsupportedModel(f"the imported model cannot score the texts: {error}") from error
     if expected.shape != imported.shape:
         raise UnsupportedModel(
-            f"{compared_with} answers with shape {expected.shape}, the imported model with {imported.shape}"
+            f"{compared_with} gives probabilities of shape {expected.shape}, the imported model of "
+            f"{imported.shape}"
         )
     differences = np.nan_to_num(np.abs(imported - expected), nan=math.inf)
     text, class_ = divmod(int(differences.argmax()), differences.shape[1])
     largest = float(differences[text, class_])
     if largest > tolerance:
-        label, shown = artifact.manifest.labels[class_], texts[text][:SHOWN_CHARACTERS]
+        label, shown = artifact.manifest.labels[class_], texts[text][:MAX_SHOWN_CHARACTERS]
         raise UnsupportedModel(
             f"the imported model differs from {compared_with} by {largest:.3g} where {tolerance:g} is "
             f"allowed: for the text {shown!r} the probability of {label!r} is "
@@ -158,8 +192,9 @@ def _model_card(
 ) -> str:
     notes = (
         *converted.notes,
-        "Its training data and accuracy are not known here; `text-classifier evaluate` measures it on yours.",
-        "Its probabilities are the original's: nothing was calibrated here.",
+        "Its training data and accuracy are not known; "
+        "`text-classifier evaluate` measures its accuracy on your data.",
+        "Its probabilities are those of the original: the import did not calibrate them.",
     )
     return (
         f"# {options.name}\n\n"

@@ -1,1 +1,1 @@
-"""How good a model is on labelled texts."""
+"""Measure how good a model is on labelled texts."""

@@ -1,1 +1,1 @@
-"""Labelled texts in, an artifact out."""
+"""Train a model on labelled texts."""
