@@ -35,7 +35,7 @@ def stored(home: Path, name: str) -> list[str]:
 
 
 def save(folder: Path, home: Path, project: Path) -> str:
-    """Put an artifact into the store at `home`, in another process because BentoML reads BENTOML_HOME once."""
+    """Put an artifact into the store at `home`, in another process: BentoML reads BENTOML_HOME once."""
     done = subprocess.run(
         [
             sys.executable,
