@@ -35,7 +35,7 @@ def stored(home: Path, name: str) -> list[str]:
 
 
 def save(folder: Path, home: Path, project: Path) -> str:
-    """Put an artifact into the store at `home`, by another process since BentoML reads its place once."""
+    """Put an artifact into the store at `home`, in another process: BentoML reads BENTOML_HOME once."""
     done = subprocess.run(
         [
             sys.executable,
@@ -66,7 +66,7 @@ def only_sentence(refused: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_onnx_runtime_leaves_no_mark_of_the_machine(project: Path, tmp_path: Path) -> None:
-    """It would keep a number of the machine and a queue of reports in the home folder."""
+    """By default it keeps an id of the machine and a queue of reports in the home folder."""
     (tmp_path / "model.onnx").write_bytes(mean_network(np.ones((4, 2), np.float32)))
     home = tmp_path / "home"
     home.mkdir()
@@ -77,7 +77,7 @@ def test_onnx_runtime_leaves_no_mark_of_the_machine(project: Path, tmp_path: Pat
         "tokenizer = Tokenizer(TextSettings(max_tokens=8), ('a', 'b')); "
         "OnnxRuntime(pathlib.Path(sys.argv[1]).read_bytes(), settings, tokenizer, 2)"
     )
-    # In CI it would be silent of itself.
+    # Without the variables of CI, where it reports nothing by itself.
     subprocess.run(
         [sys.executable, "-c", load, tmp_path / "model.onnx"],
         cwd=project,
@@ -87,7 +87,7 @@ def test_onnx_runtime_leaves_no_mark_of_the_machine(project: Path, tmp_path: Pat
     assert list(home.rglob("*")) == []
 
 
-def test_a_fresh_machine_serves_the_bundled_model_on_the_port_asked_for(serve: Any, tmp_path: Path) -> None:
+def test_a_fresh_machine_serves_the_bundled_model_on_the_given_port(serve: Any, tmp_path: Path) -> None:
     with serve(tmp_path) as server:
         assert httpx.get(f"{server.url}/model/info").json()["name"] == "imdb-sentiment"
         assert f"Serving imdb-sentiment:latest, in a moment, at\n\n      {server.url} " in server.log
@@ -108,12 +108,12 @@ def test_every_kind_of_host_is_served(
             assert f"in a moment, at\n\n      {server.url} " in server.log
 
 
-def test_the_first_words_tell_a_request_that_works(serve: Any, tmp_path: Path) -> None:
+def test_the_greeting_shows_a_request_that_works(serve: Any, tmp_path: Path) -> None:
     with serve(tmp_path) as server:
-        told = re.search(r"curl -s .*?\n.*?-d '(?P<body>.*)'", server.log)
-        assert told is not None
+        shown = re.search(r"curl -s .*?\n.*?-d '(?P<body>.*)'", server.log)
+        assert shown is not None
         answer = httpx.post(
-            f"{server.url}/predict", content=told["body"], headers={"content-type": "application/json"}
+            f"{server.url}/predict", content=shown["body"], headers={"content-type": "application/json"}
         )
     assert answer.json()["label"] == "positive"
 
@@ -143,7 +143,7 @@ def test_bentoml_serve_serves_what_is_in_the_store(
         assert httpx.get(f"{server.url}/model/info").json()["version"] == tag.partition(":")[2]
 
 
-def test_a_setting_of_the_environment_goes_over_the_file(serve: Any, tmp_path: Path) -> None:
+def test_an_environment_variable_overrides_the_file(serve: Any, tmp_path: Path) -> None:
     with serve(tmp_path, CLASSIFIER__API__MAX_BODY_BYTES="1024") as server:
         answer = httpx.post(f"{server.url}/predict", json={"text": "a" * 2000})
     assert answer.status_code == 413
@@ -187,7 +187,7 @@ def test_a_model_of_four_classes_is_served(serve: Any, project: Path, tmp_path: 
 
 
 EMBEDDINGS = np.array([[0, 0], [0, 0], [0, 9], [9, 0]], np.float32)
-"""Of padding, unknown words, good and bad."""
+"""The embeddings of padding, unknown words, good and bad."""
 
 
 def test_an_onnx_model_is_served(serve: Any, project: Path, tmp_path: Path) -> None:
@@ -344,7 +344,7 @@ def test_a_missing_model_stops_the_start(
     assert line == f"error: the BentoML model store has no model 'nothing:{version}'; it is empty"
 
 
-def test_a_missing_model_is_told_with_those_that_are_there(refuse: Any, one_model: Path) -> None:
+def test_a_missing_model_is_named_with_the_stored_ones(refuse: Any, one_model: Path) -> None:
     line = only_sentence(refuse(one_model, CLASSIFIER__MODEL__NAME="nothing"))
     assert "has no model 'nothing:latest'; it has imdb-sentiment:" in line
 
@@ -360,7 +360,7 @@ def test_a_port_that_is_taken_stops_the_start(refuse: Any, one_model: Path) -> N
 
 @pytest.fixture(scope="module")
 def one_model(bundled: Path, project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with the bundled model; copied by the tests that spoil it."""
+    """A store with the bundled model. Tests that damage it use a copy."""
     home = tmp_path_factory.mktemp("one")
     save(bundled, home, project)
     return home
@@ -368,7 +368,7 @@ def one_model(bundled: Path, project: Path, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def foreign_model(bundled: Path, project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with a model that this checkout does not hold; copied by the tests that spoil it."""
+    """A store with a model that is not in this checkout. Tests that damage it use a copy."""
     folder = tmp_path_factory.mktemp("renamed")
     artifact = read_artifact(bundled)
     write_artifact(replace(artifact, manifest=artifact.manifest.model_copy(update={"name": "mine"})), folder)
@@ -379,7 +379,7 @@ def foreign_model(bundled: Path, project: Path, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture
 def spoilt(foreign_model: Path, tmp_path: Path) -> tuple[Path, Path]:
-    """A store, and the folder of the one model in it, which the settings name."""
+    """A store, and the folder of its only model, which a test can damage."""
     home = shutil.copytree(foreign_model, tmp_path / "home", symlinks=True)
     (version,) = stored(home, "mine")
     return home, home / "models" / "mine" / version
