@@ -67,7 +67,8 @@ class OnnxRuntime(Runtime[Encoded]):
         """Check padding, unknown tokens and the kind of output; see `Runtime`."""
         if settings.pad_to is not None and settings.pad_to < text.max_tokens:
             raise ValueError(
-                f"model.pad_to is {settings.pad_to}; it must be at least text.max_tokens, which is {text.max_tokens}"
+                f"model.pad_to is {settings.pad_to}; it must be at least text.max_tokens, which is "
+                f"{text.max_tokens}"
             )
         if (settings.unknown_id is None) != (text.unknown == "drop"):
             raise ValueError(

@@ -295,7 +295,7 @@ def test_one_class_is_too_few_to_learn_from(tmp_path):
 
 def test_a_class_that_is_too_rare_to_learn_from_is_named(tmp_path):
     dataset = read_dataset(write_csv(tmp_path / "rows.csv", [("a", "x")] * 10 + [("b", "y")] * 9))
-    with pytest.raises(DatasetError, match=r"^rows\.csv: class 'y' is on 9 rows; .* at least 10$"):
+    with pytest.raises(DatasetError, match=r"^rows\.csv: class 'y' has 9 rows; .* at least 10$"):
         dataset.check_learnable()
 
 
