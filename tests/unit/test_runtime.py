@@ -230,7 +230,7 @@ SMALL_WEIGHTS = np.array([[1.0], [-2.0], [0.5]])
 
 
 def _small_linear(classes: int = 2, **changes: NDArray[Any] | None) -> tuple[LinearRuntime, Tokenizer]:
-    """Return a runtime of three n-grams; `changes` has arrays to replace, or None for an array to leave out."""
+    """Return a runtime of three n-grams; `changes` has arrays to replace, or None to leave one out."""
     tree = ngram_tree([("good",), ("film",), ("good", "film")])
     arrays: Mapping[str, NDArray[Any] | None] = (
         tree.arrays | {"weights": SMALL_WEIGHTS, "intercept": np.array([0.25])} | changes

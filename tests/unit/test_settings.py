@@ -68,9 +68,7 @@ def test_the_environment_overrides_the_file(config: Path, monkeypatch: pytest.Mo
     assert load_settings(config).api.port == 9001
 
 
-def test_a_variable_does_not_change_other_keys_of_the_file(
-    config: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_variable_does_not_change_other_keys(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config.write_text("api:\n  port: 9000\n  host: 0.0.0.0\n")
     monkeypatch.setenv("CLASSIFIER__API__PORT", "9001")
     assert load_settings(config).api.host == "0.0.0.0"  # noqa: S104
@@ -150,7 +148,7 @@ def test_an_unknown_name_in_the_file_is_named_with_the_nearest(
         ("CLASSIFIER__APIS__PORT", "there is no section 'apis'; the nearest is 'api'"),
         ("CLASSIFIER__API__PROT", "section 'api' has no key 'prot'; the nearest is 'port'"),
         ("CLASSIFIER__API__PORT__X", "section 'api' has no key 'port__x'; the nearest is 'port'"),
-        ("CLASSIFIER__API", "it names a section; a key follows it: CLASSIFIER__API__KEY"),
+        ("CLASSIFIER__API", "it names a section; a key must follow, as in CLASSIFIER__API__KEY"),
         ("CLASSIFIER_API_PORT", "there is no such setting; it is CLASSIFIER__API__PORT"),
         ("CLASSIFIER_API__PORT", "there is no such setting; it is CLASSIFIER__API__PORT"),
         ("CLASIFIER__API__PORT", "there is no such setting; it is CLASSIFIER__API__PORT"),

@@ -107,7 +107,7 @@ def _letters(random: Random, least: int, most: int) -> str:
 
 @contextmanager
 def _within(seconds: float, what: str) -> Iterator[None]:
-    """Fail if the block takes longer than a limit that is far above linear time and far below quadratic time."""
+    """Fail if the block takes longer than a limit far above linear time and far below quadratic time."""
 
     def fail(*_: object) -> None:
         raise AssertionError(f"{what} took more than {seconds} s")

@@ -29,7 +29,7 @@ NGRAM_WEIGHTS: Mapping[tuple[str, ...], float] = {
 
 
 def tiny_artifact(labels: tuple[str, ...] = BINARY_LABELS, **changes: Any) -> Artifact:
-    """Return a model with `NGRAM_WEIGHTS` (two labels) or random weights; `changes` are fields of its manifest.
+    """Return a model with `NGRAM_WEIGHTS` (two labels) or random weights; `changes` are for its manifest.
 
     The model has no golden cases.
     """
