@@ -178,8 +178,15 @@ def _sha256(content: bytes) -> str:
 def write_artifact(artifact: Artifact, folder: Path) -> Manifest:
     """Write an artifact into a folder, which is made if it does not exist.
 
-    Returns the manifest with the digests of the files. The same content gives the same bytes.
+    Returns the manifest with the digests of the files. The same content gives the same bytes. Raises
+    ArtifactError if the weight files are not those of the kind of model.
     """
+    expected = runtime_of(artifact.manifest.model.kind).max_bytes
+    if artifact.weights.keys() != expected.keys():
+        raise ArtifactError(
+            f"the weight files are {', '.join(artifact.weights) or 'none'}; a model of kind "
+            f"{artifact.manifest.model.kind!r} has {', '.join(expected)}"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     golden = "".join(case.model_dump_json() + "\n" for case in artifact.golden)
     contents = {

@@ -1,4 +1,4 @@
-"""The peer of `benchmarks/linear_speed.py`, whose time is compared there, answers the same here."""
+"""The scikit-learn model that `benchmarks/runtime_speed.py` compares times with gives the same answers."""
 
 from pathlib import Path
 

@@ -68,7 +68,7 @@ def test_a_trained_artifact_loads_and_its_golden_cases_hold(tmp_path, kind, name
     ("kind", "name", "bound"),
     [("linear", "imdb", 0.70), ("linear", "agnews", 0.70), ("cnn", "imdb", 0.55), ("cnn", "agnews", 0.35)],
 )
-def test_test_texts_are_told_apart_far_better_than_by_their_most_frequent_class(kind, name, bound):
+def test_test_texts_are_classified_far_better_than_by_the_most_frequent_class(kind, name, bound):
     labels = part(SLICES[name][1]).labels
     majority = max(map(labels.count, set(labels))) / len(labels)
     assert trained(kind, name).manifest.metrics["test_accuracy"] > bound > majority
@@ -78,13 +78,13 @@ def test_test_texts_are_told_apart_far_better_than_by_their_most_frequent_class(
 def test_the_manifest_has_what_evaluate_finds(kind, name):
     artifact = trained(kind, name)
     figures = evaluate(Classifier(artifact), part(SLICES[name][1])).evaluation
-    # A network's answer to a text differs in the last digits between widths of a batch.
+    # The last digits of a network's answer to a text depend on the width of the batch.
     got = {name: artifact.manifest.metrics[name] for name in figures.headline("test")}
     assert got == pytest.approx(figures.headline("test"), abs=1e-5)
 
 
 @EVERY_MODEL
-def test_evaluate_sees_the_probabilities_that_predict_gives(kind, name):
+def test_evaluate_uses_the_probabilities_that_predict_gives(kind, name):
     classifier = Classifier(trained(kind, name))
     dataset = part(SLICES[name][1])
     report = evaluate(classifier, dataset)
@@ -132,7 +132,7 @@ def test_calibration_lowers_the_held_out_log_loss(kind, name):
         manifest=artifact.manifest.model_copy(update={"calibration": type(artifact.manifest.calibration)()}),
     )
     assert artifact.manifest.calibration.method == ("platt" if name == "imdb" else "temperature")
-    # On the test texts, which it was not fitted on.
+    # The calibration was not fitted on the test texts.
     before = evaluate(Classifier(plain), part(SLICES[name][1])).evaluation
     after = evaluate(Classifier(artifact), part(SLICES[name][1])).evaluation
     assert after.log_loss < before.log_loss
@@ -217,7 +217,7 @@ def test_stop_words_of_the_configuration_travel_in_the_artifact(tmp_path):
     assert artifact.manifest.text.remove_special_chars
     assert {"the", "not", "and"} <= set(artifact.manifest.text.stopwords)
     assert not set(artifact.vocabulary) & set(artifact.manifest.text.stopwords)
-    # Here there is no NLTK data and no such configuration, as where the model is served.
+    # This process has neither NLTK data nor this configuration, like the one that serves the model.
     with_stop_words, without = load_classifier(tmp_path / "artifact").predict(
         ["This was the best film of the year, and not a bad one.", "best film year bad one"]
     )
@@ -234,7 +234,7 @@ def test_texts_without_a_word_to_learn_from_are_refused(kind, words):
 
 @pytest.mark.parametrize("kind", ["linear", "cnn"])
 @pytest.mark.parametrize("texts", [["good"] * 20, ["good", "bad"] * 10], ids=["all the same", "a word each"])
-def test_texts_that_tell_classes_apart_by_nothing_or_wholly_still_give_a_model(tmp_path, kind, texts):
+def test_texts_that_separate_classes_not_at_all_or_completely_still_give_a_model(tmp_path, kind, texts):
     dataset = Dataset("made up", "", texts, ["x", "y"] * 10)
     artifact, _ = train(dataset, kind, "plain", PreprocessingSettings(), 0)
     write_artifact(artifact, tmp_path)
@@ -242,11 +242,11 @@ def test_texts_that_tell_classes_apart_by_nothing_or_wholly_still_give_a_model(t
     if texts[1] == "good":
         assert (x, y) == pytest.approx((0.5, 0.5), abs=0.01)
     else:
-        # Two held-out texts of each class allow no more: Platt's target is (2 + 1) / (2 + 2).
+        # With two held-out texts of each class, Platt's target is (2 + 1) / (2 + 2).
         assert x == pytest.approx(0.75, abs=0.01)
 
 
-def test_a_test_label_that_is_no_class_is_refused_before_the_training():
+def test_a_test_label_that_is_not_a_class_is_refused_before_the_training():
     steps: list[str] = []
     with pytest.raises(ClassifierError, match="label 'Business' is none of the classes negative, positive"):
         train(

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from classifier.text import TextSettings, Tokenizer, clean
 
-MOST_CHARACTERS = 10_000
+MAX_CHARACTERS = 10_000
 CHARACTER_SECONDS = 20e-6
 """CPU time for each character of a text: twenty times what the slowest needs, and far below a square's."""
 SPARE_SECONDS = 0.1
@@ -57,9 +57,9 @@ def drawn_text(random: Random) -> str:
         case 0:
             return "".join(map(chr, random.choices(range(0x110000), k=random.randrange(60))))
         case 1:
-            return (random.choice(alphabets) * MOST_CHARACTERS)[: random.randrange(MOST_CHARACTERS)]
+            return (random.choice(alphabets) * MAX_CHARACTERS)[: random.randrange(MAX_CHARACTERS)]
         case _:
-            return "".join(random.choices("".join(alphabets), k=random.choice([3, 30, 300, MOST_CHARACTERS])))
+            return "".join(random.choices("".join(alphabets), k=random.choice([3, 30, 300, MAX_CHARACTERS])))
 
 
 def drawn_batch(random: Random) -> Batch:
@@ -127,7 +127,7 @@ def test_every_text_is_encoded_alone_as_among_others_and_in_linear_time(fuzz: Fu
 def test_a_token_pattern_is_refused_by_name_or_reads_every_text_in_linear_time(fuzz: Fuzz) -> None:
     def check(pattern: Pattern) -> None:
         try:
-            settings = TextSettings(token_pattern=pattern.content, max_tokens=MOST_CHARACTERS)
+            settings = TextSettings(token_pattern=pattern.content, max_tokens=MAX_CHARACTERS)
         except ValidationError as error:
             if "token_pattern" not in str(error):
                 raise

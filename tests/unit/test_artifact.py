@@ -1,4 +1,4 @@
-"""The model package on disk."""
+"""Writing and reading the model package on disk."""
 
 import hashlib
 import io
@@ -48,7 +48,7 @@ def _edit_manifest(folder: Path, edit: Callable[[dict[str, Any]], object]) -> No
 
 
 def _put(folder: Path, name: str, content: bytes) -> None:
-    """Replace a file, with a digest that fits."""
+    """Replace a file, and its digest in the manifest."""
     (folder / name).write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
     _edit_manifest(folder, lambda manifest: manifest["files"].update({name: digest}))
@@ -61,7 +61,7 @@ def _npz(**arrays: np.ndarray) -> bytes:
 
 
 def _onnx_artifact() -> Artifact:
-    """An artifact around bytes that stand for a network; reading it does not run them."""
+    """An artifact with some bytes instead of a network; reading it does not run them."""
     settings = OnnxSettings(first_id=2, unknown_id=1, pad_to=8, output="logits")
     cases = tuple(GoldenCase(text=f"text {i}", probabilities=(0.5, 0.5)) for i in range(20))
     return replace(tiny_artifact(model=settings), weights={NETWORK: b"some network"}, golden=cases)
@@ -94,7 +94,7 @@ def test_reading_gives_the_manifest_that_was_written(tmp_path: Path, labels: tup
     assert read_artifact(tmp_path).manifest == written
 
 
-def test_the_manifest_that_was_written_adds_the_digests_alone(tmp_path: Path) -> None:
+def test_the_written_manifest_adds_only_the_digests(tmp_path: Path) -> None:
     artifact = tiny_artifact()
     written = write_artifact(artifact, tmp_path)
     assert written.model_copy(update={"files": {}}) == artifact.manifest
@@ -180,7 +180,7 @@ def test_other_weights_give_another_digest(tmp_path: Path) -> None:
     assert digests[0] != digests[1]
 
 
-# What is refused, by the name of the file
+# Damage is refused with the name of the file
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_a_manifest_without_a_required_field_names_it(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"[", b'{"good": 0}', b'"good"', b"[1]", b"null", b"\xff"])
-def test_a_vocabulary_that_is_no_array_of_tokens_is_named(folder: Path, content: bytes) -> None:
+def test_a_vocabulary_that_is_not_an_array_of_tokens_is_named(folder: Path, content: bytes) -> None:
     _put(folder, "vocabulary.json", content)
     _assert_refused(folder, f"{folder / 'vocabulary.json'} is not a JSON array of tokens")
 
@@ -313,7 +313,7 @@ def test_an_array_of_objects_is_never_unpickled(folder: Path, tmp_path: Path) ->
 
 
 def _zip(*members: Any) -> bytes:
-    """An archive of members, each given by its name and its content."""
+    """Return an archive; the arguments are the name and the content of each member."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in zip(members[::2], members[1::2], strict=True):
@@ -340,7 +340,7 @@ def _npy(array: np.ndarray) -> bytes:
     ],
     ids=["empty", "text", "pickle", "one array", "raw member", "empty member", "short member"],
 )
-def test_weights_that_are_no_archive_of_arrays_are_named(folder: Path, content: bytes) -> None:
+def test_weights_that_are_not_an_archive_of_arrays_are_named(folder: Path, content: bytes) -> None:
     _put(folder, "weights.npz", content)
     _assert_not_loaded(folder, f"{folder}: weights.npz does not hold flat arrays")
 
@@ -380,7 +380,7 @@ def _with_first_case(folder: Path, probabilities: list[float]) -> None:
 
 @pytest.mark.parametrize("probabilities", [[0.4998, 0.5002], [0.5], []], ids=str)
 def test_a_golden_case_that_no_longer_holds_is_named(folder: Path, probabilities: list[float]) -> None:
-    _with_first_case(folder, probabilities)  # "A simple sentence." has no word that weighs anything: 0.5
+    _with_first_case(folder, probabilities)  # "A simple sentence." has no known word, so it gets 0.5
     with pytest.raises(ArtifactError, match=re.escape(f"{folder}: golden.jsonl line 1: ")):
         load_classifier(folder)
 
@@ -398,7 +398,7 @@ def test_weights_of_a_foreign_shape_are_named(folder: Path) -> None:
         load_classifier(folder)
 
 
-def test_weights_that_are_no_numbers_are_refused_with_the_folder_s_name(folder: Path) -> None:
+def test_weights_that_are_not_numbers_are_refused_with_the_name_of_the_folder(folder: Path) -> None:
     with np.load(folder / "weights.npz") as arrays:
         changed = {**arrays, "intercept": np.array([np.nan])}
     _put(folder, "weights.npz", _npz(**changed))
@@ -409,17 +409,17 @@ def test_weights_that_are_no_numbers_are_refused_with_the_folder_s_name(folder: 
         load_classifier(folder)
 
 
-def test_a_network_that_is_none_is_named(tmp_path: Path) -> None:
+def test_bytes_that_are_not_a_network_are_named(tmp_path: Path) -> None:
     write_artifact(_onnx_artifact(), tmp_path)
     with pytest.raises(ArtifactError, match=re.escape(f"{tmp_path}: model.onnx cannot be loaded")):
         load_classifier(tmp_path)
 
 
-# What is too large, refused before it is read
+# A file that is too large is refused before it is read
 
 
 def _sparse(path: Path, size: int) -> None:
-    """A file of `size` bytes that takes no room on the disk."""
+    """Write a file of `size` bytes that takes no space on the disk."""
     path.unlink()
     with path.open("wb") as file:
         file.truncate(size)
@@ -433,7 +433,7 @@ def test_a_file_above_its_bound_is_refused_unread(folder: Path, name: str) -> No
 
 
 @pytest.mark.parametrize("name", ["artifact.json", *FILES])
-def test_what_is_not_a_file_is_refused(folder: Path, name: str) -> None:
+def test_a_path_that_is_not_a_file_is_refused(folder: Path, name: str) -> None:
     (folder / name).unlink()
     os.mkfifo(folder / name)
     _assert_refused(folder, f"{folder / name} is not a file")
@@ -477,7 +477,7 @@ def test_an_array_that_no_linear_model_has_is_refused_unread(folder: Path) -> No
 
 
 def _declared(shape: tuple[int, ...], content: bytes = b"", dtype: str = "<f8") -> bytes:
-    """An .npy file whose header declares a shape, whatever content follows."""
+    """Return an .npy file whose header declares a shape, with any content after it."""
     buffer = io.BytesIO()
     np.lib.format.write_array_header_1_0(buffer, {"descr": dtype, "fortran_order": False, "shape": shape})
     return buffer.getvalue() + content
@@ -543,7 +543,7 @@ def test_arrays_of_anything_but_plain_numbers_are_refused(folder: Path, array: n
     _assert_not_loaded(folder, f"does not hold flat arrays: weights.npy is of {array.dtype}")
 
 
-# Numbers that no score can be made of
+# Numbers that make a score impossible
 
 
 @pytest.mark.parametrize("name", ["weights", "intercept", "scale"])
@@ -555,7 +555,7 @@ def test_a_weight_that_is_not_finite_is_refused_though_no_golden_case_needs_it(
     with np.load(folder / "weights.npz") as arrays:
         array = np.ones(len(arrays["weights"])) if name == "scale" else arrays[name].copy()
         if name == "weights":
-            # No golden case holds this word.
+            # No golden case has this word.
             array[json.loads((folder / "vocabulary.json").read_bytes()).index("awful")] = value
         else:
             array[-1] = value

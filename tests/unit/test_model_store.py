@@ -1,4 +1,4 @@
-"""Artifacts in a BentoML model store, each test with an empty one of its own."""
+"""Artifacts in a BentoML model store; each test has an empty store of its own."""
 
 import itertools
 import os
@@ -26,7 +26,7 @@ from classifier.settings import ModelSettings
 
 @pytest.fixture(autouse=True)
 def _empty_store(tmp_path):
-    # BENTOML_HOME is read once, when BentoML is imported; BentoML's own tests set the store like this.
+    # BentoML reads BENTOML_HOME only once, when it is imported; its own tests set the store like this.
     (tmp_path / "store").mkdir()
     BentoMLContainer.model_store.set(ModelStore(tmp_path / "store"))
     yield
@@ -42,7 +42,7 @@ def test_a_tag_is_the_name_with_the_beginning_of_the_digest(folder):
     assert model_store.save(folder) == f"tiny:{read_artifact(folder).digest[:12]}"
 
 
-def test_what_was_saved_loads_and_answers_as_before(folder):
+def test_a_saved_model_loads_and_answers_as_before(folder):
     stored = model_store.folder_of(model_store.save(folder))
     assert stored != folder
     assert read_artifact(stored).digest == read_artifact(folder).digest
@@ -57,7 +57,7 @@ def test_only_the_artifacts_own_files_are_saved(folder):
     assert {path.name for path in stored.iterdir()} == own | {"model.yaml"}
 
 
-def test_to_save_the_same_again_changes_nothing(folder):
+def test_saving_the_same_again_changes_nothing(folder):
     tag = model_store.save(folder)
     before = model_store.stored_models()
     assert model_store.save(folder) == tag
@@ -102,14 +102,14 @@ def test_the_newest_model_is_listed_first(folder, tmp_path):
     assert models[0].created >= models[1].created >= models[2].created
 
 
-def test_models_of_others_are_not_listed(folder):
+def test_models_of_other_projects_are_not_listed(folder):
     with bentoml.models.create("theirs", module="elsewhere") as model:
         (Path(model.path) / "weights.bin").write_bytes(b"1")
     tag = model_store.save(folder)
     assert [model.tag for model in model_store.stored_models()] == [tag]
 
 
-def test_what_was_saved_last_is_the_latest_even_if_it_was_there_before(tmp_path):
+def test_the_model_saved_last_is_the_latest_even_if_the_store_had_it_before(tmp_path):
     first = model_store.save(write_tiny(tmp_path / "first"))
     second = model_store.save(write_tiny(tmp_path / "second", threshold=0.25))
     assert first != second
@@ -118,7 +118,7 @@ def test_what_was_saved_last_is_the_latest_even_if_it_was_there_before(tmp_path)
     assert model_store.folder_of("tiny:latest") == model_store.folder_of(first)
 
 
-# An import that is killed, and imports at the same time
+# Imports that are killed, and imports that run at the same time
 
 
 def _in_a_child(work: Callable[[], object]) -> int:
@@ -135,7 +135,7 @@ def _in_a_child(work: Callable[[], object]) -> int:
 
 
 def _killed_at(step: int, work: Callable[[], object]) -> Callable[[], None]:
-    """`work`, which SIGKILL ends at its n-th change of the file system; to be run in a child."""
+    """Return `work` changed so that SIGKILL ends it at its n-th change of the file system; for a child."""
 
     def killed() -> None:
         steps = itertools.count()
@@ -154,7 +154,7 @@ def _killed_at(step: int, work: Callable[[], object]) -> Callable[[], None]:
 
 
 def _entries(store: Path) -> list[set[str]]:
-    """The names of the files of each entry of "tiny"."""
+    """Return the names of the files of each entry of "tiny"."""
     folders = [path for path in (store / "tiny").glob("*") if path.is_dir()]
     return [{path.name for path in folder.iterdir()} for folder in folders]
 
@@ -259,7 +259,7 @@ def test_two_processes_that_import_at_the_same_time_both_succeed(folder, tmp_pat
 
     def wait_then_save() -> None:
         os.close(write)
-        os.read(read, 1)  # until the parent closes its end
+        os.read(read, 1)  # waits until the parent closes its end
         for _ in range(20):
             model_store.save(folder)
 

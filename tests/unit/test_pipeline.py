@@ -1,4 +1,4 @@
-"""Texts in, predictions out."""
+"""Texts in, probabilities and predictions out."""
 
 import contextlib
 import math
@@ -80,13 +80,13 @@ def test_platt_scales_the_scores_and_adds_a_bias() -> None:
     assert table[0, 1] == pytest.approx(_sigmoid(2 * 1.5 - 1), rel=1e-12)
 
 
-def test_one_vs_rest_divides_each_class_s_sigmoid_by_their_sum() -> None:
+def test_one_vs_rest_divides_the_sigmoid_of_each_class_by_their_sum() -> None:
     table = to_probabilities(np.array([[1.0, -2.0, 0.5]]), Calibration(activation="one-vs-rest"))
     odds = np.array([_sigmoid(1.0), _sigmoid(-2.0), _sigmoid(0.5)])
     np.testing.assert_allclose(table[0], odds / odds.sum(), rtol=1e-12)
 
 
-def test_the_artifact_s_calibration_is_applied() -> None:
+def test_the_calibration_of_the_artifact_is_applied() -> None:
     classifier = Classifier(tiny_artifact(calibration=Calibration(method="temperature", scale=0.5)))
     assert classifier.predict(["great"])[0].probabilities["positive"] == pytest.approx(_sigmoid(1.0))
 
@@ -132,7 +132,7 @@ def test_the_most_probable_of_many_labels_is_predicted() -> None:
     assert prediction.confidence == max(prediction.probabilities.values())
 
 
-def test_the_confidence_is_the_predicted_label_s_probability() -> None:
+def test_the_confidence_is_the_probability_of_the_predicted_label() -> None:
     assert BINARY.predict(["awful"])[0].confidence == pytest.approx(1 - _sigmoid(-2.5))
 
 
@@ -162,7 +162,7 @@ def test_only_two_classes_are_binary(classifier: Classifier, is_binary: bool) ->
 
 
 @pytest.mark.parametrize("value", [1e308, 2e307])
-def test_scores_that_are_no_finite_numbers_raise(value: float) -> None:
+def test_predictions_from_scores_that_are_not_finite_raise(value: float) -> None:
     artifact = tiny_artifact(FOUR_LABELS, calibration=Calibration(method="temperature", scale=10.0))
     arrays = unpack_arrays(artifact.weights) | {"intercept": np.array([0, 0, 0, value])}
     with (
@@ -185,7 +185,7 @@ def test_the_batch_size_changes_no_answer(labels: tuple[str, ...], texts: list[s
     artifact = tiny_artifact(labels)
     whole = Classifier(artifact, batch_size=100).predict(texts)
     parts = Classifier(artifact, batch_size=batch_size).predict(texts)
-    # A processor may round the last bit of an exponential otherwise in a longer array.
+    # A processor may round the last bit of an exponential differently in a longer array.
     assert [(one.label, one.warnings, dict(one.probabilities)) for one in parts] == [
         (one.label, one.warnings, pytest.approx(dict(one.probabilities), rel=1e-12)) for one in whole
     ]
@@ -196,7 +196,7 @@ def test_any_texts_get_one_prediction_each(texts: list[str]) -> None:
     assert len(FOUR.predict(texts)) == len(texts)
 
 
-# What is read from a prediction
+# The parts of a prediction
 
 FOUR_WAY = Prediction("joy", 2, {"anger": 0.1, "fear": 0.25, "joy": 0.4, "sadness": 0.25})
 
@@ -205,7 +205,7 @@ def test_top_k_lists_the_most_probable_first() -> None:
     assert FOUR_WAY.top_k(2) == [("joy", 0.4), ("fear", 0.25)]
 
 
-def test_top_k_keeps_the_model_s_order_between_equals() -> None:
+def test_top_k_keeps_the_order_of_the_model_between_equals() -> None:
     assert [label for label, _ in FOUR_WAY.top_k(4)] == ["joy", "fear", "sadness", "anger"]
 
 
@@ -240,7 +240,7 @@ def test_each_threshold_gives_a_row() -> None:
 
 
 @given(st.floats(0, 1))
-def test_a_row_at_the_model_s_own_threshold_agrees_with_the_prediction(threshold: float) -> None:
+def test_a_row_at_the_threshold_of_the_model_agrees_with_the_prediction(threshold: float) -> None:
     classifier = Classifier(tiny_artifact(threshold=threshold))
     (prediction,) = classifier.predict(["good"])
     (row,) = classifier.thresholds(prediction, [threshold])
@@ -363,7 +363,7 @@ def test_the_batch_size_changes_no_scores() -> None:
     assert parts == pytest.approx(whole)
 
 
-def test_a_loaded_classifier_runs_at_most_as_many_texts_at_once_as_it_is_told(
+def test_a_loaded_classifier_runs_at_most_batch_size_texts_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = write_tiny(tmp_path)

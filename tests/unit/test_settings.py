@@ -1,4 +1,4 @@
-"""config.yaml, the environment and the defaults."""
+"""Settings from config.yaml, the environment and the defaults."""
 
 import os
 import re
@@ -27,7 +27,7 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-# Where values come from
+# Which source a value comes from
 
 
 def test_the_default_file_states_every_default() -> None:
@@ -47,34 +47,34 @@ def test_the_default_file_gives_every_setting_a_line_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("content", ["", "# only a comment\n", "api:\n", "{}"])
-def test_what_a_file_leaves_out_keeps_its_default(config: Path, content: str) -> None:
+def test_settings_that_a_file_leaves_out_keep_their_defaults(config: Path, content: str) -> None:
     config.write_text(content)
     assert load_settings(config) == Settings()
 
 
-def test_the_file_goes_over_the_default(config: Path) -> None:
+def test_the_file_overrides_the_default(config: Path) -> None:
     config.write_text("api:\n  port: 9000\n")
     assert load_settings(config).api.port == 9000
 
 
-def test_a_key_in_the_file_leaves_its_neighbours_alone(config: Path) -> None:
+def test_a_key_in_the_file_does_not_change_other_keys(config: Path) -> None:
     config.write_text("api:\n  port: 9000\n")
     assert load_settings(config).api.host == "127.0.0.1"
 
 
-def test_the_environment_goes_over_the_file(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_overrides_the_file(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config.write_text("api:\n  port: 9000\n")
     monkeypatch.setenv("CLASSIFIER__API__PORT", "9001")
     assert load_settings(config).api.port == 9001
 
 
-def test_a_variable_leaves_the_file_s_other_keys_alone(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_does_not_change_other_keys(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config.write_text("api:\n  port: 9000\n  host: 0.0.0.0\n")
     monkeypatch.setenv("CLASSIFIER__API__PORT", "9001")
     assert load_settings(config).api.host == "0.0.0.0"  # noqa: S104
 
 
-def test_the_environment_goes_over_the_default(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_overrides_the_default(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLASSIFIER__LOGGING__ACCESS", "true")
     assert load_settings(config).logging.access is True
 
@@ -86,7 +86,7 @@ def test_settings_that_are_not_loaded_take_nothing_from_the_environment(
     assert Settings().api.port == 8000
 
 
-def test_a_variable_s_case_does_not_matter(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_case_of_a_variable_does_not_matter(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("classifier__api__port", "9001")
     assert load_settings(config).api.port == 9001
 
@@ -104,7 +104,7 @@ def test_a_variable_names_the_file(config: Path, monkeypatch: pytest.MonkeyPatch
     assert load_settings().model.name == "other"
 
 
-def test_an_argument_goes_over_the_variable_that_names_the_file(
+def test_an_argument_overrides_the_variable_that_names_the_file(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLASSIFIER_CONFIG", "/nowhere.yaml")
@@ -148,7 +148,7 @@ def test_an_unknown_name_in_the_file_is_named_with_the_nearest(
         ("CLASSIFIER__APIS__PORT", "there is no section 'apis'; the nearest is 'api'"),
         ("CLASSIFIER__API__PROT", "section 'api' has no key 'prot'; the nearest is 'port'"),
         ("CLASSIFIER__API__PORT__X", "section 'api' has no key 'port__x'; the nearest is 'port'"),
-        ("CLASSIFIER__API", "it names a section; a key follows it: CLASSIFIER__API__KEY"),
+        ("CLASSIFIER__API", "it names a section; a key must follow, as in CLASSIFIER__API__KEY"),
         ("CLASSIFIER_API_PORT", "there is no such setting; it is CLASSIFIER__API__PORT"),
         ("CLASSIFIER_API__PORT", "there is no such setting; it is CLASSIFIER__API__PORT"),
         ("CLASIFIER__API__PORT", "there is no such setting; it is CLASSIFIER__API__PORT"),
@@ -232,7 +232,7 @@ def test_a_file_that_is_not_yaml_is_named(config: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("content", ["[]", "- api", "api", "0", "false"])
-def test_a_file_that_is_no_mapping_is_named(config: Path, content: str) -> None:
+def test_a_file_that_is_not_a_mapping_is_named(config: Path, content: str) -> None:
     config.write_text(content)
     with pytest.raises(
         SettingsError, match=re.escape(f"{config}: the configuration file must hold sections")
@@ -240,7 +240,7 @@ def test_a_file_that_is_no_mapping_is_named(config: Path, content: str) -> None:
         load_settings(config)
 
 
-def test_variables_that_kubernetes_sets_for_a_service_are_none_of_ours(
+def test_variables_that_kubernetes_sets_for_a_service_are_ignored(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLASSIFIER_PORT", "tcp://10.96.0.7:80")

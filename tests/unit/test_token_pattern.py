@@ -1,4 +1,4 @@
-"""Which token patterns are accepted: those that no text makes slow."""
+"""Token patterns are accepted only if no text can make them slow."""
 
 import re
 import signal
@@ -84,7 +84,7 @@ KINDS = ["", "", "?", "+"]
 
 
 def _pattern(random: Random, depth: int) -> str:
-    """Any pattern, of several levels: Hypothesis's own strategies seldom give one that is slow."""
+    """Generate nested patterns; the strategies of Hypothesis seldom give one that is slow."""
     choice = random.random() if depth else 0.0
     quantifier = random.choice(QUANTIFIERS) + random.choice(KINDS)
     if choice < 0.25:
@@ -107,7 +107,7 @@ def _letters(random: Random, least: int, most: int) -> str:
 
 @contextmanager
 def _within(seconds: float, what: str) -> Iterator[None]:
-    """Fail where it takes longer: far more than linear time, and far less than time in the square."""
+    """Fail if the block takes longer than a limit far above linear time and far below quadratic time."""
 
     def fail(*_: object) -> None:
         raise AssertionError(f"{what} took more than {seconds} s")
