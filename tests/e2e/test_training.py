@@ -104,13 +104,13 @@ def test_the_model_card_has_every_section(kind, name):
     assert list(sections) == [
         "Choice",
         "Held-out texts",
-        "Test texts, looked at once",
+        "Test texts, evaluated once",
         *small,
         "Cost of one text",
         "Limits",
     ]
     assert "| chosen | " in sections["Choice"]
-    for title in ("Held-out texts", "Test texts, looked at once"):
+    for title in ("Held-out texts", "Test texts, evaluated once"):
         assert "| texts | accuracy | ROC AUC | log loss | ECE |" in sections[title]
         assert "| class | precision | recall | F1 | texts |" in sections[title]
         assert f"| truth \\ predicted | {' | '.join(labels)} |" in sections[title]
@@ -119,7 +119,7 @@ def test_the_model_card_has_every_section(kind, name):
         )
     assert re.search(r"ECE before calibration \d\.\d{4}, after \d\.\d{4}", sections["Held-out texts"])
     assert (
-        f"{100 * artifact.manifest.metrics['test_accuracy']:.2f} %" in sections["Test texts, looked at once"]
+        f"{100 * artifact.manifest.metrics['test_accuracy']:.2f} %" in sections["Test texts, evaluated once"]
     )
     assert "tokens" in sections["Cost of one text"]
 
