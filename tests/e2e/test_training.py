@@ -145,7 +145,7 @@ def test_the_same_seed_gives_the_same_files_in_another_process_too(tmp_path, kin
     command = [
         sys.executable,
         "-m",
-        "training_import",
+        "cli",
         "train",
         "--kind",
         kind,
