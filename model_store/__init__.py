@@ -35,7 +35,7 @@ MAX_SHOWN_TAGS = 10
 DESCRIPTION = "model.yaml"
 """The file that BentoML keeps in each entry of the store."""
 LATEST = "latest"
-"""The file beside the versions of a model that names the latest one."""
+"""The file next to the versions of a model that names the latest one."""
 LOCK = ".import-lock"
 NEW_FILE = ".import-new"
 """The name of a file of the store while it is written."""
@@ -81,9 +81,8 @@ def save(folder: Path) -> str:
 def put_bundled_model(model: ModelSettings) -> str | None:
     """Save the model that comes with the project if the settings name it and the store lacks it.
 
-    Returns the tag if it was saved. A model of the same name that the tag stands for stays the one that is
-    served. A Bento does not have the folder of the bundled model, since its own store has the model. Raises
-    ArtifactError.
+    Returns the tag if it was saved. Another model of the same name is not replaced. A Bento does not have the
+    folder of the bundled model, since its own store has the model. Raises ArtifactError.
     """
     if model.name != BUNDLED_MODEL.name or not BUNDLED_MODEL.exists():
         return None
@@ -106,7 +105,7 @@ def save_if_missing(folder: Path) -> str | None:
 def save_if_nothing_is_there(folder: Path, tag: str) -> str | None:
     """Save an artifact if the store has nothing for a tag, or has only a part of this artifact for it.
 
-    Returns the tag of the artifact if it was saved. If the tag stands for another model, nothing changes.
+    Returns the tag of the artifact if it was saved. If the tag is that of another model, nothing changes.
     Raises ArtifactError.
     """
     try:

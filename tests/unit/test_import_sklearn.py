@@ -302,7 +302,7 @@ REFUSED: dict[str, tuple[Callable[[], list[tuple[str, object]]], str]] = {
     ),
     "a preprocessor": (
         lambda: [("v", CountVectorizer(preprocessor=str.upper))],
-        "'v'.*preprocessor of its own",
+        "'v'.*its own preprocessor",
     ),
     "an accent stripper": (
         lambda: [("v", CountVectorizer(strip_accents=str.upper))],
