@@ -298,7 +298,7 @@ REFUSED: dict[str, tuple[Callable[[], list[tuple[str, object]]], str]] = {
     "an analyzer": (lambda: [("v", CountVectorizer(analyzer=_tokens))], "'v'.*analyzer=<function _tokens"),
     "a tokenizer": (
         lambda: [("v", CountVectorizer(tokenizer=_tokens, token_pattern=None))],
-        "'v'.*tokenizer of its own",
+        "'v'.*its own tokenizer",
     ),
     "a preprocessor": (
         lambda: [("v", CountVectorizer(preprocessor=str.upper))],
