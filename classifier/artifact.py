@@ -41,7 +41,7 @@ MAX_MANIFEST_BYTES = 16 * _MEBIBYTE
 MAX_BYTES: Mapping[str, int] = MappingProxyType(
     {VOCABULARY: 64 * _MEBIBYTE, GOLDEN: 64 * _MEBIBYTE, MODEL_CARD: _MEBIBYTE}
 )
-"""The files that every artifact has beside its manifest, with the largest size of each in bytes."""
+"""The files that every artifact has besides its manifest, with the largest size of each in bytes."""
 
 
 class _Part(BaseModel):
@@ -101,7 +101,7 @@ class Manifest(_Part):
 
     @property
     def max_bytes(self) -> Mapping[str, int]:
-        """The files that an artifact of this kind has beside its manifest, with the largest size of each."""
+        """The files that an artifact of this kind has besides its manifest, with the largest size of each."""
         return {**MAX_BYTES, **runtime_of(self.model.kind).max_bytes}
 
     @model_validator(mode="after")

@@ -298,11 +298,11 @@ REFUSED: dict[str, tuple[Callable[[], list[tuple[str, object]]], str]] = {
     "an analyzer": (lambda: [("v", CountVectorizer(analyzer=_tokens))], "'v'.*analyzer=<function _tokens"),
     "a tokenizer": (
         lambda: [("v", CountVectorizer(tokenizer=_tokens, token_pattern=None))],
-        "'v'.*tokenizer of its own",
+        "'v'.*its own tokenizer",
     ),
     "a preprocessor": (
         lambda: [("v", CountVectorizer(preprocessor=str.upper))],
-        "'v'.*preprocessor of its own",
+        "'v'.*its own preprocessor",
     ),
     "an accent stripper": (
         lambda: [("v", CountVectorizer(strip_accents=str.upper))],

@@ -184,7 +184,7 @@ def _text_settings(step: _Step, options: ImportOptions) -> TextSettings:
     name, vectorizer = step
     for parameter in ("preprocessor", "tokenizer"):
         if (value := getattr(vectorizer, parameter)) is not None:
-            raise _refuse(name, f"({_type(vectorizer)}) has a {parameter} of its own, {value!r}")
+            raise _refuse(name, f"({_type(vectorizer)}) has its own {parameter}, {value!r}")
     if vectorizer.analyzer != "word":
         raise _refuse(name, f"({_type(vectorizer)}) has analyzer={vectorizer.analyzer!r}")
     if vectorizer.input != "content":
