@@ -48,7 +48,7 @@ log = structlog.get_logger("classifier.service")
     # Our own metrics are bounded; BentoML's have a label for every path that a client makes up.
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
-    # Spans cost half the throughput, and there is no exporter for them.
+    # Tracing would cost half the throughput, and no exporter is set up for its spans.
     tracing={"excluded_urls": ".*"},
 )
 @bentoml.asgi_app(Pages(NAME, __version__, access.needs_key).app, path="/")
@@ -78,7 +78,7 @@ class TextClassifier:
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def drain(self) -> None:
-        """Finish what has begun and refuse everything else."""
+        """Finish the requests that were admitted, and refuse new ones."""
         await drain(self.running)
 
     predict = bentoml_api(endpoints.PREDICT)

@@ -14,7 +14,7 @@ from cli.console import new_app
 
 MAX_LINE_BYTES = 1_000_000
 """Most bytes of a line. A longer one is refused before all of it is read."""
-SHOWN_CHARACTERS = 60
+MAX_SHOWN_CHARACTERS = 60
 """Most characters of a text in the table."""
 STANDARD_INPUT = Path("-")
 
@@ -176,10 +176,10 @@ class _Table:
 def _shortened(text: str) -> str:
     """The beginning of a text in one line, without characters that a terminal would obey."""
     line = "".join(
-        character if character.isprintable() else " " for character in text[: 2 * SHOWN_CHARACTERS]
+        character if character.isprintable() else " " for character in text[: 2 * MAX_SHOWN_CHARACTERS]
     )
     line = " ".join(line.split())
-    return line if len(line) <= SHOWN_CHARACTERS else line[: SHOWN_CHARACTERS - 1] + "…"
+    return line if len(line) <= MAX_SHOWN_CHARACTERS else line[: MAX_SHOWN_CHARACTERS - 1] + "…"
 
 
 def _print_warnings(batch: list[_Text], answers: list[Any]) -> None:

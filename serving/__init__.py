@@ -1,1 +1,1 @@
-"""The HTTP edge that service.py puts together."""
+"""The HTTP side of the service; service.py puts its parts together."""

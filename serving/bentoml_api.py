@@ -1,7 +1,7 @@
 """Describes endpoints to BentoML, whose clients read names and schemas from the service.
 
-BentoML would validate requests itself and answer in its own words. So its API methods get the request unread,
-and only their description comes from the table of routes.
+BentoML would validate requests itself and answer invalid ones in its own format. So its API methods get each
+request unread. The schemas that BentoML publishes come from the table of routes.
 """
 
 from collections.abc import Awaitable, Callable
@@ -48,7 +48,7 @@ def bentoml_api(endpoint: Endpoint) -> Any:
 def bentoml_batch_api(route: Route, answer: BatchAnswer, max_batch_size: int, max_latency_ms: int) -> Any:
     """A method of a BentoML service whose texts BentoML batches across clients.
 
-    An error is in the batch in its text's place, so that it reaches its own client and no other.
+    An error takes its text's place in the batch, so that it reaches its own client and no other.
     """
 
     async def handler(service: BentoService, items: list[str | Exception], /) -> list[Any]:
@@ -102,7 +102,7 @@ def _described_answer(route: Route) -> type[IODescriptor]:
 
 
 def _texts_or_error(route: Route) -> type[IODescriptor]:
-    """An input that becomes the list of its texts, or a list of the one error that refuses it."""
+    """An input that becomes the list of its texts, or a list with one item: the error for which it is refused."""
     described: Any = _unread_request(route)
 
     class TextsOrError(described):  # type: ignore[misc]

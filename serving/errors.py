@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from classifier.errors import DeadlinePassed, Draining, NotBinary, QueueFull, Unavailable
 
 CLOSE = {"connection": "close"}
-"""The header of an answer after which the connection ends."""
+"""The header of an answer that ends the connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Unauthorized(HttpError):
     title = "Unauthorized"
 
     def headers(self) -> dict[str, str]:
-        """Which kind of key is needed."""
+        """The header that names the scheme of the key."""
         return {"www-authenticate": "Bearer"}
 
 
@@ -77,18 +77,18 @@ class MethodNotAllowed(HttpError):
         self._allow = allow
 
     def headers(self) -> dict[str, str]:
-        """The methods that the route has."""
+        """The header that lists the methods of the route."""
         return {"allow": self._allow}
 
 
 class RequestTooSlow(HttpError):
-    """The body did not arrive within `api.request_seconds`."""
+    """No answer began within `api.request_seconds`, most often because the body did not arrive."""
 
     status = 408
     title = "Request timeout"
 
     def headers(self) -> dict[str, str]:
-        """The rest of the body is not read."""
+        """The header that ends the connection, because the rest of the body is not read."""
         return CLOSE
 
 
@@ -124,7 +124,7 @@ class InvalidRequest(HttpError):
         self.errors = errors
 
     def members(self) -> dict[str, Any]:
-        """The broken rules."""
+        """The list of broken rules."""
         return {
             "errors": [
                 {"loc": list(error.loc), "msg": error.msg, "type": error.type} for error in self.errors
@@ -157,7 +157,7 @@ class InternalError(HttpError):
         self._id = error_id
 
     def members(self) -> dict[str, Any]:
-        """The id."""
+        """The id under which the log has the cause."""
         return {"id": self._id}
 
 
@@ -172,7 +172,7 @@ class ServiceUnavailable(HttpError):
         self._retry_after = retry_after
 
     def headers(self) -> dict[str, str]:
-        """When to retry."""
+        """The header that says when to retry."""
         return {"retry-after": str(self._retry_after)}
 
 
@@ -188,7 +188,7 @@ class ShuttingDown(ServiceUnavailable):
     title = "Shutting down"
 
     def headers(self) -> dict[str, str]:
-        """When to retry, on another connection."""
+        """The headers that say when to retry, and that end this connection."""
         return super().headers() | CLOSE
 
 
@@ -199,19 +199,19 @@ class GatewayTimeout(HttpError):
     title = "Deadline passed"
 
 
-_OF_CORE: dict[type[Exception], Callable[[Any], HttpError]] = {
+_FROM_CORE: dict[type[Exception], Callable[[Any], HttpError]] = {
     Unavailable: lambda error: ServiceUnavailable(str(error), error.retry_after),
     QueueFull: lambda error: Overloaded(str(error), error.retry_after),
     Draining: lambda error: ShuttingDown(str(error), error.retry_after),
     DeadlinePassed: lambda error: GatewayTimeout(str(error)),
     NotBinary: lambda error: InvalidRequest((FieldError(("body", "thresholds"), str(error), "not_binary"),)),
 }
-"""What a client gets for each error of the core that is not a fault of the service."""
+"""The HTTP error for each error of the core that is not a fault of the service."""
 
 
 def as_http(error: Exception) -> HttpError | None:
     """The error that a client gets; None for an error that the service did not expect."""
     if isinstance(error, HttpError):
         return error
-    translate = _OF_CORE.get(type(error))
+    translate = _FROM_CORE.get(type(error))
     return translate(error) if translate is not None else None

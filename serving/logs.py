@@ -9,8 +9,8 @@ from structlog.typing import EventDict, Processor
 
 from classifier.settings import LoggingSettings
 
-SHOWN_PATH = 200
-"""Characters of a path that the access log shows; a client can send 60,000."""
+MAX_SHOWN_PATH = 200
+"""Most characters of a path in the access log; a client can send 60,000."""
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in [*range(0x20), *range(0x7F, 0xA0)]}
 
@@ -47,14 +47,14 @@ def configure_logging(settings: LoggingSettings) -> None:
 
 def log_request(method: str, path: str, status: int, seconds: float) -> None:
     """Write the access log's line for one answered request."""
-    shown = path if len(path) <= SHOWN_PATH else path[:SHOWN_PATH] + "…"
+    shown = path if len(path) <= MAX_SHOWN_PATH else path[:MAX_SHOWN_PATH] + "…"
     _access_log.info(
         "request", method=method, path=shown, status=status, milliseconds=round(1000 * seconds, 3)
     )
 
 
 def _escape_controls(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Escape control characters that a client sent, which a terminal would obey; JSON escapes them itself."""
+    """Escape control characters, because a terminal would obey those that a client sent. JSON has its own."""
     strings = {key: value for key, value in event.items() if isinstance(value, str)}
     return {**event, **{key: value.translate(_CONTROLS) for key, value in strings.items()}}
 
@@ -62,7 +62,7 @@ def _escape_controls(_logger: object, _method: str, event: EventDict) -> EventDi
 def _log_as_json(shared: list[Processor], last: list[Processor]) -> None:
     """Make every logger of `logging` that has handlers write the same JSON lines.
 
-    BentoML may set up its own handlers again, so their format is changed in BentoML's configuration.
+    BentoML may set up its own handlers again later, so the format is also changed in BentoML's configuration.
     """
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],

@@ -54,9 +54,9 @@ class Route:
     needs_key: bool = True
     """Whether it needs an API key where keys are set."""
     is_internal: bool = False
-    """Whether only the cluster uses it, so that it is not exposed to the outside."""
+    """Whether only the cluster uses it, so that the manifests do not expose it to clients outside."""
     has_files: bool = False
-    """Whether files of the route lie below its path."""
+    """Whether the paths below it belong to it, for the files that its page loads."""
 
     @property
     def request_model(self) -> type[BaseModel]:
@@ -144,7 +144,7 @@ ROUTES = (
 )
 
 BENTOML_SCHEMA_PATH = "/schema.json"
-"""BentoML's own route, which its clients read first, after they have waited until READYZ is ready."""
+"""BentoML's own route. Its clients wait until READYZ answers 200, and then read the schema here."""
 
 BENTOML_PATHS = frozenset({"/healthz", BENTOML_SCHEMA_PATH})
 """Routes that BentoML adds to those of the table: an old name of its probe, and its schema."""

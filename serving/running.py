@@ -23,18 +23,19 @@ _SERVICE = "service"
 
 @dataclass(frozen=True)
 class Connections:
-    """What every connection needs: who decides about its requests, and the bounds it keeps."""
+    """What all connections share: the admission of requests, their metrics, and the bounds."""
 
     admission: Admission
     budget: ByteBudget
     metrics: Metrics
     max_connections: int
     request_seconds: float
-    """Seconds in which the client must act when it is its turn; a stalled connection ends by twice that."""
+    """Seconds within which the client must send or read when it is its turn. A stalled connection ends after
+    at most twice this time."""
     keep_alive_seconds: float
-    """Seconds for which a connection is kept after an answer."""
+    """Seconds for which an idle connection is kept after an answer."""
     logs_requests: bool
-    """Whether refused requests are lines of the access log."""
+    """Whether the access log has a line for each request."""
 
     @classmethod
     def of(
@@ -63,7 +64,7 @@ class RunningService:
 
     @property
     def admission(self) -> Admission:
-        """Who decides whether a request may come in."""
+        """Decides whether a request is admitted."""
         return self.connections.admission
 
     def state(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The OpenAPI document, made of the table of routes and the models of the contract."""
+"""Makes the OpenAPI document from the table of routes and the models of the contract."""
 
 from itertools import groupby
 from operator import attrgetter
@@ -12,9 +12,8 @@ from serving.errors import Unauthorized
 from serving.request.problems import PROBLEM_JSON
 from serving.routes import HEALTH, JSON, ROUTES, Route
 
-_REF = "#/components/schemas/{model}"
-_REFERENCE = {"$ref": _REF.format(model="Problem")}
-
+_REF_TEMPLATE = "#/components/schemas/{model}"
+_PROBLEM_SCHEMA = {"$ref": _REF_TEMPLATE.format(model="Problem")}
 
 _KEY = "key"
 _PREDICTIONS, _SERVICE = "Predictions", "Service"
@@ -34,7 +33,7 @@ def openapi_document(version: str, needs_key: bool) -> dict[str, Any]:
     ]
     inputs.append((("problem", None), "serialization", TypeAdapter(Problem)))
     schemas, definitions = TypeAdapter.json_schemas(
-        inputs, ref_template=_REF, schema_generator=GenerateJsonSchema
+        inputs, ref_template=_REF_TEMPLATE, schema_generator=GenerateJsonSchema
     )
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
@@ -103,4 +102,4 @@ def _operation(route: Route, answer: Any, request: Any, components: dict[str, An
 
 
 def _problem(title: str) -> dict[str, Any]:
-    return {"description": title, "content": {PROBLEM_JSON: {"schema": _REFERENCE}}}
+    return {"description": title, "content": {PROBLEM_JSON: {"schema": _PROBLEM_SCHEMA}}}

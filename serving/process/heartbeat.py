@@ -4,20 +4,20 @@ import asyncio
 import os
 import signal
 
-DESCRIPTOR = "_CLASSIFIER_HEARTBEAT_FD"
+DESCRIPTOR_VARIABLE = "_CLASSIFIER_HEARTBEAT_FD"
 """The environment variable with the number of the file descriptor that a worker writes to."""
 
-SECONDS = 0.5
+HEARTBEAT_SECONDS = 0.5
 """Seconds between two heartbeats."""
 
 
 def start_heartbeat() -> None:
-    """Write a byte to the parent now and every half second; stop as on SIGTERM once the parent has died.
+    """Write a byte to the parent now and every half second. If the parent has died, stop as on SIGTERM.
 
-    Call it in the event loop when the service is ready and before the server listens. If the loop hangs, the
-    bytes stop. A process without a supervisor writes nothing.
+    Call this in the event loop when the service is ready and before the server listens. If the loop hangs, it
+    writes nothing. A process that no parent supervises never writes.
     """
-    inherited = os.environ.pop(DESCRIPTOR, None)
+    inherited = os.environ.pop(DESCRIPTOR_VARIABLE, None)
     if inherited is None:
         return
     pipe = int(inherited)
@@ -33,6 +33,6 @@ def start_heartbeat() -> None:
         except BrokenPipeError:
             signal.raise_signal(signal.SIGTERM)
             return
-        loop.call_later(SECONDS, beat)
+        loop.call_later(HEARTBEAT_SECONDS, beat)
 
     beat()

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 MIN_PAUSE_SECONDS = 5.0
-"""Shortest pause between two looks at the memory."""
+"""Shortest pause between two checks of the memory."""
 
 MAX_PAUSE_SECONDS = 20.0
-"""Longest pause, while looking finds nothing to release."""
+"""Longest pause between two checks, after several that released nothing."""
 
-WORTH_BYTES = 8 * 2**20
-"""Bytes that must have been added since the smallest size so far before it is worth releasing memory."""
+MIN_GROWTH_BYTES = 8 * 2**20
+"""Bytes by which the process must exceed its smallest size so far before memory is released."""
 
 
 def settle_memory() -> None:
@@ -43,25 +43,25 @@ def resident_bytes() -> int:
 
 
 def release_when_idle(is_idle: Callable[[], bool]) -> None:
-    """From now on release memory whenever `is_idle` and the process has grown.
+    """From now on, release memory whenever `is_idle()` is true and the process has grown.
 
-    Otherwise the process would keep the peak of a burst of requests for good. Call it in the event loop. It
-    does nothing on systems other than Linux.
+    Otherwise the process would never return the memory that a burst of requests needed. Call this in the event
+    loop. It does nothing on systems other than Linux.
     """
     if sys.platform != "linux":
         return
     loop = asyncio.get_running_loop()
-    enough = resident_bytes()
+    smallest = resident_bytes()
 
-    def look(pause: float) -> None:
-        nonlocal enough
+    def check(pause: float) -> None:
+        nonlocal smallest
         before = resident_bytes()
-        if is_idle() and before > enough + WORTH_BYTES:
+        if is_idle() and before > smallest + MIN_GROWTH_BYTES:
             release_memory()
             after = resident_bytes()
-            enough = min(enough, after)
-            is_released = after < before - WORTH_BYTES
+            smallest = min(smallest, after)
+            is_released = after < before - MIN_GROWTH_BYTES
             pause = MIN_PAUSE_SECONDS if is_released else min(2 * pause, MAX_PAUSE_SECONDS)
-        loop.call_later(pause, look, pause)
+        loop.call_later(pause, check, pause)
 
-    loop.call_later(MIN_PAUSE_SECONDS, look, MIN_PAUSE_SECONDS)
+    loop.call_later(MIN_PAUSE_SECONDS, check, MIN_PAUSE_SECONDS)

@@ -10,15 +10,17 @@ from classifier.pipeline import Classifier, load_classifier
 from classifier.settings import Settings
 
 CHECKED_BY = "_CLASSIFIER_MODEL_CHECKED_BY"
+"""The environment variable with the id of the process that has checked the model; its workers do not."""
 
 _log = structlog.get_logger("classifier.model")
 
 
 def check_model(settings: Settings) -> None:
-    """Load the model once before anything starts; raises ArtifactError.
+    """Load the model once, before anything starts, to find out whether it can be loaded; raises ArtifactError.
 
     BentoML imports the service in its parent process first and then in each worker. A worker that fails is
-    started again and again, each time with a stack trace, so the parent has to find a broken model.
+    started again and again, each time with a stack trace, so the parent must notice a broken model first.
+
     If the settings name the bundled model and the store does not have it, it is saved there first, so that
     `bentoml serve` and `bentoml build` work in a fresh clone.
     """

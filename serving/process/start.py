@@ -12,7 +12,8 @@ from classifier.settings import Settings, load_settings
 from serving.process.address import family_of, listening_address, url_of
 
 ROOT = Path(__file__).parents[2]
-DRAIN_SECONDS = 30
+GRACEFUL_SHUTDOWN_SECONDS = 30
+"""Seconds for which the server waits for open connections after the drain."""
 
 
 def _prepare(settings: Settings) -> str:
@@ -48,14 +49,14 @@ def serve() -> None:
         address = _prepare(settings)
     except ClassifierError as error:
         raise SystemExit(f"error: {error}") from None
-    # BentoML would import it next. It checks the model and exits if that is damaged, before the greeting.
+    # BentoML would import the service next. This import exits if the model is damaged, before anything is printed.
     importlib.import_module("service")
     url = url_of(address, settings.api.port)
     print(  # noqa: T201
         f"""
   Serving {settings.model.tag}, in a moment, at
 
-      {url}          what runs here
+      {url}          the service and its routes
       {url}/docs     the API as a page
 
   Try it:
@@ -67,7 +68,7 @@ def serve() -> None:
 """,
         flush=True,
     )
-    # In this process, because another interpreter would start with the imports that are already done here.
+    # BentoML runs in this process, because a new interpreter would have to repeat the imports.
     from bentoml_cli.cli import cli
 
     cli(
@@ -77,7 +78,7 @@ def serve() -> None:
             "--working-dir",
             str(ROOT),
             "--timeout-graceful-shutdown",
-            str(DRAIN_SECONDS),
+            str(GRACEFUL_SHUTDOWN_SECONDS),
         ],
         "bentoml",
     )

@@ -20,10 +20,10 @@ def drain_on_sigterm(drain: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """On SIGTERM run `drain` and then the handler that was set before; a second SIGTERM skips the drain.
 
     uvicorn's own handler accepts no more connections, so new clients would hang instead of getting an answer.
-    Call this in the event loop. Only the main thread receives signals; in another one nothing is changed.
+    Call this in the event loop. Only the main thread receives signals; in another thread this does nothing.
     """
-    ends = signal.getsignal(signal.SIGTERM)
-    if threading.current_thread() is not threading.main_thread() or not callable(ends):
+    previous = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread() or not callable(previous):
         return
     loop = asyncio.get_running_loop()
     draining: list[asyncio.Task[None]] = []
@@ -32,11 +32,11 @@ def drain_on_sigterm(drain: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
             await drain()
         finally:
-            ends(signal.SIGTERM, None)
+            previous(signal.SIGTERM, None)
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         if draining:
-            ends(signal.SIGTERM, None)
+            previous(signal.SIGTERM, None)
         else:
             loop.call_soon_threadsafe(lambda: draining.append(loop.create_task(drain_and_end())))
 
@@ -44,7 +44,10 @@ def drain_on_sigterm(drain: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 async def drain(service: RunningService) -> None:
-    """Report that the service is not ready, close connections, and finish what was admitted; only once."""
+    """Report that the service is not ready, let clients connect elsewhere, and finish what was admitted.
+
+    This does nothing if the service is not open, so a second call has no effect.
+    """
     if not service.admission.is_ready:
         return
     service.admission.stage = Stage.LEAVING
@@ -56,10 +59,10 @@ async def drain(service: RunningService) -> None:
 async def finish_requests(service: RunningService, seconds: float) -> int:
     """Admit no more requests, and finish those that have begun to arrive, within `seconds`.
 
-    Returns how many texts were left over.
+    Returns how many texts were not finished.
     """
     deadline = asyncio.get_running_loop().time() + seconds
     left = await service.batcher.drain(seconds)
-    while service.connections.budget.is_awaiting and asyncio.get_running_loop().time() < deadline:
+    while service.connections.budget.has_unfinished and asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(SWEEP_SECONDS)
     return left

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import bentoml
 import structlog
 
-from serving.process.heartbeat import DESCRIPTOR, SECONDS
+from serving.process.heartbeat import DESCRIPTOR_VARIABLE, HEARTBEAT_SECONDS
 from serving.process.listening import stop_listening
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from circus.watcher import Watcher
 
 MAX_FAILED_STARTS = 10
-"""Workers in a row that may die before they serve; then the service stops."""
+"""Most workers in a row that may die before they serve. Then the service stops."""
 
 _RETRY_SECONDS = 0.02
 """Seconds after which circus, if it was busy, is asked again to start a worker."""
@@ -65,7 +65,7 @@ class _Worker:
     pipe: int
     """The file descriptor from which the parent reads."""
     heartbeats: int = 0
-    """The first means that the model is loaded, the second that the worker listens."""
+    """How many have arrived. The first means that the model is loaded, the second that the worker listens."""
     silent_seconds: float = 0.0
     """Seconds since the last heartbeat, counted only while the parent runs."""
 
@@ -115,7 +115,7 @@ class Supervisor:
         ours, theirs = self._pipe = os.pipe()
         os.set_blocking(ours, False)
         os.set_inheritable(theirs, True)
-        watcher.env[DESCRIPTOR] = str(theirs)
+        watcher.env[DESCRIPTOR_VARIABLE] = str(theirs)
         return True
 
     def _watch(self, watcher: Watcher, arbiter: Arbiter, pid: int, **_: Any) -> bool:
@@ -124,7 +124,7 @@ class Supervisor:
         worker = self._workers[pid] = _Worker(pid, ours)
         loop = arbiter.loop
         loop.add_handler(ours, lambda *_: self._read(watcher, arbiter, worker), loop.READ)
-        loop.call_later(SECONDS, self._check, watcher, arbiter, worker)
+        loop.call_later(HEARTBEAT_SECONDS, self._check, watcher, arbiter, worker)
         return True
 
     def _read(self, watcher: Watcher, arbiter: Arbiter, worker: _Worker) -> None:
@@ -145,13 +145,13 @@ class Supervisor:
         """Kill a worker that has been silent for too long, unless it is still starting."""
         if worker.pid not in self._workers:
             return
-        worker.silent_seconds += SECONDS
-        self._read(watcher, arbiter, worker)  # Read first: maybe the parent was the stopped process.
+        worker.silent_seconds += HEARTBEAT_SECONDS
+        self._read(watcher, arbiter, worker)  # If the parent itself was stopped, heartbeats wait in the pipe.
         if worker.heartbeats and worker.silent_seconds > self._max_silent_seconds:
             _log.error("worker_hangs", pid=worker.pid, silent_seconds=worker.silent_seconds)
             _send(worker.pid, signal.SIGKILL)
         else:
-            arbiter.loop.call_later(SECONDS, self._check, watcher, arbiter, worker)
+            arbiter.loop.call_later(HEARTBEAT_SECONDS, self._check, watcher, arbiter, worker)
 
     def _replace(self, watcher: Watcher, arbiter: Arbiter, worker: _Worker) -> None:
         del self._workers[worker.pid]

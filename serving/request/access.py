@@ -14,7 +14,7 @@ from serving.errors import HttpError, MisdirectedRequest, Unauthorized
 from serving.routes import BENTOML_PATHS, METRICS, ROUTES
 
 MAX_KEYS = 1000
-"""Most keys that are read. Each is compared with the key of every request; this many take 0.1 ms."""
+"""Most keys that are read. Each request's key is compared with all of them, which takes 0.1 ms for 1,000."""
 
 MAX_KEYS_FILE_BYTES = 200_000
 """Most bytes of the file of keys, including comments."""
@@ -23,9 +23,9 @@ KEY_BYTES = 32
 """Random bytes of a new key."""
 
 _HASH = re.compile(r"[0-9a-f]{64}")
-_OPEN = frozenset(route.path for route in ROUTES if not route.needs_key) | BENTOML_PATHS
-_PAGE = "/docs/"
-"""The files that the API's page loads."""
+_OPEN_PATHS = frozenset(route.path for route in ROUTES if not route.needs_key) | BENTOML_PATHS
+_PAGE_FILES = "/docs/"
+"""The beginning of the paths of the files that the API's page loads."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Access:
         return cls(
             frozenset(map(_as_in_header, settings.allowed_hosts)),
             hashes,
-            _OPEN if settings.metrics_need_key else _OPEN | {METRICS.path},
+            _OPEN_PATHS if settings.metrics_need_key else _OPEN_PATHS | {METRICS.path},
         )
 
     @property
@@ -60,7 +60,7 @@ class Access:
         return not self.key_hashes and not self.allowed_hosts
 
     def refusal(self, path: str, headers: Sequence[tuple[bytes, bytes]]) -> HttpError | None:
-        """Why a request is refused; None if it is not.
+        """Return the error for which a request is refused; None if it passes.
 
         Every key is compared, each in constant time, so that the response time reveals nothing about them.
         """
@@ -69,7 +69,7 @@ class Access:
             host = _without_port(named[0].decode("latin-1").lower()) if named else ""
             if host not in self.allowed_hosts:
                 return MisdirectedRequest(f"the host {host[:60]!r} is not one that this service answers to")
-        if not self.key_hashes or path in self.open_paths or path.startswith(_PAGE):
+        if not self.key_hashes or path in self.open_paths or path.startswith(_PAGE_FILES):
             return None
         given = [value for name, value in headers if name == b"authorization"]
         if len(given) > 1:
@@ -85,7 +85,7 @@ class Access:
 def read_key_hashes(path: Path) -> tuple[bytes, ...]:
     """Read a file with the SHA-256 of one key on each line, in hexadecimal; `#` begins a comment.
 
-    Raises SettingsError where it cannot be read, or holds something else, or no key at all.
+    Raises SettingsError if the file cannot be read, has a line that is not a hash, or has no hash at all.
     """
     try:
         with path.open("rb") as file:

@@ -24,15 +24,15 @@ Model = TypeVar("Model", bound=BaseModel)
 
 TIMEOUT_HEADER = "x-request-timeout"
 
-_SHOWN = 60
-"""Characters of a wrong value that an error repeats."""
+_MAX_SHOWN_CHARACTERS = 60
+"""Most characters of a wrong value that an error repeats."""
 
-_UNKNOWN_LISTED = 20
-"""Unknown fields up to which each gets an error of its own; a body of 2 MiB can hold 200,000."""
+_MAX_LISTED_FIELDS = 20
+"""Most unknown fields that get an error each. More get one error together: 2 MiB can hold 200,000 fields."""
 
 
 def check_headers(headers: Mapping[bytes, bytes], max_bytes: int) -> None:
-    """Refuse a body because of its headers, before any of it is read."""
+    """Refuse a body whose type, encoding or size is not accepted, by its headers, before any of it is read."""
     declared = headers.get(b"content-type", b"")
     media_type = declared.decode("latin-1").partition(";")[0].strip().lower()
     if media_type != JSON:
@@ -92,15 +92,15 @@ def parse(
     """Check a parsed body against the contract; raises InvalidRequest with every broken rule.
 
     The fields in `query_fields` are whole numbers and may be in the query instead; other parameters of the
-    query are ignored. A field in both must be valid in both, and then the one in the body counts.
+    query are ignored. If a field is in both, both values must be valid, and the one in the body is used.
     """
     if not query or not query_fields or not isinstance(body, dict):
         return _validated(model, body, {})
     in_query = _in_query(query, query_fields)
     if in_query.keys() & body.keys():
         _validated(model, body | in_query, in_query)
-    only_there = {name: value for name, value in in_query.items() if name not in body}
-    return _validated(model, only_there | body, only_there)
+    only_in_query = {name: value for name, value in in_query.items() if name not in body}
+    return _validated(model, only_in_query | body, only_in_query)
 
 
 def _validated(model: type[Model], body: Any, in_query: Mapping[str, object]) -> Model:
@@ -114,10 +114,10 @@ def _validated(model: type[Model], body: Any, in_query: Mapping[str, object]) ->
 
 def _bound_unknown_fields(model: type[BaseModel], body: Any) -> None:
     """Refuse a body of many unknown fields with one error, because one for each could fill the memory."""
-    if not isinstance(body, dict) or len(body) <= _UNKNOWN_LISTED:
+    if not isinstance(body, dict) or len(body) <= _MAX_LISTED_FIELDS:
         return
     unknown = len(body) - sum(name in body for name in model.model_fields)
-    if unknown > _UNKNOWN_LISTED:
+    if unknown > _MAX_LISTED_FIELDS:
         fields = ", ".join(model.model_fields)
         message = f"the body has {unknown} fields that are not of this request; its fields are {fields}"
         raise InvalidRequest((FieldError(("body",), message, "extra_forbidden"),))
@@ -184,4 +184,4 @@ def _as_json(value: object) -> str:
 
 
 def _shown(text: str) -> str:
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+    return text if len(text) <= _MAX_SHOWN_CHARACTERS else text[:_MAX_SHOWN_CHARACTERS] + "…"

@@ -98,7 +98,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.is_lost = True
         self.cycle = self.scope = self._running = self._stall = None  # type: ignore[assignment]
         self.pipeline.clear()
-        self.shared.budget.stop_awaiting(self)
+        self.shared.budget.remove_unfinished(self)
         self.shared.budget.held -= self._held
         self._held = 0
 
@@ -352,7 +352,7 @@ class BoundedProtocol(HttpToolsProtocol):
         version = self.parser.get_http_version()
         self._head.check_framing(version, self.url)
         budget = self.shared.budget
-        budget.stop_awaiting(self)  # This request must not be refused to make room for itself.
+        budget.remove_unfinished(self)  # This request must not be refused to make room for itself.
         if self._is_refused(version):
             self.cycle = _Answered()  # type: ignore[assignment]
             self._is_in_head = False
@@ -472,7 +472,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     # What is held
 
-    def end_for_room(self) -> None:
+    def free_bytes(self) -> None:
         """Refuse the unfinished request because too much is held, or drop the requests that wait.
 
         If a client sends requests behind one that is being answered and the connection ends with that answer,
@@ -503,9 +503,9 @@ class BoundedProtocol(HttpToolsProtocol):
         budget.held += held - self._held
         self._held = held
         if self.pipeline or self._unparsed or (is_unfinished and held):
-            budget.await_rest(self)
+            budget.add_unfinished(self)
         else:
-            budget.stop_awaiting(self)
+            budget.remove_unfinished(self)
 
     def pause_writing(self) -> None:
         """Count the answer that the client does not read."""

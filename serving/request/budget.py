@@ -8,16 +8,16 @@ from classifier.errors import QueueFull
 class Holder(Protocol):
     """A connection that holds bytes."""
 
-    def end_for_room(self) -> None:
-        """Refuse the unfinished request, or drop those that wait, and free their bytes."""
+    def free_bytes(self) -> None:
+        """Free bytes: refuse the unfinished request, or drop the requests that wait for their turn."""
         ...
 
 
 class ByteBudget:
-    """Counts heads, bodies, waiting requests and unread answers; each connection adds what it holds.
+    """Counts the bytes of heads, bodies, waiting requests and unread answers of all connections.
 
-    While the budget is spent, no request is admitted. Unfinished requests do not keep others out: those that
-    have been unfinished for longest are refused to make room.
+    While the budget is spent, no request is admitted. Before new requests are refused, those that have been
+    unfinished for longest are refused to make room.
     """
 
     def __init__(self, limit: int) -> None:
@@ -32,12 +32,12 @@ class ByteBudget:
         return self.held > self.limit
 
     @property
-    def is_awaiting(self) -> bool:
+    def has_unfinished(self) -> bool:
         """Whether any request is unfinished."""
         return bool(self._unfinished)
 
     def refusal(self) -> QueueFull | None:
-        """Why no request may come in now, after making room where possible; None if one may."""
+        """Make room if possible; return the error if there is still none for a request, otherwise None."""
         if self.held >= self.limit:
             self.make_room()
         return self.full() if self.held >= self.limit else None
@@ -48,11 +48,11 @@ class ByteBudget:
             f"the service holds {self.held} bytes of requests and answers; the limit is {self.limit} bytes"
         )
 
-    def await_rest(self, holder: Holder) -> None:
-        """Note that a connection has an unfinished request; the one that waits longest is refused first."""
+    def add_unfinished(self, holder: Holder) -> None:
+        """Note that a connection has an unfinished request; the one noted first is refused first."""
         self._unfinished.setdefault(holder)
 
-    def stop_awaiting(self, holder: Holder) -> None:
+    def remove_unfinished(self, holder: Holder) -> None:
         """Note that the connection has no unfinished request any more, or is lost."""
         self._unfinished.pop(holder, None)
 
@@ -61,4 +61,4 @@ class ByteBudget:
         while self.held >= self.limit and self._unfinished:
             holder = next(iter(self._unfinished))
             del self._unfinished[holder]
-            holder.end_for_room()
+            holder.free_bytes()

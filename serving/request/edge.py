@@ -1,4 +1,4 @@
-"""The edge handles every request first: it counts it, checks who asks, and passes it to its endpoint."""
+"""The edge handles every request first: it counts it, checks who sends it, and passes it to its endpoint."""
 
 import asyncio
 import time
@@ -31,8 +31,8 @@ _WITH_BODY = frozenset((route.method, route.path) for route in ROUTES if route.r
 class Edge:
     """ASGI middleware in front of BentoML's app.
 
-    A request for one of the endpoints goes straight to it, because the way through BentoML's app takes longer
-    than a light model. All other requests take that way, and an error of BentoML becomes a problem.
+    A request for one of the endpoints goes straight to it, because the path through BentoML's app takes longer
+    than a light model. All other requests go to BentoML's app, whose errors become problem documents.
     """
 
     def __init__(self, app: ASGIApp, endpoints: Sequence[Endpoint], access: Access) -> None:
@@ -102,7 +102,7 @@ def bypass_bentoml_middlewares(lifespan: Scope, edge: Edge) -> None:
     """Make the edge the only middleware of BentoML's app.
 
     BentoML puts its middlewares for spans and for its own timeout in front, and they take 10 % of the
-    throughput. The app is in the scope of the lifespan, which comes before any request.
+    throughput. The app is in the scope of the lifespan, which starts before any request.
     """
     lifespan["app"].middleware_stack = edge
 
@@ -166,6 +166,6 @@ def _problem(status: int, scope: Scope) -> Response:
 
 
 def _is_described(start: Message, path: str) -> bool:
-    """Whether an error response is one of ours already, and not a page of BentoML or Starlette."""
+    """Whether an error response already has our format, so that it is not replaced."""
     media_type = Headers(raw=start["headers"]).get("content-type", "")
     return media_type.startswith(PROBLEM_JSON) or (path == HEALTH.path and media_type.startswith(JSON))

@@ -28,7 +28,7 @@ class Endpoint:
     answer: Answer
 
     async def __call__(self, request: Request) -> Response:
-        """Read a request and answer it. An error is an answer, too."""
+        """Read a request and answer it. Errors become answers as well."""
         try:
             service = running_service(request.scope)
             timeout = request_timeout(dict(request.scope["headers"]))

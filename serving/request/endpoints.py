@@ -1,4 +1,4 @@
-"""The prediction endpoints: each passes a request's texts to the batcher and words the answer."""
+"""The prediction endpoints: each passes a request's texts to the batcher and builds the answer."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ from serving.running import RunningService
 
 
 async def _classify(service: RunningService, texts: Sequence[str], timeout: float | None) -> list[Prediction]:
-    """The only way from the API to the pipeline; raises the error of the first text that has one."""
+    """Run texts through the batcher, in order; raises the error of the first text that has one."""
     predictions = []
     for outcome in await service.batcher.submit(texts, timeout):
         if isinstance(outcome, Exception):

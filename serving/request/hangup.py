@@ -21,16 +21,17 @@ class Connection(Protocol):
     is_lost: bool
 
     when_lost: Callable[[], None] | None
+    """Called when the client disconnects; None if no request waits for that."""
 
     failure: Exception | None
-    """What the server answered when it ended the connection within a request's body."""
+    """The error that the server answered when it ended the connection in the middle of a body."""
 
 
 def take_failure(request: Request) -> Exception | None:
-    """Take the error with which the server ended the connection within the request's body, if it did.
+    """Take the error with which the server ended the connection in the middle of the body; None if it did not.
 
-    The error is taken away because it will be raised: on the connection it would keep alive everything that
-    its traceback refers to.
+    The error is removed from the connection because it will be raised. If it stayed there, it would keep alive
+    everything that its traceback refers to.
     """
     connection: Connection | None = request.scope.get("extensions", {}).get(CONNECTION)
     if connection is None:

@@ -1,4 +1,4 @@
-"""The head of a request: its bounds, and the rules by which no two parsers can disagree about its end."""
+"""The head of a request: its bounds, and the rules that leave no doubt about where the request ends."""
 
 import re
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ Header = tuple[bytes, bytes]
 _NOT_IN_TRAILERS = frozenset(
     {b"connection", b"content-length", b"host", b"transfer-encoding", b"upgrade", b"authorization"}
 )
-"""Headers that say where a request ends or who asks. In a trailer they would come too late for that."""
+"""Headers that decide where a request ends or who sends it. In a trailer they would arrive too late."""
 
 _AUTHORITY = re.compile(rb"[a-z]+://([^/?#]*)", re.IGNORECASE)
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
@@ -29,7 +29,7 @@ class Head:
     __slots__ = ("_count", "_host", "_hosts", "bytes", "expects_continue", "headers")
 
     def __init__(self, headers: list[Header]) -> None:
-        """`headers` receives the headers."""
+        """`headers` is the list that headers are added to, which uvicorn reads."""
         self.headers = headers
         self.bytes = 0
         """Bytes of the target, headers and trailers."""
@@ -72,7 +72,7 @@ class Head:
         return name.lower(), value.rstrip(b" \t")
 
     def check_framing(self, version: str, target: bytes) -> None:
-        """Refuse what another parser could read in another way; raises MalformedRequest."""
+        """Raise MalformedRequest for a head that another parser could read differently."""
         if version not in {"1.1", "1.0"}:
             raise MalformedRequest(f"the version is HTTP/{version}; HTTP/1.1 and HTTP/1.0 are read")
         if self._hosts > 1:

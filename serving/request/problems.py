@@ -1,4 +1,4 @@
-"""Errors as answers: problem details (RFC 9457)."""
+"""Turns errors into answers: problem details (RFC 9457)."""
 
 import uuid
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ from serving.routes import ROUTES
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_SECONDS = 1
-SHOWN_PATH = 200
-"""Characters of an unknown path that an answer repeats."""
+MAX_SHOWN_PATH = 200
+"""Most characters of an unknown path that an answer repeats."""
 
 NOSNIFF = (b"x-content-type-options", b"nosniff")
-"""A header of every answer: a browser must not guess another media type than the declared one."""
+"""A header of every answer. It forbids browsers to guess another media type than the declared one."""
 
 _log = structlog.get_logger("classifier.problems")
 
@@ -40,12 +40,12 @@ def problem_response(error: Exception) -> Response:
 
 
 def no_such_route(method: str, path: str) -> HttpError:
-    """The error of a request that no route takes: 405 where the path has another method, otherwise 404."""
+    """The error for a request that matches no route: 405 if the path has other methods, otherwise 404."""
     allowed = sorted({route.method for route in ROUTES if route.path == path})
     if allowed:
         allow = ", ".join(allowed)
         return MethodNotAllowed(f"{method} is not a method of {path}; it takes {allow}", allow)
-    return RouteNotFound(f"there is no route {path[:SHOWN_PATH]!r}; GET / lists the routes")
+    return RouteNotFound(f"there is no route {path[:MAX_SHOWN_PATH]!r}; GET / lists the routes")
 
 
 def problem_of_status(status: int) -> Response:

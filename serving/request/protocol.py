@@ -1,8 +1,8 @@
 """The protocol of the service's connections: it refuses requests early and notices disconnected clients.
 
-While admission is closed, a request is refused as soon as its headers are complete, where uvicorn's own
-`limit_concurrency` would refuse it. A refusal through ASGI costs a scope, a task and a response, half as much
-as a prediction of a light model. At twice its capacity a service would then spend all its time on refusals.
+While requests are not admitted, each is refused as soon as its headers are complete. A refusal through ASGI
+would need a scope, a task and a response, and cost half as much as a prediction of a light model. At twice its
+capacity the service would then spend all its time on refusals.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ class ServiceProtocol(BoundedProtocol):
             self.when_lost()
 
     def data_received(self, data: bytes) -> None:
-        """Refuse a plain request in one piece before it is parsed; parse anything else."""
+        """Refuse a plain request that arrives in one piece without parsing it; parse anything else."""
         if self._is_between_requests and self._is_its_turn() and not (self._unparsed or self._ignores_input):
             error = self._refusal()
             if error is not None:
@@ -73,7 +73,7 @@ class ServiceProtocol(BoundedProtocol):
         return True
 
     def _refusal(self) -> Unavailable | None:
-        """Why no request to the model is admitted now; None if one is."""
+        """The error for which a request to the model is refused now; None if it is admitted."""
         return self.shared.admission.refusal() or self.shared.budget.refusal()
 
     def _refuse(self, path: str, error: Unavailable, keep_alive: bool) -> None:

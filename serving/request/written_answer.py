@@ -19,7 +19,7 @@ class WrittenAnswer:
     ends_connection: bool
 
     def to(self, method: str) -> bytes:
-        """The answer as a request of this method gets it: without a body for HEAD."""
+        """The bytes to write for a request of this method; the answer to HEAD has no body."""
         return self.content[: self.content.index(b"\r\n\r\n") + 4] if method == "HEAD" else self.content
 
 

@@ -153,7 +153,7 @@ async def _converse(
     transport.close()
     await _until(lambda: not state.connections and not state.tasks, "the connection is gone")
     outcome.written = bytes(transport.written)
-    if shared.budget.held or shared.budget.is_awaiting:
+    if shared.budget.held or shared.budget.has_unfinished:
         outcome.faults.append(f"{shared.budget.held} bytes are held by a connection that is gone")
 
 

@@ -12,7 +12,7 @@ class Holder:
         self.is_refused = False
         budget.held += held
 
-    def end_for_room(self) -> None:
+    def free_bytes(self) -> None:
         self.is_refused = True
         self.budget.held -= self.held
 
@@ -37,8 +37,8 @@ def test_those_whose_rest_is_awaited_longest_make_room_and_no_more_than_are_need
     budget = ByteBudget(100)
     holders = [Holder(budget, 40) for _ in range(4)]
     for holder in holders:
-        budget.await_rest(holder)
-    budget.await_rest(holders[0])  # It waits no shorter for another part of its body.
+        budget.add_unfinished(holder)
+    budget.add_unfinished(holders[0])  # It waits no shorter for another part of its body.
     budget.make_room()
     assert [holder.is_refused for holder in holders] == [True, True, False, False]
     assert budget.held == 80
@@ -47,7 +47,7 @@ def test_those_whose_rest_is_awaited_longest_make_room_and_no_more_than_are_need
 def test_whoever_asks_to_come_in_has_room_made() -> None:
     budget = ByteBudget(100)
     waiting = Holder(budget, 100)
-    budget.await_rest(waiting)
+    budget.add_unfinished(waiting)
     assert budget.refusal() is None
     assert waiting.is_refused
 
@@ -55,8 +55,8 @@ def test_whoever_asks_to_come_in_has_room_made() -> None:
 def test_a_request_that_came_whole_is_not_refused_to_make_room() -> None:
     budget = ByteBudget(100)
     holders = [Holder(budget, 70), Holder(budget, 70)]
-    budget.await_rest(holders[0])
-    budget.stop_awaiting(holders[0])
+    budget.add_unfinished(holders[0])
+    budget.remove_unfinished(holders[0])
     budget.make_room()
     assert not any(holder.is_refused for holder in holders)
     assert budget.is_overspent
@@ -64,4 +64,4 @@ def test_a_request_that_came_whole_is_not_refused_to_make_room() -> None:
 
 def test_what_awaited_nothing_can_stop_awaiting() -> None:
     budget = ByteBudget(100)
-    budget.stop_awaiting(Holder(budget, 1))
+    budget.remove_unfinished(Holder(budget, 1))

@@ -81,7 +81,7 @@ def graceful_seconds() -> int:
 
 
 def test_the_server_has_as_long_to_stop_in_the_image_as_outside():
-    assert int(only_match(r"^DRAIN_SECONDS = (\d+)$", "serving/process/start.py")) == graceful_seconds()
+    assert int(only_match(r"^GRACEFUL_SHUTDOWN_SECONDS = (\d+)$", "serving/process/start.py")) == graceful_seconds()
 
 
 @pytest.mark.parametrize("name", environment_names())

@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from classifier.settings import LoggingSettings
-from serving.logs import SHOWN_PATH, configure_logging, log_request
+from serving.logs import MAX_SHOWN_PATH, configure_logging, log_request
 
 Read = Callable[[], str]
 
@@ -37,8 +37,8 @@ def test_a_long_path_is_cut(written: Read, form: str) -> None:
     configure_logging(LoggingSettings(access=True, format=form))  # type: ignore[arg-type]
     log_request("GET", "/" + "a" * 60_000, 404, 0.001)
     line = written()
-    assert len(line) < SHOWN_PATH + 300
-    assert "a" * (SHOWN_PATH - 1) in line
+    assert len(line) < MAX_SHOWN_PATH + 300
+    assert "a" * (MAX_SHOWN_PATH - 1) in line
 
 
 def test_as_json_what_other_libraries_log_is_json_too(written: Read) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from serving.process.heartbeat import DESCRIPTOR, SECONDS
+from serving.process.heartbeat import DESCRIPTOR_VARIABLE, HEARTBEAT_SECONDS
 from serving.process.supervision import MAX_FAILED_STARTS, Supervisor
 
 MAX_SILENT_SECONDS = 10.0
@@ -94,7 +94,7 @@ class Parent:
 
     def start(self) -> None:
         self.hooks["before_spawn"](watcher=self.watcher, arbiter=self.arbiter)
-        pipe = os.dup(int(self.watcher.env[DESCRIPTOR]))
+        pipe = os.dup(int(self.watcher.env[DESCRIPTOR_VARIABLE]))
         process = subprocess.Popen(["sleep", "60"])
         self.workers.append(Worker(process, pipe))
         self.watcher.processes[process.pid] = process
@@ -126,7 +126,7 @@ def test_a_worker_that_falls_silent_is_killed(parent: Parent) -> None:
     parent.loop.read()
     parent.loop.pass_time(MAX_SILENT_SECONDS)
     assert not worker.is_killed
-    parent.loop.pass_time(SECONDS)
+    parent.loop.pass_time(HEARTBEAT_SECONDS)
     assert worker.process.wait(10) == -signal.SIGKILL
 
 
@@ -150,7 +150,7 @@ def test_signs_of_life_that_came_while_the_parent_was_stopped_count(parent: Pare
     parent.loop.read()
     parent.loop.pass_time(MAX_SILENT_SECONDS)
     worker.beat()  # The last timer runs before anything is read.
-    parent.loop.pass_time(2 * SECONDS)
+    parent.loop.pass_time(2 * HEARTBEAT_SECONDS)
     assert not worker.is_killed
 
 
@@ -171,7 +171,7 @@ def test_a_worker_that_dies_while_circus_is_busy_stays_in_its_books_until_anothe
     parent.loop.read()
     assert list(parent.watcher.processes) == [dead.process.pid]
     parent.arbiter._exclusive_running_command = None
-    parent.loop.pass_time(SECONDS)
+    parent.loop.pass_time(HEARTBEAT_SECONDS)
     assert list(parent.watcher.processes) == [parent.workers[1].process.pid]
 
 
