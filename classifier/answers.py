@@ -16,7 +16,8 @@ def prediction_answer(
 ) -> PredictionAnswer:
     """The answer for one text.
 
-    `confidence_threshold` decides `is_confident`; `threshold` is the one that the client asked for.
+    `confidence_threshold` decides `is_confident`. `threshold` is the client's own and decides
+    `final_prediction`; it may be None.
     """
     confidence = prediction.confidence
     answer = PredictionAnswer(

@@ -22,7 +22,7 @@ class Unavailable(ClassifierError):
 
 
 class QueueFull(Unavailable):
-    """So much is waiting or held already that this request would pass a bound."""
+    """So much is already waiting or held that this request would exceed a bound."""
 
 
 class Draining(Unavailable):
@@ -34,8 +34,8 @@ class DeadlinePassed(ClassifierError):
 
 
 class NotBinary(ClassifierError):
-    """A single threshold was to decide between more than two classes."""
+    """A decision by a single threshold was requested from a model with more than two classes."""
 
 
 class WrongResultCount(ClassifierError):
-    """A run of the model returned another number of results than it got texts."""
+    """A run of the model did not return one result for each text."""

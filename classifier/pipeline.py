@@ -1,4 +1,4 @@
-"""Texts in, probabilities and predictions out: the one way that service, training and evaluation share."""
+"""Turns texts into probabilities and predictions, in the service, in training and in evaluation alike."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -76,7 +76,7 @@ class Classifier:
     """A loaded artifact that predicts. It holds no state between calls, so threads may share it."""
 
     cost: Callable[[str], int]
-    """What a text counts for in a batch; the time of a batch grows with the sum of its costs."""
+    """The size of a text in a batch; the time of a batch grows with the sum of its texts' sizes."""
 
     def __init__(self, artifact: Artifact, batch_size: int = 100) -> None:
         """Make a classifier that runs at most `batch_size` texts through the model at once.
@@ -142,7 +142,7 @@ class Classifier:
         return predicted
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        """Predict n texts, in order: their `probabilities` by label, the decision, and warnings."""
+        """Predict n texts, in order: the label, the probability of every label, and warnings."""
         predictions: list[Prediction] = []
         for batch in self._batches(texts):
             probabilities = self._run(batch)

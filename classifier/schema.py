@@ -13,7 +13,7 @@ DEFAULT_TOP_K = 3
 DEFAULT_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 TAG_PATTERN = r"^[a-z0-9]([-_.a-z0-9]{0,61}[a-z0-9])?$"
-"""What BentoML accepts as the name of a model, and as its version."""
+"""What BentoML accepts as the name or the version of a model."""
 
 EXAMPLE_TEXT = "A moving, beautifully acted film. I would watch it again."
 EXAMPLE_TEXTS = [EXAMPLE_TEXT, "Two hours of my life that I will never get back."]
@@ -35,7 +35,7 @@ def _checked_text(text: str) -> str:
 
 
 _NOT_BLANK = r"[^\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
-"""A character that `str.strip` does not remove. `\\S` of JSON Schema differs in six characters."""
+"""A character that `str.strip` does not remove. JSON Schema's `\\S` differs from it in six characters."""
 
 Text = Annotated[
     str,

@@ -92,7 +92,7 @@ class InferenceSettings(_Section):
 
 
 class BatchingSettings(_Section):
-    """How the texts of concurrent clients wait and run together; `classifier.batching` states the laws."""
+    """How the texts of concurrent clients wait and run together; `classifier.batching` states the rules."""
 
     max_batch_seconds: float = Field(default=0.02, gt=0, le=DAY_SECONDS)
     max_inline_seconds: float = Field(default=0.005, gt=0, le=DAY_SECONDS)
@@ -104,7 +104,7 @@ class BatchingSettings(_Section):
 
 
 class WorkerSettings(_Section):
-    """The process that answers requests; `serving.supervision` watches it."""
+    """The process that answers requests; `serving.process.supervision` watches it."""
 
     max_silent_seconds: float = Field(default=10.0, ge=2, le=DAY_SECONDS)
 
@@ -169,7 +169,7 @@ def _check_known(tree: Mapping[str, object], source: str) -> None:
 
 
 def _check_environment() -> None:
-    """Refuse a variable that looks like one of ours and is not; names of other programs are left alone."""
+    """Refuse a variable that looks like a misspelt setting; variables of other programs are not checked."""
     sections = Settings.model_fields
     variables = [f"{ENV_PREFIX}{name}__{key}".upper() for name in sections for key in _keys_of(name)]
     for variable in os.environ:

@@ -1,4 +1,4 @@
-"""Turn a text into the ids that a model reads: clean it, split it into tokens, look the tokens up."""
+"""Turn a text into the ids that a model reads: clean it, split it into tokens, and look up their ids."""
 
 import functools
 import re
@@ -21,7 +21,7 @@ MAX_SHOWN_CHARACTERS = 200
 
 _TAG = re.compile(r"<(?:/?[A-Za-z]|!)[^<>]*>")
 _URL = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
-# The same as `_not_letters` for ASCII texts, many times as fast.
+# For ASCII texts this does the same as `_not_letters`, many times as fast.
 _ASCII_NOT_LETTERS = re.compile(r"[^A-Za-z]+")
 _EMAIL = re.compile(r"(?<!\S)[^\s@]++@\S+")
 # A pattern of this shape matches maximal runs of one class of characters. A run has at least two characters
@@ -32,7 +32,7 @@ _RUN_PATTERN = re.compile(
 _MAX_MARKS = 30
 """Most combining marks in a row that are kept, as in Unicode's stream-safe text format (UAX #15, D3). The
 time of normalization grows with the square of their number."""
-# Such runs are rare, and finding them is much faster than finding a run of marks.
+# Long runs of non-ASCII characters are rare, and looking for one is much faster than looking for marks.
 _LONG_RUN = re.compile(rf"[^\x00-\x7f]{{{_MAX_MARKS + 1}}}")
 
 
@@ -92,7 +92,7 @@ class Encoded:
     known: NDArray[np.int64]
     """How many tokens of each text (n) were read and are in the vocabulary."""
     unknown: NDArray[np.int64]
-    """How many tokens of each text (n) are not in the vocabulary, of those that were not cut."""
+    """How many tokens of each text (n) were not cut and are not in the vocabulary."""
     cut: NDArray[np.bool_]
     """Which texts (n) had more than `max_tokens` tokens."""
 
@@ -149,7 +149,7 @@ def clean(text: str, settings: TextSettings) -> str:
 
 
 def _ascii_runs(pattern: str) -> tuple[str, int] | None:
-    """Return a table for `str.translate` that turns ASCII characters outside of tokens into spaces.
+    """Return a table for `str.translate` that turns ASCII characters outside tokens into spaces.
 
     The second value is the length of the shortest token. Returns None for a pattern that does more than match
     runs of one class of characters.
@@ -160,7 +160,7 @@ def _ascii_runs(pattern: str) -> tuple[str, int] | None:
     word, word_again, bracket, bracket_again = shape.groups()
     member = re.compile(word or bracket).fullmatch
     if any(member(char) for char in " \t\n\v\f\r\x1c\x1d\x1e\x1f"):
-        return None  # `str.split` would split inside a run
+        return None  # `str.split` would split such a run
     table = "".join(chr(code) if member(chr(code)) else " " for code in range(128))
     return table, 2 if word_again or bracket_again else 1
 

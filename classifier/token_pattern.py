@@ -3,11 +3,12 @@
 Python's `re` has no time limit, and some patterns take time exponential in the length of a text. A pattern is
 accepted if it keeps two rules, so that no text can make it slow:
 
-1. Everything after an unbounded repeat can match the empty string. Then nothing fails once the repeat is
-   reached, and nothing is tried again: what was read is in a token, and is not read a second time. A word
-   boundary may follow if it always holds, as after `\\w+`, or if the token begins at one, as in
-   `\\b[a-z]+\\b`.
-2. The part before it, which can fail, takes at most `MAX_STEPS` steps in all the ways in which it is tried.
+1. Everything after an unbounded repeat can match the empty string. Then a match cannot fail any more once it
+   reaches the repeat, so `re` never goes back: each character that it reads becomes part of a token and is
+   read only once. A word boundary may follow if it always holds, as after `\\w+`, or if the token begins at
+   one, as in `\\b[a-z]+\\b`.
+2. The part before the repeat can fail. It takes at most `MAX_STEPS` steps, counting all the ways in which
+   `re` can try it.
 """
 
 from collections.abc import Sequence
@@ -35,11 +36,11 @@ class UnboundedPattern(ValueError):
 
 @dataclass(frozen=True)
 class _Cost:
-    """The cost of a part of a pattern, in the worst case: it or what follows it does not match."""
+    """The cost of a part of a pattern in the worst case, in which it or what follows it does not match."""
 
     steps: int
     ways: int
-    """In how many ways the part can match the same text. Each of them is tried."""
+    """In how many ways the part can match the same text. `re` tries each of them."""
 
 
 def check_token_pattern(pattern: str) -> None:
@@ -124,7 +125,7 @@ def _repeat(least: int, most: int, inner: Sequence[_Item], next_can_fail: bool) 
 
 
 def _always_matches(item: _Item) -> bool:
-    """Return whether an item matches everywhere, if only the empty string."""
+    """Return whether an item matches at every position, at least the empty string."""
     code, argument = item
     if code in _REPEAT:
         return argument[0] == 0 or all(map(_always_matches, argument[2]))
@@ -153,11 +154,11 @@ def _ends_in_words(items: Sequence[_Item]) -> bool:
 
 
 def _between_boundaries(items: Sequence[_Item]) -> _Cost | None:
-    """Return the cost of a word boundary, characters of which the last one repeats, and a word boundary.
+    """Return the cost of items such as `\\b[a-z]+\\b`; None for other items.
 
-    Returns None for other items. If such items do not match, there is no boundary between the characters that
-    are required and the end of the run that was read. So a run is read at most once from each of those
-    characters, and once more.
+    They are characters between two word boundaries, and the last of the characters repeats without a bound.
+    If they do not match, there is no boundary between the required characters and the end of the run that was
+    read. So a run is read at most once from each of the required characters, and once more.
     """
     if len(items) < 3 or items[0] != _BOUNDARY or items[-1] != _BOUNDARY:
         return None

@@ -43,7 +43,7 @@ def servers(
         str,
         typer.Option(help="Closed loop: 64 for kept connections, or 64new for one connection a request."),
     ] = "1,16,64,256,64new",
-    rounds: Annotated[int, typer.Option(min=1, help="How often every server is measured.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="How many times each server is measured.")] = 3,
     seconds: Annotated[float, typer.Option(min=1, help="Length of each load.")] = 5,
     rates: Annotated[
         str,
@@ -63,7 +63,7 @@ def limits(
     artifact: Annotated[str, typer.Option(help="Artifact to serve: linear or cnn.")] = "linear",
     factors: Annotated[str, typer.Option(help="Overload: multiples of the capacity, with commas.")] = "2,5",
     seconds: Annotated[float, typer.Option(min=1, help="Length of each overload.")] = 60,
-    requests: Annotated[int, typer.Option(min=2, help="Number of requests for the endurance.")] = 1_000_000,
+    requests: Annotated[int, typer.Option(min=2, help="Requests in the endurance test.")] = 1_000_000,
     output: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("reports/limits"),
 ) -> None:
     """Measure the service alone: under overload, in batches, and over many requests."""
@@ -87,7 +87,7 @@ def runtimes(
         typer.Option(help="Tag of a network. Default: a network trained for this.", show_default=False),
     ] = None,
     count: Annotated[int, typer.Option(min=32, help="Number of texts to time.")] = 512,
-    rounds: Annotated[int, typer.Option(min=1, help="How often every pair is measured.")] = 7,
+    rounds: Annotated[int, typer.Option(min=1, help="How many times each pair is measured.")] = 7,
     network_rows: Annotated[
         int, typer.Option(min=100, help="Number of texts that a network is trained on.")
     ] = 2000,

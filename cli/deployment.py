@@ -24,7 +24,7 @@ Image = Annotated[
 Bento = Annotated[
     str | None,
     typer.Option(
-        help="Bento of the store that the image was made from. Its labels become those of the pods.",
+        help="Bento in the store that the image was made from. Its labels become labels of the pods.",
         callback=given,
         show_default=False,
     ),

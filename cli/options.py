@@ -4,7 +4,7 @@ import typer
 
 
 def given(option: typer.CallbackParam, value: str | None) -> str | None:
-    """Refuse an empty value, which make passes on for a variable that is empty or missing."""
+    """Refuse an empty value, which make passes if its variable is empty or missing."""
     if value == "":
         raise typer.BadParameter(f"{str(option.name).upper()} is not given; k8s/README.md explains it")
     return value

@@ -1,4 +1,4 @@
-"""Commands that package the service: the Bento, its container image, and the audit of their packages."""
+"""Commands that build the Bento and its container image, and that audit their packages."""
 
 from pathlib import Path
 from typing import Annotated, Literal

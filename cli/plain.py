@@ -24,8 +24,9 @@ def serve() -> None:
 def _exit_on_interrupt() -> None:
     """Make Ctrl+C end the process at once until the server has started, which sets a handler of its own.
 
-    Python would raise KeyboardInterrupt somewhere in the imports: it prints a stack trace, and is lost in a
-    callback. Nothing needs to be cleaned up, because an import into the store may be killed at any time.
+    Otherwise Python would raise KeyboardInterrupt somewhere in the imports. That prints a stack trace, and in
+    a callback it is ignored. Nothing needs to be cleaned up, because an import into the store may be killed at
+    any time.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not if Ctrl+C is ignored, as by nohup
         signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))

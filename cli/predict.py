@@ -148,7 +148,7 @@ def _json_lines(answers: Iterable[Any]) -> list[str]:
 
 
 class _Table:
-    """Rows for people, under one head."""
+    """A table for people, whose rows are made batch by batch under one header."""
 
     def __init__(self, labels: Iterable[str]) -> None:
         from classifier.pipeline import UNCERTAIN

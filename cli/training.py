@@ -211,14 +211,14 @@ def import_foreign(
     ],
     name: Name,
     trust_pickle: Annotated[
-        bool, typer.Option("--trust-pickle", help="Unpickle the file. This can run any code in it.")
+        bool, typer.Option("--trust-pickle", help="Unpickle the file, which can run any code in it.")
     ] = False,
     word_index: Annotated[
         Path | None, typer.Option(help="JSON file {word: id} of a .keras file.", show_default=False)
     ] = None,
     tokenizer: Annotated[
         Path | None,
-        typer.Option(help="JSON file that describes the text of an .onnx file.", show_default=False),
+        typer.Option(help="JSON file that describes the tokenizer of an .onnx file.", show_default=False),
     ] = None,
     labels: Annotated[
         str | None,

@@ -1,4 +1,4 @@
-"""The audit of the locked packages against known vulnerabilities, by pip-audit."""
+"""Checks the locked packages against known vulnerabilities with pip-audit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from image.bento import ROOT, BuildError
 from image.tools import run_module
 
 AUDITED = ("serve", "network", "gpu")
-"""The lock files of images."""
+"""The lock files that images are made from, without their ending."""
 
 
 @dataclass(frozen=True)

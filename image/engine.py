@@ -28,7 +28,7 @@ class Image:
     name: str
     """Repository and tag."""
     layers: tuple[tuple[str, float], ...]
-    """Each layer's command and uncompressed bytes, to three digits. Those of the base image come first."""
+    """The command and the uncompressed bytes (to three digits) of each layer. The base image's come first."""
 
     @property
     def size(self) -> float:
@@ -57,7 +57,7 @@ def build_image(bento: bentoml.Bento, engine: Engine, alias: str) -> Image:
     # OCI's image format, which is podman's default, has no HEALTHCHECK.
     options = {"format": "docker"} if engine == "podman" else {}
     try:
-        # BentoML copies the template to the temporary folder, and reads only templates below where it runs.
+        # BentoML copies the template to the temporary folder, and reads templates only below the working folder.
         with contextlib.chdir(tempfile.gettempdir()):
             output = bentoml.container.build(  # type: ignore[call-overload]
                 bento.tag, engine, image_tag=(name, alias), label=values, **options

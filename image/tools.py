@@ -1,4 +1,4 @@
-"""Programs that are installed as Python packages."""
+"""Runs programs that are installed as Python packages."""
 
 import subprocess
 import sys

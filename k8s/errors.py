@@ -27,7 +27,7 @@ class UnwritableFolder(ClassifierError):
 
 
 class DeploymentError(ClassifierError):
-    """The cluster does not answer, or does not run what it was given."""
+    """The cluster does not answer, or does not run what was deployed."""
 
 
 def say_nearest(name: str, known: Collection[str]) -> str:

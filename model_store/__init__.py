@@ -35,12 +35,13 @@ MAX_SHOWN_TAGS = 10
 DESCRIPTION = "model.yaml"
 """The file that BentoML keeps in each entry of the store."""
 LATEST = "latest"
-"""The file next to the versions of a model that names the latest one."""
+"""The file beside the versions of a model that names the latest one."""
 LOCK = ".import-lock"
+"""The file whose lock makes imports wait for each other."""
 NEW_FILE = ".import-new"
-"""The name of a file of the store while it is written."""
+"""The name of a file while it is written, before it replaces another one."""
 STAGED = "classifier-import-in-progress"
-"""The folder of an import until it is complete. It has no folders in it, so BentoML sees a model without
+"""The folder of an entry until it is complete. It contains no folders, so BentoML sees a model that has no
 versions."""
 
 
@@ -79,17 +80,17 @@ def save(folder: Path) -> str:
 
 
 def put_bundled_model(model: ModelSettings) -> str | None:
-    """Save the model that comes with the project if the settings name it and the store lacks this version.
+    """Save the bundled model if the settings name it and the store does not have exactly this version of it.
 
-    Returns the tag if it was saved; then it is the latest model of its name. Raises ArtifactError.
+    Returns the tag if it was saved; it is then the latest model of its name. Raises ArtifactError.
     """
     return save_if_missing(BUNDLED_MODEL) if _names_bundled_model(model) else None
 
 
 def put_bundled_model_if_none(model: ModelSettings) -> None:
-    """Save the model that comes with the project if the settings name it and the store has none for the tag.
+    """Save the bundled model if the settings name it and the store has no model at all for their tag.
 
-    Another model with the same name stays the one that is served. Raises ArtifactError.
+    If the store has another model for the tag, that one is served and nothing is saved. Raises ArtifactError.
     """
     if _names_bundled_model(model):
         save_if_nothing_is_there(BUNDLED_MODEL, model.tag)
@@ -103,7 +104,7 @@ def _names_bundled_model(model: ModelSettings) -> bool:
 def save_if_missing(folder: Path) -> str | None:
     """Save an artifact if the store does not have all of it; returns the tag if it was saved.
 
-    An artifact that the store has does not become the latest again. Raises ArtifactError.
+    If the store has it already, it does not become the latest of its name again. Raises ArtifactError.
     """
     manifest = read_manifest(folder)
     digest = digest_of(folder)
@@ -114,9 +115,9 @@ def save_if_missing(folder: Path) -> str | None:
 
 
 def save_if_nothing_is_there(folder: Path, tag: str) -> None:
-    """Save an artifact if the store has nothing for a tag, or has only a part of this artifact for it.
+    """Save an artifact if the store has no entry for a tag, or an incomplete entry of this artifact.
 
-    If the tag stands for another model, nothing changes. Raises ArtifactError.
+    If the tag names another model, nothing changes. Raises ArtifactError.
     """
     try:
         found = folder_of(tag)
@@ -204,10 +205,10 @@ def _latest(versions: Path) -> str | None:
 def _model(entry: Path) -> bentoml.Model:
     """Return an entry as BentoML reads it; raises ArtifactError if BentoML cannot."""
     try:
-        # This is read first because BentoML would also log what is wrong.
+        # This is read first because BentoML would log an error as well as raise it.
         yaml.safe_load((entry / DESCRIPTION).read_text(encoding="utf-8"))
         return bentoml.Model.from_path(entry)
-    except Exception as error:  # YAML, cattrs and BentoML have a class for each fault
+    except Exception as error:  # YAML, cattrs and BentoML raise many classes of errors
         reason = " ".join(str(error).split()) or repr(error)
         raise ArtifactError(f"{entry / DESCRIPTION} cannot be read: {reason}") from error
 

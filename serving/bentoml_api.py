@@ -102,7 +102,7 @@ def _described_answer(route: Route) -> type[IODescriptor]:
 
 
 def _texts_or_error(route: Route) -> type[IODescriptor]:
-    """An input that becomes the list of its texts, or a list with one item: the error for which it is refused."""
+    """An input that becomes the list of its texts, or a list of one item, the error that refuses it."""
     described: Any = _unread_request(route)
 
     class TextsOrError(described):  # type: ignore[misc]

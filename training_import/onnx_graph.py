@@ -14,7 +14,7 @@ def inner_graphs(node: Any) -> list[Any]:
 
 
 def all_graphs(graph: Any) -> Iterator[Any]:
-    """Yield a graph or function, and every graph inside of it at any depth."""
+    """Yield a graph or function, and every graph inside it at any depth."""
     yield graph
     for node in graph.node:
         for inner in inner_graphs(node):

@@ -1,4 +1,4 @@
-"""Make texts from a vocabulary, for golden cases and for comparing two implementations of a model."""
+"""Generate texts from a vocabulary, for golden cases and for comparing two implementations of a model."""
 
 import random
 from collections.abc import Sequence
@@ -27,8 +27,10 @@ EDGE_CASES = (
 """Texts that cleaning and tokenization could get wrong."""
 
 
-def made_texts(vocabulary: Sequence[str | None], count: int, seed: int, max_words: int = 60) -> list[str]:
-    """Make `count` texts: the edge cases, then random words of the vocabulary.
+def generated_texts(
+    vocabulary: Sequence[str | None], count: int, seed: int, max_words: int = 60
+) -> list[str]:
+    """Generate `count` texts: the edge cases, then random words of the vocabulary.
 
     Some texts have an unknown word, and some are in capitals. None is from the training data, so the texts
     may be published with the artifact.
@@ -50,11 +52,12 @@ def made_texts(vocabulary: Sequence[str | None], count: int, seed: int, max_word
 
 
 def golden_cases(artifact: Artifact, seed: int) -> tuple[GoldenCase, ...]:
-    """Make texts from the artifact's vocabulary, with the probabilities that it gives them now.
+    """Generate texts from the artifact's vocabulary, with the probabilities that it gives them now.
 
-    Nine digits are the same on every processor, so training again gives the same file.
+    They are rounded to nine digits, which are the same on every processor, so training again gives the same
+    file.
     """
-    texts = made_texts(artifact.vocabulary, GOLDEN_CASES, seed)
+    texts = generated_texts(artifact.vocabulary, GOLDEN_CASES, seed)
     probabilities = Classifier(artifact).probabilities(texts)
     return tuple(
         GoldenCase(text=text, probabilities=tuple(round(p, 9) for p in row))

@@ -1,4 +1,4 @@
-"""Whether a request may come in: the stage of the service and the bounds of its queue, in one value."""
+"""Decides whether a request is admitted, by the stage of the service and the bounds of its queue."""
 
 import asyncio
 import math
@@ -9,20 +9,20 @@ from classifier.batching.cost import Pace
 from classifier.errors import Draining, QueueFull, Unavailable
 from classifier.settings import BatchingSettings
 
-EARLY = 0.9
-"""Refuse new requests once the expected wait exceeds this fraction of the limit."""
+EARLY_FRACTION = 0.9
+"""Connections refuse new requests once the expected wait exceeds this fraction of the limit."""
 
 REMEMBERED_REQUESTS = 64
 """Requests over which the expected size of the next one is averaged."""
 
 FIRST_REQUEST_SIZE = 100.0
-"""The expected size of a request before the first one came."""
+"""The expected size of a request before the first one has arrived."""
 
 STOPPED = "the service stopped before this text's turn came"
 
 
 class Stage(IntEnum):
-    """How far the service is in its life. Each stage follows the one before it."""
+    """The stages in the life of the service, in their order."""
 
     STARTING = 0
     """The model is not ready; requests are refused."""
@@ -33,7 +33,7 @@ class Stage(IntEnum):
     CLOSED = 3
     """New requests are refused; those that were admitted are finished."""
     STOPPED = 4
-    """The time for finishing is over; every text is refused."""
+    """The time for draining is over; every text is refused."""
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ class Load:
     texts: int = 0
     characters: int = 0
     size: int = 0
-    """In the runtime's units of cost."""
+    """The sum of the texts' sizes, in the runtime's units of cost."""
 
     def add(self, texts: int, characters: int, size: int) -> None:
         """Count texts that joined the queue, or, with negative numbers, that left it."""
@@ -53,10 +53,10 @@ class Load:
 
 
 class Admission:
-    """Decides whether a request may come in.
+    """Decides whether a request is admitted.
 
     A connection asks `refusal` before it reads a request, the edge calls `check` before it reads a body, and
-    the batcher calls `check_texts` before it queues texts. All three have the same reasons and words.
+    the batcher calls `check_texts` before it queues texts. All three give the same reasons in the same words.
     """
 
     def __init__(self, settings: BatchingSettings, stage: Stage = Stage.STARTING) -> None:
@@ -69,7 +69,7 @@ class Admission:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the service wants requests."""
+        """Whether the service is ready for new clients."""
         return self.stage is Stage.OPEN
 
     @property
@@ -78,12 +78,13 @@ class Admission:
         return self.stage >= Stage.LEAVING
 
     def refusal(self) -> Unavailable | None:
-        """Why a request should not even be read; None if it should be, and then `admit` is to be called.
+        """The error for which a request is refused before it is read. If it is None, `admit` must be called.
 
-        This gate closes a little earlier than the queue, so that few requests are admitted and refused later.
+        This check refuses a little earlier than the queue does, so that few requests are refused after they
+        were read.
         """
         expected = round(self._admitted * self._request_size)
-        return self._refusal(expected, EARLY * self._settings.max_waiting_seconds)
+        return self._refusal(expected, EARLY_FRACTION * self._settings.max_waiting_seconds)
 
     def admit(self) -> None:
         """Count a request whose texts will most likely reach the queue in this turn of the event loop."""
@@ -95,17 +96,17 @@ class Admission:
         self._admitted = 0
 
     def check(self) -> None:
-        """Raise Unavailable if not even one short text would be taken."""
+        """Raise Unavailable if the queue cannot take even one short text."""
         _raise(self._refusal(0, self._settings.max_waiting_seconds))
 
     def check_texts(self, texts: int, characters: int) -> None:
-        """Raise QueueFull, or Draining in the last stage, if the queue cannot take so much more."""
+        """Raise QueueFull if the queue cannot take so many more, or Draining in the last stage."""
         if self.stage is Stage.STOPPED:
             raise Draining(STOPPED)
         _raise(self._queue_full(texts, characters, 0, self._settings.max_waiting_seconds))
 
     def queued(self, texts: int, characters: int, size: int) -> None:
-        """Count a request's texts, which now wait."""
+        """Count the texts of a request that has joined the queue."""
         self.load.add(texts, characters, size)
         self._request_size += (size - self._request_size) / REMEMBERED_REQUESTS
 
@@ -133,7 +134,11 @@ class Admission:
 
 
 def _raise(error: Exception | None) -> None:
-    """Raise an error, if there is one, from a frame that does not hold it: that cycle would be garbage."""
+    """Raise the error, if there is one.
+
+    A raised error refers to this frame by its traceback, so the frame must not refer to the error: the cycle
+    would wait for the garbage collector.
+    """
     try:
         if error is not None:
             raise error

@@ -29,10 +29,10 @@ class Batcher(Generic[Result]):
         admission: Admission,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """`run` returns n results for n texts; `size_of` is a text's size in units of cost.
+        """`run` returns n results for n texts; `size_of` returns a text's size in units of cost.
 
-        If other threads can work while `run` does (`releases_gil`), a heavy batch runs in a thread. Otherwise
-        a thread would only hold up the event loop, which would wait for it.
+        If other threads can run while `run` does (`releases_gil`), a heavy batch runs in a thread. Otherwise
+        the event loop would have to wait for the thread, so a batch runs on the event loop.
         """
         self._run = run
         self._size_of = size_of
@@ -43,7 +43,7 @@ class Batcher(Generic[Result]):
         self._limit = settings.max_batch_seconds if releases_gil else settings.max_inline_seconds
         self._cost = CostModel()
         self._queue: Queue[Result] = Queue(admission.load)
-        self._queued_since = math.inf  # When the last batch was done, if it left others waiting.
+        self._queued_since = math.inf  # When the last batch ended, if it left texts waiting.
         self._is_scheduled = False
         self._running: asyncio.Future[list[Result | Exception]] | None = None
         self._is_sweeping = False
@@ -57,7 +57,7 @@ class Batcher(Generic[Result]):
         """Run n texts, which wait at most `timeout` seconds and never longer than `deadline_seconds`.
 
         Returns n outcomes in order: each text's result or error. Raises QueueFull, or Draining once the time
-        for finishing is over; then nothing has run.
+        for draining is over; in both cases no text has run.
         """
         if not texts:
             return []
@@ -80,9 +80,9 @@ class Batcher(Generic[Result]):
         return call.outcomes  # type: ignore[return-value]
 
     async def drain(self, seconds: float) -> int:
-        """Close admission, finish the waiting texts within `seconds`, and refuse those that are left over.
+        """Close admission, finish the waiting texts within `seconds`, and refuse those that still wait then.
 
-        Returns how many were left over.
+        Returns how many were refused.
         """
         self._admission.stage = Stage.CLOSED
         deadline = self._clock() + seconds
@@ -90,7 +90,7 @@ class Batcher(Generic[Result]):
             await asyncio.sleep(SWEEP_SECONDS)
         left = self._admission.load.texts
         if left:
-            # Otherwise texts of a request that was admitted earlier are run even if its body comes only now.
+            # Otherwise a request that was admitted earlier would still run if its body arrives only now.
             self._admission.stage = Stage.STOPPED
             self._queue.fail_all(Draining(STOPPED))
         return left
@@ -101,10 +101,10 @@ class Batcher(Generic[Result]):
             loop.call_soon(self._run_waiting, loop)
 
     def _run_waiting(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Run batches until half of the time of a batch is over, or until one runs in the thread.
+        """Run batches until half of `max_inline_seconds` is over, or until one runs in the thread.
 
-        Where the first batch took much less time than predicted, others follow it in this turn of the event
-        loop: otherwise most of the time would go into the rest of each turn.
+        If the first batch took much less time than predicted, others follow in the same turn of the event
+        loop. Otherwise most of the time would be spent on the loop's other work in each turn.
         """
         self._is_scheduled = False
         turn = now = self._clock()
@@ -169,7 +169,7 @@ class Batcher(Generic[Result]):
         self._next_sweep = now + SWEEP_SECONDS
 
     def _sweep_while_running(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Check the deadlines while a batch runs in the thread; between batches `_run_waiting` does."""
+        """Check the deadlines while a batch runs in the thread; between batches `_run_waiting` checks them."""
         self._sweep(self._clock())
         self._is_sweeping = self._running is not None
         if self._is_sweeping:

@@ -1,4 +1,4 @@
-"""The texts that wait: clients take turns, and a text whose deadline passes leaves."""
+"""The queue of waiting texts. Clients take turns, and a text whose deadline passes leaves the queue."""
 
 import asyncio
 from collections import OrderedDict
@@ -11,13 +11,13 @@ from classifier.errors import DeadlinePassed
 
 Result = TypeVar("Result")
 
-TURN = 8
-"""Texts of one client that may run before it is the other clients' turn."""
+MAX_TURN_TEXTS = 8
+"""Most texts of one client that run before it is the other clients' turn."""
 
 
 @dataclass(eq=False, slots=True)
 class Call(Generic[Result]):
-    """One client's texts, of which those from `taken` on still wait."""
+    """The texts of one request. Those from index `taken` on still wait."""
 
     texts: Sequence[str]
     sizes: Sequence[int]
@@ -51,7 +51,7 @@ class Batch(Generic[Result]):
 
 
 class Queue(Generic[Result]):
-    """Calls in the order of their turns. What waits is counted in `load`."""
+    """Calls in the order of their turns. `load` counts what waits."""
 
     def __init__(self, load: Load) -> None:
         self._load = load
@@ -61,7 +61,7 @@ class Queue(Generic[Result]):
         return bool(self._calls)
 
     def put(self, call: Call[Result]) -> None:
-        """Let a call wait for its turn; whoever calls this has counted it in the load."""
+        """Add a call at the end of the queue. It must also be counted in the load, by `Admission.queued`."""
         self._calls[call] = None
 
     def take(self, now: float, max_size: float) -> Batch[Result]:
@@ -76,11 +76,11 @@ class Queue(Generic[Result]):
                 del self._calls[call]
                 self._fail(call, _too_late())
                 continue
-            for turn in range(TURN):
+            for number in range(MAX_TURN_TEXTS):
                 text = call.texts[call.taken]
                 is_full = bool(texts) and size + call.sizes[call.taken] > max_size
                 if is_full:
-                    if turn:  # A full batch ends the turn; otherwise it would start anew in the next batch.
+                    if number:  # A full batch ends the turn; otherwise it would start anew in the next batch.
                         self._calls.move_to_end(call)
                     break
                 places.append((call, call.taken))
@@ -97,7 +97,7 @@ class Queue(Generic[Result]):
         return Batch(places, texts, size)
 
     def fail_late(self, now: float) -> None:
-        """Answer every call whose deadline has passed, wherever in the queue it is."""
+        """Fail every call whose deadline has passed, wherever it is in the queue."""
         late = [call for call in self._calls if call.deadline <= now]
         if late:
             self._calls = OrderedDict((call, None) for call in self._calls if call.deadline > now)

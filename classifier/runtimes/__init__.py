@@ -1,4 +1,4 @@
-"""The kinds of model: one small protocol, one table, one file for each kind."""
+"""The kinds of model: one protocol, one table, and one module for each kind."""
 
 from collections.abc import Mapping
 from typing import Any

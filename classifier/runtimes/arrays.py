@@ -13,8 +13,9 @@ from classifier.errors import ArtifactError
 MAX_NUMBERS = 2**27
 """Most numbers in all arrays together: 1 GiB if each becomes eight bytes."""
 MAX_MEMBERS = 64
+"""Most files in the archive, each of which is an array."""
 _DIRECTORY_ENTRY = b"PK\x01\x02"
-# Other methods unpack a whole block at once, however large it is.
+# With other methods, `zipfile` unpacks a whole block at once, however large it is.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 

@@ -18,7 +18,7 @@ from classifier.text import Encoded, TextSettings, Tokenizer
 WEIGHTS = "weights.npz"
 ARRAY_NAMES = re.compile(r"weights|intercept|scale|(words|children)_[2-9]")
 MAX_NGRAMS = 2**24
-"""Most n-grams of two tokens or more. To hash as many takes some seconds and 1.5 GB."""
+"""Most n-grams of two tokens or more. Hashing so many takes some seconds and 1.5 GB."""
 
 
 class LinearSettings(RuntimeSettings):
@@ -26,7 +26,7 @@ class LinearSettings(RuntimeSettings):
 
     kind: Literal["linear"] = "linear"
     term_frequency: Literal["binary", "count", "log"]
-    """The value of an n-gram that a text has c times: 1, c, or 1 + ln c."""
+    """The value of an n-gram that occurs c times in a text: 1, c, or 1 + ln c."""
     norm: Literal["l1", "l2"] | None
     """The norm of a text's features, by which they are divided."""
 
@@ -66,7 +66,7 @@ def _finite(arrays: Mapping[str, NDArray[np.generic]], name: str) -> NDArray[np.
 class LinearRuntime(Runtime[Encoded]):
     """Scores word n-grams times weights, with array arithmetic over the whole batch.
 
-    `weights.npz` has these arrays, in which nodes are counted over all levels of the tree of n-grams:
+    `weights.npz` has these arrays, in which nodes are numbered through all levels of the tree of n-grams:
     `words_N` (nodes of level N = 2, 3, …), the id of the last token; `children_N` (nodes of the level above),
     how many nodes of level N each has, in this order; `weights` (nodes, classes; or 1, for the second of two
     classes); `intercept` (the same); optionally `scale` (nodes), a factor such as the inverse document
@@ -138,7 +138,7 @@ class LinearRuntime(Runtime[Encoded]):
         self._nodes = first + size
         self._table = NgramTable(np.concatenate([np.empty(0, np.int64), *keys]), vocabulary_size)
         weights = _finite(arrays, "weights")
-        # Weights may be stored in half precision. To compute with it would convert them at every text.
+        # Weights may be stored in half precision. Computing with that would convert them for every text.
         self._weights = weights.astype(np.float32 if weights.dtype == np.float16 else np.float64)
         self._intercept = _finite(arrays, "intercept").astype(np.float64)
         self._scale = _finite(arrays, "scale").astype(np.float64) if "scale" in arrays else None

@@ -24,8 +24,8 @@ class NgramTable:
         Raises ArtifactError if the keys cannot be hashed.
         """
         size = max(16, int(2.4 * len(keys)))
-        # A multiplier can map keys at equal distances, as of n-grams with the same last token, to few places.
-        # Then other multipliers are tried, and after some attempts a larger table.
+        # Keys at equal distances, such as those of n-grams with the same last token, can fall into few places
+        # with some multipliers. Then other multipliers are tried, and after eight attempts a larger table.
         generator = random.Random(0)  # noqa: S311
         for attempt in range(32):
             self._multipliers = [np.uint64(generator.getrandbits(64) | 1) for _ in range(2)]

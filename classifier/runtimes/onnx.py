@@ -1,4 +1,4 @@
-"""Networks in ONNX Runtime."""
+"""Networks that ONNX Runtime runs."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ class OnnxSettings(RuntimeSettings):
 
 
 def import_onnxruntime() -> ModuleType:
-    """Import ONNX Runtime with its telemetry off, which would send facts about the machine and its models.
+    """Import ONNX Runtime without its telemetry, which would report facts about the machine and its models.
 
     Raises ModuleNotFoundError. Source: https://github.com/microsoft/onnxruntime/pull/27379
     """
@@ -50,7 +50,7 @@ def import_onnxruntime() -> ModuleType:
 class OnnxRuntime(Runtime[Encoded]):
     """Runs a network in ONNX Runtime, on a GPU if the build for CUDA finds one, else on one CPU thread.
 
-    All that it does to the ids of a text is to pad them.
+    It only pads the ids of a text, and does not cut them.
     """
 
     settings_type = OnnxSettings
@@ -103,7 +103,7 @@ class OnnxRuntime(Runtime[Encoded]):
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         cuda = "CUDAExecutionProvider"
-        # Golden cases are compared in more digits than TF32 has.
+        # TF32 has fewer digits than the comparison with golden cases needs.
         providers: list[Any] = (
             [(cuda, {"use_tf32": "0"})] if cuda in onnxruntime.get_available_providers() else []
         )

@@ -26,7 +26,7 @@ class RuntimeSettings(BaseModel):
 
 
 class Batch(Protocol):
-    """n texts as a runtime reads them; the warnings in an answer are made from these counts."""
+    """n texts as the input of a runtime, with the counts that the warnings in an answer are made from."""
 
     @property
     def known(self) -> NDArray[np.int64]:
@@ -87,9 +87,9 @@ class Runtime(Protocol[AnyBatch]):
         ...
 
     def cost(self, text: str) -> int:
-        """What a text counts for in a batch, in a unit of the runtime's choice; never less than 1.
+        """The size of a text in a batch, in a unit that the runtime chooses; never less than 1.
 
-        The time of a batch must grow with the sum of its costs about linearly.
+        The time of a batch must be roughly a linear function of the sum of its texts' costs.
         """
         ...
 
@@ -107,9 +107,9 @@ class Runtime(Protocol[AnyBatch]):
 
 
 def bytes_cost(text: str) -> int:
-    """The cost of a text whose time is about that of its bytes: its UTF-8 bytes and `TEXT_COST`.
+    """The cost of a text for a runtime whose time grows with the text's bytes: UTF-8 bytes plus `TEXT_COST`.
 
-    A character outside of ASCII takes several times as long as an ASCII one, about as its bytes do. Lone
-    surrogates count as three bytes.
+    A character outside ASCII takes several times as long as an ASCII one, roughly in proportion to its bytes.
+    A lone surrogate counts as three bytes.
     """
     return TEXT_COST + (len(text) if text.isascii() else len(text.encode(errors="surrogatepass")))

@@ -112,7 +112,7 @@ class LivenessSettings(ProbeSettings):
 
 
 class Probes(_Section):
-    """The three probes: has the service started, is it alive, and can it answer."""
+    """The three probes: whether the service has started, whether it is alive, and whether it can answer."""
 
     startup: ProbeSettings
     liveness: LivenessSettings

@@ -14,7 +14,7 @@ CONFIG_FILE = "config.yaml"
 
 
 def config_map(environment: Environment) -> ConfigMap:
-    """The service's configuration. It never changes: other content is another object."""
+    """The service's configuration. It is immutable: a changed configuration is a new ConfigMap."""
     return ConfigMap(
         metadata=metadata(environment, config_map_name(environment)),
         data={CONFIG_FILE: config_text(environment.config)},

@@ -10,7 +10,7 @@ PodMonitor = create_namespaced_resource("monitoring.coreos.com", "v1", "PodMonit
 
 
 def pod_monitor(environment: Environment, settings: PodMonitorSettings) -> GenericNamespacedResource:
-    """What the Prometheus operator scrapes: each pod, with its track and version."""
+    """Makes the Prometheus operator scrape each pod, with its track and version as labels."""
     endpoint: dict[str, object] = {
         "port": HTTP,
         "path": METRICS.path,

@@ -45,8 +45,8 @@ def resident_bytes() -> int:
 def release_when_idle(is_idle: Callable[[], bool]) -> None:
     """From now on, release memory whenever `is_idle()` is true and the process has grown.
 
-    Otherwise the process would never return the memory that a burst of requests needed. Call this in the event
-    loop. It does nothing on systems other than Linux.
+    Otherwise the process would never return the memory that a burst of requests needed. Call this in the
+    event loop. It does nothing on systems other than Linux.
     """
     if sys.platform != "linux":
         return

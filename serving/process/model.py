@@ -16,7 +16,7 @@ _log = structlog.get_logger("classifier.model")
 
 
 def check_model(settings: Settings) -> None:
-    """Load the model once, before anything starts, to find out whether it can be loaded; raises ArtifactError.
+    """Load the model once before anything starts, to see whether that works; raises ArtifactError.
 
     BentoML imports the service in its parent process first and then in each worker. A worker that fails is
     started again and again, each time with a stack trace, so the parent must notice a broken model first.

@@ -49,7 +49,7 @@ def serve() -> None:
         address = _prepare(settings)
     except ClassifierError as error:
         raise SystemExit(f"error: {error}") from None
-    # BentoML would import the service next. This import exits if the model is damaged, before anything is printed.
+    # BentoML would import the service next. This import exits before the greeting if the model is damaged.
     importlib.import_module("service")
     url = url_of(address, settings.api.port)
     print(  # noqa: T201

@@ -32,7 +32,7 @@ _MAX_LISTED_FIELDS = 20
 
 
 def check_headers(headers: Mapping[bytes, bytes], max_bytes: int) -> None:
-    """Refuse a body whose type, encoding or size is not accepted, by its headers, before any of it is read."""
+    """Refuse a body whose declared type, encoding or size is not accepted, before any of it is read."""
     declared = headers.get(b"content-type", b"")
     media_type = declared.decode("latin-1").partition(";")[0].strip().lower()
     if media_type != JSON:

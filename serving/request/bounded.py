@@ -25,22 +25,22 @@ from serving.request.written_answer import written_answer
 from serving.running import CONNECTIONS, Connections
 
 REQUEST_BYTES = 4096
-"""Bytes that an unanswered request counts in the budget besides its own."""
+"""Bytes that each unanswered request adds to the budget besides those of its head and body."""
 
 SLICE_BYTES = 4096
-"""Bytes that are parsed at once. If they complete a request, the bytes behind them wait unparsed."""
+"""Most bytes that are parsed at once. If they complete a request, the bytes after them wait unparsed."""
 
 UNREAD_ANSWER_BYTES = 16_384
 """Bytes of an answer that a client may leave unread before they count in the budget."""
 
 REFUSED_CONNECTIONS = 256
-"""Connections beyond the limit that may be open until they have got their refusal."""
+"""Most connections beyond the limit that may stay open until they have received their refusal."""
 
 REFUSED_SECONDS = 1.0
-"""Seconds in which a client must read the refusal of its connection, or the last answer of the service."""
+"""Seconds within which a client must read the refusal of its connection, or the last answer before a stop."""
 
 PROBE_SECONDS = 0.1
-"""Seconds after which an interim answer probes whether a client that has ended its side still reads."""
+"""Seconds after which an interim answer tests whether a client that sends no more still reads."""
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -61,7 +61,7 @@ class BoundedProtocol(HttpToolsProtocol):
     flow: _Flow
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to watch the connection, or refuse it if there are too many."""
+        """Start the bounds of the connection, or refuse it if there are too many."""
         self.connections.add(self)
         self.shared: Connections = self.app_state[CONNECTIONS]
         self.transport = transport
@@ -73,24 +73,28 @@ class BoundedProtocol(HttpToolsProtocol):
         self.is_lost = False
         self.failure: Exception | None = None
         self._running: Any = None
-        """The request that is being answered; `cycle` is the last one whose headers are complete."""
-        self._is_ending = self._ignores_input = self._is_half_closed = False
-        self._is_last_look = self._is_in_head = False
-        self._has_body_in_slice = self._has_target_in_slice = False
+        """The request that is being answered; uvicorn's `cycle` is the last one whose headers are complete."""
+        self._is_ending = False  # The last answer is written, and the client should close.
+        self._ignores_input = False  # What arrives is read and dropped.
+        self._is_half_closed = False  # The client sends no more, but may still read.
+        self._has_idle_time_passed = False  # The keep-alive timer has run out once; see its handler.
+        self._is_in_head = False
         self._is_between_requests = True
+        self._has_body_in_slice = self._has_target_in_slice = False
         self._head = Head([])
-        self._declined_offer = b""
+        self._declined_offer = b""  # The head without its upgrade, which is parsed again.
         self._is_continue_awaited = False
-        self._unfinished_bytes = 0
+        self._unfinished_bytes = 0  # Of a line or head that is not complete.
         self._unparsed = bytearray()
-        self._request_bytes = self._held = 0
+        self._request_bytes = 0  # Of the requests that are not answered yet.
+        self._held = 0  # What the budget counts for this connection.
         self._refused_at = -math.inf
         self._stall = StallTimer(self.loop, self.shared.request_seconds, self._progress, self._abort)
         if len(self.connections) > self.shared.max_connections:
             self._refuse_connection()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the running request, and release everything, because it refers to the connection."""
+        """Notify the running request, and drop all references that form a cycle with the connection."""
         self._stall.cancel()
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
@@ -123,7 +127,7 @@ class BoundedProtocol(HttpToolsProtocol):
     # The end of the connection
 
     def _end(self) -> None:
-        """Send no more, and close when the client does.
+        """Stop sending, and close when the client does.
 
         If we closed with bytes unread, the kernel would reset the connection and our answer might be lost.
         """
@@ -135,7 +139,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _ignore_input(self) -> None:
-        """Read without keeping anything, and forget what was kept of an unfinished request."""
+        """Drop everything that arrives from now on, and what was kept of an unfinished request."""
         self._ignores_input = True
         self._forget_unparsed()
         self.headers = []
@@ -153,7 +157,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.abort()
 
     def _disconnect_running(self) -> None:
-        """Tell the running request that nobody reads its answer; uvicorn tells only the last request."""
+        """Notify the running request that nobody reads its answer; uvicorn notifies only the last request."""
         if self._running is not None:
             self._running.disconnected = True
             self._running.message_event.set()
@@ -162,10 +166,11 @@ class BoundedProtocol(HttpToolsProtocol):
         """End an idle connection, unless a refusal was sent meanwhile or a request can be read."""
         left = self._refused_at + self.timeout_keep_alive - self.loop.time()
         if left > 0:
-            self._is_last_look = False
+            self._has_idle_time_passed = False
             self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
-        elif not self._is_last_look:
-            self._is_last_look = True  # The loop runs timers before it reads.
+        elif not self._has_idle_time_passed:
+            # The loop runs timers before it reads sockets, so a request may have arrived already.
+            self._has_idle_time_passed = True
             self.timeout_keep_alive_task = self.loop.call_later(0.001, self.timeout_keep_alive_handler)
         else:
             super().timeout_keep_alive_handler()
@@ -178,10 +183,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._ignores_input:
             return True
         self.loop.call_later(PROBE_SECONDS, self._probe_client, 2)
-        return self._has_answers_due()
+        return self._keep_for_due_answers()
 
-    def _has_answers_due(self) -> bool:
-        """Whether a client that sends no more is still owed an answer; its unfinished request is dropped."""
+    def _keep_for_due_answers(self) -> bool:
+        """Drop the unfinished request of a client that sends no more; returns whether answers are due."""
         if self._unparsed or self._is_between_requests or self._ignores_input:
             return True
         if self._is_in_body() and self._running is self.cycle:
@@ -190,9 +195,9 @@ class BoundedProtocol(HttpToolsProtocol):
         return True
 
     def _probe_client(self, times: int) -> None:
-        """Find out whether a client that sends no more is gone; then its kernel answers with a reset.
+        """Find out whether a client that sends no more has disconnected.
 
-        The first interim answer brings the reset, and writing the second one shows it.
+        If it has, its kernel answers the first interim answer with a reset, and writing the second one fails.
         """
         request = self._running
         if request is None or request.response_complete or request.scope["http_version"] == "1.0":
@@ -223,7 +228,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return self._is_ending or self.transport.is_closing()
 
     def close(self) -> None:
-        """Close behind the last answer."""
+        """Close after the last answer."""
         if self._is_between_requests:
             self.transport.close()
         else:
@@ -245,12 +250,12 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._unparsed and not self.is_closing():
                 self._parse_unparsed()
                 if self._is_its_turn():
-                    self.flow.resume_reading()  # What was parsed is the beginning of a request.
-            if self._is_half_closed and (self._is_its_turn() or not self._has_answers_due()):
+                    self.flow.resume_reading()  # What was parsed does not complete a request.
+            if self._is_half_closed and (self._is_its_turn() or not self._keep_for_due_answers()):
                 self.transport.close()
         self._settle()
 
-    # What arrives
+    # Input
 
     def data_received(self, data: bytes) -> None:
         """Parse what arrived, and count what is held of it."""
@@ -267,7 +272,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.shared.budget.make_room()
 
     def _parse_unparsed(self) -> None:
-        """Parse what waits, until a complete request is being answered."""
+        """Parse the waiting bytes until they complete a request, which is then answered first."""
         while self._unparsed and not self._is_answering() and not self._ignores_input:
             part = bytes(self._unparsed[:SLICE_BYTES])
             del self._unparsed[:SLICE_BYTES]
@@ -321,7 +326,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Begin a request."""
-        self._is_between_requests = self._is_last_look = False
+        self._is_between_requests = self._has_idle_time_passed = False
         self._is_in_head = True
         self._unfinished_bytes = 0
         super().on_message_begin()
@@ -341,7 +346,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head.add_trailer(name, value)
 
     def on_headers_complete(self) -> None:
-        """Start the request, unless it is refused."""
+        """Start answering the request, unless it is refused."""
         if self.parser.should_upgrade():
             self._declined_offer = self._head.without_upgrade(
                 self.parser.get_method(), self.url, self.parser.get_http_version()
@@ -361,7 +366,7 @@ class BoundedProtocol(HttpToolsProtocol):
             raise budget.full()
         # A client of HTTP/1.0 does not know interim answers.
         self.expect_100_continue = self._head.expects_continue and version != "1.0"
-        super().on_headers_complete()  # It fails if the target is not one.
+        super().on_headers_complete()  # It fails if the target cannot be parsed.
         self._is_in_head = False
         cycle: Any = self.cycle
         cycle.transport = self
@@ -374,7 +379,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._request_bytes += cycle.held_bytes
 
     def _is_refused(self, version: str) -> bool:  # noqa: ARG002
-        """Refuse the request whose headers are complete, if it is not admitted."""
+        """Refuse the request whose headers are complete if it is not admitted; returns whether it was."""
         return False
 
     def on_body(self, body: bytes) -> None:
@@ -409,29 +414,29 @@ class BoundedProtocol(HttpToolsProtocol):
     def _await_next_request(self) -> None:
         """Start uvicorn's keep-alive timer, unless it runs already."""
         if self.timeout_keep_alive_task is None and not self.transport.is_closing():
-            self._is_last_look = False
+            self._has_idle_time_passed = False
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
 
-    # Where the connection stands
+    # State
 
     def _is_in_body(self) -> bool:
-        """Whether the parser is behind a request's headers and before its end."""
+        """Whether the headers of a request are parsed, and its end is not."""
         return not (self._is_in_head or self._is_between_requests)
 
     def _is_its_turn(self) -> bool:
-        """Whether no answer to an earlier request is due."""
+        """Whether it is the client's turn: no answer to an earlier request is due."""
         return self.cycle is None or self.cycle.response_complete
 
     def _is_answering(self) -> bool:
-        """Whether a complete request is being answered, so that everything behind it can wait."""
+        """Whether a complete request is being answered, so that everything after it can wait."""
         return not (self._is_its_turn() or self.cycle.more_body)
 
-    # What is refused
+    # Refusals
 
     def _give_up(self, error: Exception) -> None:
-        """Read no more. Write the error if it is the next answer; otherwise end behind those that are due."""
+        """Stop reading, and end the connection with this error, or with the earlier answers that are due."""
         if self._ignores_input:
             return
         is_in_body = self._is_in_body()
@@ -443,7 +448,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._end()
         elif is_in_body and running is self.cycle and not running.response_started:
             self.transport.write(written_answer(error, False).to(running.scope["method"]))
-            self.failure = error  # Whoever reads the body raises it, and so it is counted.
+            self.failure = error  # The code that reads the body raises it, so the edge counts it.
             self._disconnect_running()
             self._request_bytes -= self._running.held_bytes
             self._running = None
@@ -453,7 +458,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._end_behind_due_answers()
 
     def _end_behind_due_answers(self) -> None:
-        """Read no more, and answer only the requests that are complete."""
+        """Stop reading, and answer only the requests that are complete."""
         if self._is_in_body() and self._running is not self.cycle:
             unfinished: Any = self.pipeline.popleft()[0]
             self._request_bytes -= unfinished.held_bytes
@@ -470,13 +475,13 @@ class BoundedProtocol(HttpToolsProtocol):
             log_request(method, path, answer.status, 0.0)
         return answer.ends_connection
 
-    # What is held
+    # Held bytes
 
     def free_bytes(self) -> None:
         """Refuse the unfinished request because too much is held, or drop the requests that wait.
 
-        If a client sends requests behind one that is being answered and the connection ends with that answer,
-        the client has to send them again.
+        The dropped requests were sent while an earlier one was being answered. The connection ends with that
+        answer, so the client has to send them again.
         """
         waiting: Any = [cycle for cycle, _ in self.pipeline]
         if waiting:
@@ -513,7 +518,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._settle()
 
     def resume_writing(self) -> None:
-        """Resume reading too, if it waited until the client had read refusals."""
+        """Resume reading as well, if it was paused until the client had read its refusals."""
         super().resume_writing()
         self._settle()
         if self._is_its_turn():
@@ -521,7 +526,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 class _Answered:
-    """Replaces a request that is answered already, with the fields that uvicorn reads."""
+    """A request that is answered already, with the fields that uvicorn reads."""
 
     response_complete = True
     message_event = asyncio.Event()

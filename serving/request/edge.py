@@ -31,8 +31,8 @@ _WITH_BODY = frozenset((route.method, route.path) for route in ROUTES if route.r
 class Edge:
     """ASGI middleware in front of BentoML's app.
 
-    A request for one of the endpoints goes straight to it, because the path through BentoML's app takes longer
-    than a light model. All other requests go to BentoML's app, whose errors become problem documents.
+    A request for one of the endpoints goes straight to it, because the path through BentoML's app takes
+    longer than a light model. All other requests go to BentoML's app, whose errors become problem documents.
     """
 
     def __init__(self, app: ASGIApp, endpoints: Sequence[Endpoint], access: Access) -> None:

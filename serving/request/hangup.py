@@ -28,10 +28,10 @@ class Connection(Protocol):
 
 
 def take_failure(request: Request) -> Exception | None:
-    """Take the error with which the server ended the connection in the middle of the body; None if it did not.
+    """Take the error with which the server ended the connection within the body; None if it did not.
 
-    The error is removed from the connection because it will be raised. If it stayed there, it would keep alive
-    everything that its traceback refers to.
+    The error is removed from the connection because it will be raised. If it stayed there, it would keep
+    alive everything that its traceback refers to.
     """
     connection: Connection | None = request.scope.get("extensions", {}).get(CONNECTION)
     if connection is None:

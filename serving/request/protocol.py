@@ -1,8 +1,8 @@
 """The protocol of the service's connections: it refuses requests early and notices disconnected clients.
 
 While requests are not admitted, each is refused as soon as its headers are complete. A refusal through ASGI
-would need a scope, a task and a response, and cost half as much as a prediction of a light model. At twice its
-capacity the service would then spend all its time on refusals.
+would need a scope, a task and a response, and would cost half as much as a prediction of a light model. At
+twice its capacity the service would then spend all its time on refusals.
 """
 
 import asyncio

@@ -17,8 +17,8 @@ class StallTimer:
         progress: Callable[[], object],
         abort: Callable[[], None],
     ) -> None:
-        """`seconds` is the interval. `progress` returns a value that changes with each request, or None if it is
-        not the client's turn to send or to read.
+        """`seconds` is the interval. `progress` returns a value that changes with each request, or None if it
+        is not the client's turn to send or to read.
         """
         self._loop = loop
         self._seconds = seconds

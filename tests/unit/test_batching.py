@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from classifier.batching.admission import Admission, Stage
 from classifier.batching.batcher import SWEEP_SECONDS, Batcher
-from classifier.batching.cost import GROWTH, CostModel
-from classifier.batching.queue import TURN
+from classifier.batching.cost import MAX_GROWTH, CostModel
+from classifier.batching.queue import MAX_TURN_TEXTS
 from classifier.batching.queue import Call as QueuedCall
 from classifier.errors import DeadlinePassed, Draining, QueueFull, WrongResultCount
 from classifier.settings import BatchingSettings
@@ -772,7 +772,7 @@ def test_of_another_caller_at_most_a_turn_of_texts_is_run_before_ones_first(sche
         ahead = since[: since.index(call.caller.texts[0])]
         for other in simulation.calls:
             if other is not call:
-                assert len(set(ahead) & set(other.caller.texts)) <= TURN
+                assert len(set(ahead) & set(other.caller.texts)) <= MAX_TURN_TEXTS
 
 
 @both
@@ -785,7 +785,7 @@ def test_a_single_text_behind_a_hundred_of_one_caller_is_in_the_next_batch_after
     simulation = Simulation(replace(schedule, callers=(*schedule.callers, late)))
     later = simulation.batches[simulation.calls[1].batches_at_submit :]
     texts = [text for batch in later for text in batch.texts]
-    assert texts.index(late.texts[0]) <= TURN
+    assert texts.index(late.texts[0]) <= MAX_TURN_TEXTS
 
 
 @given(schedules())
@@ -827,7 +827,7 @@ def test_a_caller_that_goes_away_takes_the_rest_of_its_texts_along(releases_gil:
     schedule = flood(100, 20, settings=settings, base=0.01, releases_gil=releases_gil)
     first, second = schedule.callers
     simulation = Simulation(replace(schedule, callers=(replace(first, patience=0.055), second)))
-    assert len(simulation.model.seen & set(first.texts)) <= TURN
+    assert len(simulation.model.seen & set(first.texts)) <= MAX_TURN_TEXTS
     assert simulation.calls[1].outcomes == [answer(text) for text in second.texts]
     assert simulation.waiting == (0, 0)
 
@@ -1040,10 +1040,10 @@ def test_the_characters_of_a_time_are_foreseen_to_take_that_time(
         cost.learn(characters, taken)
     largest = max((characters for characters, _ in lesson), default=0)
     allowed = cost.max_size(seconds)
-    if allowed < GROWTH * largest:
+    if allowed < MAX_GROWTH * largest:
         assert cost.seconds(allowed) == pytest.approx(seconds, rel=1e-6)  # type: ignore[arg-type]
     else:
-        assert allowed == GROWTH * largest
+        assert allowed == MAX_GROWTH * largest
         assert not largest or cost.seconds(allowed) <= seconds + ROUNDING
 
 
@@ -1051,7 +1051,7 @@ def test_the_characters_of_a_time_are_foreseen_to_take_that_time(
 def test_a_batch_is_one_text_or_at_most_twice_as_large_as_the_largest_before_it(schedule: Schedule) -> None:
     largest = 0
     for batch in Simulation(schedule).batches:
-        assert len(batch.texts) == 1 or batch.size <= GROWTH * largest
+        assert len(batch.texts) == 1 or batch.size <= MAX_GROWTH * largest
         largest = max(largest, batch.size)
 
 

@@ -62,6 +62,6 @@ def test_a_request_that_came_whole_is_not_refused_to_make_room() -> None:
     assert budget.is_overspent
 
 
-def test_what_awaited_nothing_can_stop_awaiting() -> None:
+def test_a_connection_that_has_no_unfinished_request_can_be_removed() -> None:
     budget = ByteBudget(100)
     budget.remove_unfinished(Holder(budget, 1))

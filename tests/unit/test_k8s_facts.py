@@ -81,7 +81,8 @@ def graceful_seconds() -> int:
 
 
 def test_the_server_has_as_long_to_stop_in_the_image_as_outside():
-    assert int(only_match(r"^GRACEFUL_SHUTDOWN_SECONDS = (\d+)$", "serving/process/start.py")) == graceful_seconds()
+    seconds = only_match(r"^GRACEFUL_SHUTDOWN_SECONDS = (\d+)$", "serving/process/start.py")
+    assert int(seconds) == graceful_seconds()
 
 
 @pytest.mark.parametrize("name", environment_names())

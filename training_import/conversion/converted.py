@@ -1,4 +1,4 @@
-"""What every converter of a foreign model receives and returns."""
+"""The options that a converter of a foreign model receives, and the parts that it returns."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ class UnsupportedModel(ClassifierError):
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What the user says about the model because its file does not."""
+    """What the user tells the import about the model because its file does not say it."""
 
     name: str
     """The name of the artifact."""
@@ -43,11 +43,11 @@ class ImportOptions:
     strip_html: bool = False
     remove_special_chars: bool = False
     stopwords: tuple[str, ...] = ()
-    """These last three say what was done to each text before the original's own tokenizer."""
+    """The last three options say how each text was cleaned before the original's own tokenizer read it."""
 
     @property
     def cleans(self) -> bool:
-        """Whether anything was done to the texts before the original's own tokenizer."""
+        """Whether texts were cleaned before the original's own tokenizer read them."""
         return self.strip_html or self.remove_special_chars or bool(self.stopwords)
 
 
@@ -75,7 +75,7 @@ class Converted:
     versions: Mapping[str, str]
     """The versions of the libraries that the original was run with."""
     compared_with: str = "the original"
-    """How messages call `original`."""
+    """What messages call `original`."""
     calibration: Calibration = field(default_factory=Calibration)
     threshold: float | None = None
     notes: tuple[str, ...] = ()
@@ -114,7 +114,7 @@ def class_labels(options: ImportOptions, classes: int, own: Sequence[str] | None
 def cleaning_before(
     options: ImportOptions, settings: TextSettings, separator: str = " "
 ) -> Callable[[str], str]:
-    """Return a function that does to a text what was done before the original's own tokenizer.
+    """Return a function that cleans a text as it was cleaned before the original's own tokenizer read it.
 
     `settings` are those of the imported model. They may also lower the case and strip accents, which the
     original does itself: doing either twice changes nothing.

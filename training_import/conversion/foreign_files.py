@@ -1,4 +1,4 @@
-"""Tell which kind of file a foreign model is in, and read pickles and skops files."""
+"""Recognize the kind of file that a foreign model is in, and read pickles and skops files."""
 
 import contextlib
 import importlib
@@ -19,9 +19,7 @@ SUPPORTED_SOURCES = (
     "scikit-learn Pipeline (skops, joblib or pickle); an ONNX file with a tokenizer description"
 )
 
-
 SourceKind = Literal["keras", "skops", "pickle", "onnx"]
-
 
 _COMPRESSED = (
     b"\x1f\x8b",
@@ -36,9 +34,7 @@ _COMPRESSED = (
 )
 """The first bytes of compressed joblib files: gzip, bz2, xz, lzma, lz4, zlib."""
 
-
 _LEGACY_TOKENIZER = "keras.src.legacy.preprocessing.text"
-
 
 _FORMER_TOKENIZERS = (
     "keras.preprocessing.text",
@@ -46,11 +42,11 @@ _FORMER_TOKENIZERS = (
     "keras_preprocessing.text",
     "tensorflow.python.keras.preprocessing.text",
 )
-"""Modules that the Keras Tokenizer was in before; old pickles name it by them."""
+"""Former modules of the Keras Tokenizer, which old pickles still name."""
 
 
 def source_kind(source: Path) -> SourceKind:
-    """Tell the kind of a file by its content, or by its ending if its content has no mark.
+    """Return the kind of a file, by its first bytes or else by its ending.
 
     Nothing in the file is run. Raises UnsupportedModel.
     """

@@ -114,7 +114,7 @@ def read_word_index(source: Path, path: Path | None, model: Any) -> Any:
 
 
 def _word_index_fields(content: Any) -> Any:
-    """Return the fields of `WordIndex` from any form: flat, ours, or Keras's `Tokenizer.to_json()`."""
+    """Return the fields of `WordIndex` from any of three forms: {word: id}, ours, or Keras's own."""
     if isinstance(content, dict) and isinstance(config := content.get("config"), dict):
         fields = {name: config[name] for name in WordIndex.model_fields if name in config}
         if isinstance(fields.get("word_index"), str):

@@ -17,14 +17,15 @@ from classifier.errors import ClassifierError
 from classifier.pipeline import Classifier
 from training_import.conversion.converted import Converted, ImportOptions, Original, Package, UnsupportedModel
 from training_import.conversion.foreign_files import SourceKind, read_pickle, read_skops, source_kind
-from training_import.samples import golden_cases, made_texts
+from training_import.samples import generated_texts, golden_cases
 
 MIN_CHECKED_TEXTS = 200
 
-MIN_MADE_TEXTS = 50
-"""Least number of made texts, even if the user gives enough: they contain what real texts seldom do."""
+MIN_GENERATED_TEXTS = 50
+"""Fewest generated texts, even if the user gives enough real ones, which seldom contain what these do."""
 
-MAX_MADE_WORDS = 2000
+MAX_GENERATED_WORDS = 2000
+"""Most words of the generated text that is longer than what the model reads, unless the model reads fewer."""
 
 MAX_SHOWN_CHARACTERS = 300
 
@@ -32,7 +33,7 @@ MAX_SHOWN_CHARACTERS = 300
 def import_model(source: Path, options: ImportOptions, texts: Sequence[str] = ()) -> Artifact:
     """Convert a foreign model, compare it with the original, and make an artifact.
 
-    They are compared on `texts`, which are real, and on made texts, at least 200 in all. Raises
+    The two are compared on `texts`, which are real, and on generated texts, at least 200 in all. Raises
     UnsupportedModel if the model cannot be converted exactly, or if an answer differs.
     """
     converted = _convert(source, options)
@@ -140,14 +141,14 @@ def _is_keras(model: Any) -> bool:
 
 
 def check_texts(texts: Sequence[str], words: Sequence[str | None], max_tokens: int) -> list[str]:
-    """Return the real texts, then made ones until there are 200.
+    """Return the real texts, then generated ones, at least 200 in all.
 
-    Among the made ones are rare words, and a text that is longer than what the model reads.
+    One of the generated texts has rare words, and one is longer than what the model reads.
     """
-    made = made_texts(words, max(MIN_CHECKED_TEXTS - len(texts), MIN_MADE_TEXTS), seed=1)
+    generated = generated_texts(words, max(MIN_CHECKED_TEXTS - len(texts), MIN_GENERATED_TEXTS), seed=1)
     known = [word for word in words if word]
-    long = itertools.islice(itertools.cycle(known), min(max_tokens, MAX_MADE_WORDS) + 10)
-    return [*texts, *made, " ".join(known[-20:]), " ".join(long)]
+    long = itertools.islice(itertools.cycle(known), min(max_tokens, MAX_GENERATED_WORDS) + 10)
+    return [*texts, *generated, " ".join(known[-20:]), " ".join(long)]
 
 
 def largest_difference(
@@ -159,7 +160,7 @@ def largest_difference(
 ) -> float:
     """Return the largest difference between a probability of the artifact and of the original.
 
-    Raises UnsupportedModel if it is above `tolerance`, with the text that it is largest for.
+    Raises UnsupportedModel if it is above `tolerance`, with the text that for which it is largest.
     """
     expected = original(texts)
     try:

@@ -1,4 +1,4 @@
-"""Figures of how good predictions are, for the model card and for `evaluate`."""
+"""Figures that say how good predictions are, for the model card and for `evaluate`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Evaluation:
     """confusion[i][j] is the number of texts of class i that were predicted as class j."""
 
     def headline(self, prefix: str) -> dict[str, float]:
-        """Return the figures that a manifest has, rounded to six digits."""
+        """Return the figures for a manifest, rounded to six digits."""
         names = ("accuracy", "log_loss", "roc_auc", "ece")
         return {f"{prefix}_{name}": round(float(getattr(self, name)), 6) for name in names}
 

@@ -1,4 +1,4 @@
-"""Fit how scores become probabilities, on texts that the model was not trained on."""
+"""Fit the calibration, which turns scores into probabilities, on texts that were not trained on."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -19,7 +19,7 @@ from training_import.versions import library_versions
 
 MAX_NGRAM_TOKENS = 4
 MIN_DOCUMENTS = 2
-"""An n-gram is a feature if at least so many texts have it."""
+"""An n-gram is a feature if it is in at least this many texts."""
 SMOOTHING = 1.0
 STORED_TYPE = np.float16
 C_VALUES = (1.0, 2.0, 3.0, 5.0)
@@ -34,10 +34,10 @@ IDF_SHARE = 0.5
 def train(task: TrainingTask, progress: Progress) -> Fitted:
     """Choose C (inverse regularization) on the held-out texts, then train on all texts.
 
-    The features are the n-grams of one to four tokens that at least two texts have: 1 or 0, each text scaled
-    to unit length. Two linear models are averaged, which costs nothing at serving time: one on features
-    weighted by their log-count ratio of one class against the rest, one on features weighted by their inverse
-    document frequency.
+    The features are the n-grams of one to four tokens that are in at least two texts. Their values are 1 or
+    0, and each text is scaled to unit length. Two linear models are averaged, which costs nothing at serving
+    time. In one, features are weighted by their log-count ratio of one class against the rest; in the other, by
+    their inverse document frequency.
     """
     progress(f"counting n-grams in {len(task.train_rows)} texts")
     train_texts = [task.texts[row] for row in task.train_rows]
@@ -69,7 +69,7 @@ def train(task: TrainingTask, progress: Progress) -> Fitted:
     weights, intercept = _fit(features, task.truth, task, best)
     progress("building the tree of n-grams")
     tree = ngram_tree([tuple(ngram.split(" ")) for ngram in vectorizer.get_feature_names_out()])
-    # A text that has an n-gram also has its beginning, so every node of the tree is a feature.
+    # A text that contains an n-gram also contains its beginning, so every node of the tree is a feature.
     by_node = np.empty_like(weights)
     by_node[tree.nodes] = weights
     choices = {f"C = {c:g}": f"{accuracy:.4f}" for c, accuracy in accuracies.items()}
@@ -102,7 +102,7 @@ def _vectorizer(task: TrainingTask) -> CountVectorizer:
 def _fit(
     features: csr_matrix, truth: NDArray[np.intp], task: TrainingTask, c: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the weights (n-grams, columns), times the features' factors, and the intercepts (columns).
+    """Return the weights (n-grams, columns), already multiplied by the factors, and the intercepts (columns).
 
     Two classes need one column, for the second class; more classes need one each.
     """

@@ -1,4 +1,4 @@
-"""What a trainer receives and returns."""
+"""The task that a trainer receives, and the model that it returns."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class TrainingTask:
 
 @dataclass(frozen=True)
 class Rounding:
-    """What is known of weights that are stored in a smaller type than they were trained in."""
+    """The rounding of weights that are stored in a smaller type than they were trained in."""
 
     dtype: str
     exact_scores: Scores

@@ -1,4 +1,4 @@
-"""Labelled texts to an artifact: split, train, calibrate, evaluate, and describe."""
+"""Make an artifact from labelled texts: split, train, calibrate, evaluate, and describe."""
 
 from dataclasses import replace
 
@@ -110,12 +110,12 @@ def _split(truth: NDArray[np.intp], seed: int) -> tuple[NDArray[np.intp], NDArra
 
 
 def _text_settings(preprocessing: PreprocessingSettings, max_tokens: int) -> TextSettings:
-    """Return the settings of config.yaml in the form of an artifact's, stop words included."""
+    """Return the settings for an artifact that correspond to those of config.yaml, with the stop words."""
     return TextSettings(
         strip_html=preprocessing.strip_html,
         lowercase=preprocessing.lowercase,
         remove_special_chars=preprocessing.remove_special_chars,
-        # Only letters and their marks are left then. \w does not match marks and would split words at them.
+        # If only letters and their marks are left, \w would split words at marks, which it does not match.
         token_pattern=r"[^\s]+" if preprocessing.remove_special_chars else WORDS,
         stopwords=stopwords() if preprocessing.remove_stopwords else (),
         max_tokens=min(preprocessing.max_tokens, max_tokens),

@@ -1,4 +1,4 @@
-"""The kinds of model that can be trained: one table, one file for each kind."""
+"""The kinds of model that can be trained: one table, and one module for each kind."""
 
 import importlib
 from collections.abc import Mapping
