@@ -25,8 +25,8 @@ def _exit_on_interrupt() -> None:
     """Make Ctrl+C end the process at once until the server has started, which sets a handler of its own.
 
     Otherwise Python would raise KeyboardInterrupt somewhere in the imports. That prints a stack trace, and in
-    a callback it is ignored. Nothing needs to be cleaned up, because an import into the store may be killed at
-    any time.
+    a callback it is ignored. Nothing needs to be cleaned up, because an import into the store may be killed
+    at any time.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not if Ctrl+C is ignored, as by nohup
         signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))

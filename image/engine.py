@@ -57,7 +57,7 @@ def build_image(bento: bentoml.Bento, engine: Engine, alias: str) -> Image:
     # OCI's image format, which is podman's default, has no HEALTHCHECK.
     options = {"format": "docker"} if engine == "podman" else {}
     try:
-        # BentoML copies the template to the temporary folder, and reads templates only below the working folder.
+        # BentoML copies the template to the temporary folder, and reads it only below the working folder.
         with contextlib.chdir(tempfile.gettempdir()):
             output = bentoml.container.build(  # type: ignore[call-overload]
                 bento.tag, engine, image_tag=(name, alias), label=values, **options

@@ -169,7 +169,7 @@ class Batcher(Generic[Result]):
         self._next_sweep = now + SWEEP_SECONDS
 
     def _sweep_while_running(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Check the deadlines while a batch runs in the thread; between batches `_run_waiting` checks them."""
+        """Check the deadlines while a batch runs in the thread; at other times `_run_waiting` does."""
         self._sweep(self._clock())
         self._is_sweeping = self._running is not None
         if self._is_sweeping:

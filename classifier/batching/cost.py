@@ -31,7 +31,7 @@ class CostModel:
         self._largest = 0
 
     def learn(self, size: int, seconds: float) -> None:
-        """Learn from a batch that took so many seconds."""
+        """Learn from a batch of this size that took this time."""
         self._largest = max(self._largest, size)
         self._count = _KEPT * self._count + 1
         self._x = _KEPT * self._x + size
@@ -70,7 +70,7 @@ class Pace:
         self._size, self._seconds = 100.0, 7e-6
 
     def learn(self, size: int, seconds: float) -> None:
-        """Learn from a batch that was done so many seconds after the batch before it."""
+        """Learn from a batch of this size that ended this time after the batch before it."""
         self._size = _KEPT * self._size + size
         self._seconds = _KEPT * self._seconds + seconds
 
@@ -88,9 +88,9 @@ def calibrate(
 ) -> None:
     """Fit a cost model to samples of typical texts, before any client waits. Raises what `run` raises.
 
-    Each sample runs alone, and then with a copy of itself in one batch. From then on a unit is never predicted
-    to cost less than the copy did in the most expensive sample. Otherwise, after many cheap texts, a batch
-    could be so large that it takes very long with usual ones.
+    Each sample runs alone, and then with a copy of itself in one batch. From then on a unit is never
+    predicted to cost less than the copy did in the most expensive sample. Otherwise, after many cheap texts,
+    a batch could be so large that it takes very long with usual ones.
     """
     for sample in samples:
         size = sum(map(size_of, sample))

@@ -73,9 +73,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self.is_lost = False
         self.failure: Exception | None = None
         self._running: Any = None
-        """The request that is being answered; uvicorn's `cycle` is the last one whose headers are complete."""
+        """The request being answered; uvicorn's `cycle` is the last one whose headers are complete."""
         self._is_ending = False  # The last answer is written, and the client should close.
-        self._ignores_input = False  # What arrives is read and dropped.
+        self._ignores_input = False  # Bytes that arrive are dropped.
         self._is_half_closed = False  # The client sends no more, but may still read.
         self._has_idle_time_passed = False  # The keep-alive timer has run out once; see its handler.
         self._is_in_head = False

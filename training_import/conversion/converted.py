@@ -21,7 +21,7 @@ class UnsupportedModel(ClassifierError):
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What the user tells the import about the model because its file does not say it."""
+    """Facts about the model that the user must give because its file does not contain them."""
 
     name: str
     """The name of the artifact."""

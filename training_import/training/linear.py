@@ -36,8 +36,8 @@ def train(task: TrainingTask, progress: Progress) -> Fitted:
 
     The features are the n-grams of one to four tokens that are in at least two texts. Their values are 1 or
     0, and each text is scaled to unit length. Two linear models are averaged, which costs nothing at serving
-    time. In one, features are weighted by their log-count ratio of one class against the rest; in the other, by
-    their inverse document frequency.
+    time. In one, features are weighted by their log-count ratio of one class against the rest; in the other,
+    by their inverse document frequency.
     """
     progress(f"counting n-grams in {len(task.train_rows)} texts")
     train_texts = [task.texts[row] for row in task.train_rows]
