@@ -82,7 +82,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_between_requests = True
         self._has_body_in_slice = self._has_target_in_slice = False
         self._head = Head([])
-        self._declined_offer = b""  # The head without its upgrade, which is parsed again.
+        self._head_without_offer = b""  # The head without its upgrade, which is parsed again.
         self._is_continue_awaited = False
         self._unfinished_bytes = 0  # Of a line or head that is not complete.
         self._unparsed = bytearray()
@@ -119,7 +119,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _progress(self) -> object:
         """A value that changes with each request; None if it is not the client's turn to send or to read."""
         # Between requests uvicorn's own keep-alive timer runs.
-        must_send = self._is_ending or (self._is_its_turn() and self.timeout_keep_alive_task is None)
+        must_send = self._is_ending or (self._is_clients_turn() and self.timeout_keep_alive_task is None)
         if not must_send and not self.transport.get_write_buffer_size():
             return None
         return self.cycle, self._refused_at
@@ -177,7 +177,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Answer the complete requests: a client may end its side of the connection and still read."""
-        if self._is_its_turn() or self._is_ending:
+        if self._is_clients_turn() or self._is_ending:
             return False
         self._is_half_closed = True
         if self._ignores_input:
@@ -191,7 +191,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return True
         if self._is_in_body() and self._running is self.cycle:
             return False
-        self._end_behind_due_answers()
+        self._end_after_due_answers()
         return True
 
     def _probe_client(self, times: int) -> None:
@@ -213,7 +213,7 @@ class BoundedProtocol(HttpToolsProtocol):
             super().shutdown()
             return
         self._give_up(Draining("the service stopped before the request was complete"))
-        self._settle()
+        self._update_budget()
         if self._is_ending:
             self._stall.abort_after(REFUSED_SECONDS)
 
@@ -249,11 +249,11 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_response_complete()
             if self._unparsed and not self.is_closing():
                 self._parse_unparsed()
-                if self._is_its_turn():
+                if self._is_clients_turn():
                     self.flow.resume_reading()  # What was parsed does not complete a request.
-            if self._is_half_closed and (self._is_its_turn() or not self._keep_for_due_answers()):
+            if self._is_half_closed and (self._is_clients_turn() or not self._keep_for_due_answers()):
                 self.transport.close()
-        self._settle()
+        self._update_budget()
 
     # Input
 
@@ -267,7 +267,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._parse_unparsed()
         else:
             self._parse(data)
-        self._settle()
+        self._update_budget()
         if self.shared.budget.is_overspent:
             self.shared.budget.make_room()
 
@@ -320,7 +320,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
             except httptools.HttpParserUpgrade as upgrade:
                 rest = rest[upgrade.args[0] :]
-            head, self._declined_offer = self._declined_offer, b""
+            head, self._head_without_offer = self._head_without_offer, b""
             self.parser = self._new_parser()
             self.parser.feed_data(head)
 
@@ -348,7 +348,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Start answering the request, unless it is refused."""
         if self.parser.should_upgrade():
-            self._declined_offer = self._head.without_upgrade(
+            self._head_without_offer = self._head.without_upgrade(
                 self.parser.get_method(), self.url, self.parser.get_http_version()
             )
             return
@@ -362,7 +362,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle = _Answered()  # type: ignore[assignment]
             self._is_in_head = False
             return
-        if not self._is_its_turn() and budget.is_overspent:
+        if not self._is_clients_turn() and budget.is_overspent:
             raise budget.full()
         # A client of HTTP/1.0 does not know interim answers.
         self.expect_100_continue = self._head.expects_continue and version != "1.0"
@@ -402,13 +402,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End a request."""
-        if self._declined_offer:
+        if self._head_without_offer:
             return
         self._unfinished_bytes = self._head.bytes = 0
         self._note_continued()
         self._is_between_requests = True
         super().on_message_complete()
-        if self._is_its_turn() and not self._is_ending:
+        if self._is_clients_turn() and not self._is_ending:
             self._await_next_request()
 
     def _await_next_request(self) -> None:
@@ -425,13 +425,13 @@ class BoundedProtocol(HttpToolsProtocol):
         """Whether the headers of a request are parsed, and its end is not."""
         return not (self._is_in_head or self._is_between_requests)
 
-    def _is_its_turn(self) -> bool:
+    def _is_clients_turn(self) -> bool:
         """Whether it is the client's turn: no answer to an earlier request is due."""
         return self.cycle is None or self.cycle.response_complete
 
     def _is_answering(self) -> bool:
         """Whether a complete request is being answered, so that everything after it can wait."""
-        return not (self._is_its_turn() or self.cycle.more_body)
+        return not (self._is_clients_turn() or self.cycle.more_body)
 
     # Refusals
 
@@ -441,7 +441,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         is_in_body = self._is_in_body()
         running: Any = self._running
-        if self._is_its_turn():
+        if self._is_clients_turn():
             if not is_in_body:
                 path = self.url.partition(b"?")[0].decode("latin-1")
                 self._write_refusal(self.parser.get_method().decode(), path, error, keep_alive=False)
@@ -455,9 +455,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self.cycle = _Answered()  # type: ignore[assignment]
             self._end()
         else:
-            self._end_behind_due_answers()
+            self._end_after_due_answers()
 
-    def _end_behind_due_answers(self) -> None:
+    def _end_after_due_answers(self) -> None:
         """Stop reading, and answer only the requests that are complete."""
         if self._is_in_body() and self._running is not self.cycle:
             unfinished: Any = self.pipeline.popleft()[0]
@@ -492,9 +492,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._ignore_input()
         else:
             self._give_up(self.shared.budget.full())
-        self._settle()
+        self._update_budget()
 
-    def _settle(self) -> None:
+    def _update_budget(self) -> None:
         """Update the budget with what this connection holds."""
         if self.is_lost:
             return
@@ -515,13 +515,13 @@ class BoundedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Count the answer that the client does not read."""
         super().pause_writing()
-        self._settle()
+        self._update_budget()
 
     def resume_writing(self) -> None:
         """Resume reading as well, if it was paused until the client had read its refusals."""
         super().resume_writing()
-        self._settle()
-        if self._is_its_turn():
+        self._update_budget()
+        if self._is_clients_turn():
             self.flow.resume_reading()
 
 

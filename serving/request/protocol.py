@@ -44,7 +44,7 @@ class ServiceProtocol(BoundedProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Refuse a plain request that arrives in one piece without parsing it; parse anything else."""
-        if self._is_between_requests and self._is_its_turn() and not (self._unparsed or self._ignores_input):
+        if self._is_between_requests and self._is_clients_turn() and not (self._unparsed or self._ignores_input):
             error = self._refusal()
             if error is not None:
                 plain = PLAIN_REQUEST.match(data)
@@ -59,7 +59,7 @@ class ServiceProtocol(BoundedProtocol):
         self.scope["extensions"] = {CONNECTION: self}  # type: ignore[dict-item]
 
     def _is_refused(self, version: str) -> bool:
-        if not self._is_its_turn() or self.parser.get_method() != b"POST":
+        if not self._is_clients_turn() or self.parser.get_method() != b"POST":
             return False
         path = _GUARDED.get(self.url.partition(b"?")[0])
         if path is None:
