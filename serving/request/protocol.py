@@ -16,8 +16,8 @@ from serving.request.hangup import CONNECTION
 from serving.request.plain import PLAIN_REQUEST
 from serving.routes import ROUTES
 
-_GUARDED = {route.path.encode(): route.path for route in ROUTES if route.request is not None}
-"""The paths of requests that need admission."""
+_MODEL_PATHS = {route.path.encode(): route.path for route in ROUTES if route.request is not None}
+"""The paths of requests to the model, which need admission."""
 
 
 def install() -> None:
@@ -49,7 +49,7 @@ class ServiceProtocol(BoundedProtocol):
             if error is not None:
                 plain = PLAIN_REQUEST.match(data)
                 if plain is not None and plain.end() + int(plain["length"]) == len(data):
-                    self._refuse(_GUARDED[plain["path"]], error, keep_alive=True)
+                    self._refuse(_MODEL_PATHS[plain["path"]], error, keep_alive=True)
                     return
         super().data_received(data)
 
@@ -61,7 +61,7 @@ class ServiceProtocol(BoundedProtocol):
     def _is_refused(self, version: str) -> bool:
         if not self._is_clients_turn() or self.parser.get_method() != b"POST":
             return False
-        path = _GUARDED.get(self.url.partition(b"?")[0])
+        path = _MODEL_PATHS.get(self.url.partition(b"?")[0])
         if path is None:
             return False
         error = self._refusal()

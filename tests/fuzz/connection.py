@@ -164,7 +164,7 @@ def _is_quiet(protocol: Any) -> bool:
     if protocol._unparsed:
         return False
     waits_for_body = protocol._running is protocol.cycle and not protocol._is_between_requests
-    return protocol._is_its_turn() or (waits_for_body and not protocol._ignores_input)
+    return protocol._is_clients_turn() or (waits_for_body and not protocol._ignores_input)
 
 
 async def _until(condition: Any, what: str) -> None:
