@@ -43,7 +43,7 @@ def test_what_needs_no_key_is_answered_without(server: Any, path: str) -> None:
     assert httpx.get(server.url + path).status_code == 200
 
 
-def test_the_page_of_the_api_can_send_the_key(server: Any) -> None:
+def test_the_api_page_can_send_the_key(server: Any) -> None:
     document = httpx.get(f"{server.url}/openapi.json").json()
     assert document["components"]["securitySchemes"] == {"key": {"type": "http", "scheme": "bearer"}}
     assert document["paths"]["/predict"]["post"]["security"] == [{"key": []}]
