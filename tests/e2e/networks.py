@@ -1,4 +1,4 @@
-"""A network whose answers a test can foresee, as an ONNX model."""
+"""An ONNX network whose answers a test can predict."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,7 +6,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 
 def mean_network(embeddings: NDArray[np.float32]) -> bytes:
-    """Logits of two classes: the mean of the embeddings (ids, 2) of a text's tokens."""
+    """A network with two logits: the mean of the embeddings (ids, 2) of a text's tokens."""
     nodes = [
         helper.make_node("Gather", ["embeddings", "ids"], ["embedded"]),
         helper.make_node("ReduceMean", ["embedded"], ["logits"], axes=[1], keepdims=0),

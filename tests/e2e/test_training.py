@@ -1,4 +1,4 @@
-"""Both kinds of model, trained end to end on slices of real data."""
+"""Models of both kinds are trained end to end on slices of real data."""
 
 import functools
 import os
@@ -68,23 +68,23 @@ def test_a_trained_artifact_loads_and_its_golden_cases_hold(tmp_path, kind, name
     ("kind", "name", "bound"),
     [("linear", "imdb", 0.70), ("linear", "agnews", 0.70), ("cnn", "imdb", 0.55), ("cnn", "agnews", 0.35)],
 )
-def test_test_texts_are_told_apart_far_better_than_by_their_most_frequent_class(kind, name, bound):
+def test_a_trained_model_beats_the_majority_class_on_test_texts(kind, name, bound):
     labels = part(SLICES[name][1]).labels
     majority = max(map(labels.count, set(labels))) / len(labels)
     assert trained(kind, name).manifest.metrics["test_accuracy"] > bound > majority
 
 
 @EVERY_MODEL
-def test_the_manifest_has_what_evaluate_finds(kind, name):
+def test_the_manifest_has_the_figures_of_evaluate(kind, name):
     artifact = trained(kind, name)
     figures = evaluate(Classifier(artifact), part(SLICES[name][1])).evaluation
-    # A network's answer to a text differs in the last digits between widths of a batch.
+    # A network's answer to a text differs in the last digits between batches of different width.
     got = {name: artifact.manifest.metrics[name] for name in figures.headline("test")}
     assert got == pytest.approx(figures.headline("test"), abs=1e-5)
 
 
 @EVERY_MODEL
-def test_evaluate_sees_the_probabilities_that_predict_gives(kind, name):
+def test_evaluate_uses_the_probabilities_of_predict(kind, name):
     classifier = Classifier(trained(kind, name))
     dataset = part(SLICES[name][1])
     report = evaluate(classifier, dataset)
@@ -132,20 +132,20 @@ def test_calibration_lowers_the_held_out_log_loss(kind, name):
         manifest=artifact.manifest.model_copy(update={"calibration": type(artifact.manifest.calibration)()}),
     )
     assert artifact.manifest.calibration.method == ("platt" if name == "imdb" else "temperature")
-    # On the test texts, which it was not fitted on.
+    # The figures are of the test texts, on which calibration was not fitted.
     before = evaluate(Classifier(plain), part(SLICES[name][1])).evaluation
     after = evaluate(Classifier(artifact), part(SLICES[name][1])).evaluation
     assert after.log_loss < before.log_loss
 
 
 @pytest.mark.parametrize(("kind", "name"), [("linear", "imdb"), ("cnn", "agnews")])
-def test_the_same_seed_gives_the_same_files_in_another_process_too(tmp_path, kind, name):
+def test_the_same_seed_gives_the_same_files_in_another_process(tmp_path, kind, name):
     write_artifact(trained(kind, name), tmp_path / "here")
     learn, test = SLICES[name]
     command = [
         sys.executable,
         "-m",
-        "training_import",
+        "cli",
         "train",
         "--kind",
         kind,
@@ -161,7 +161,7 @@ def test_the_same_seed_gives_the_same_files_in_another_process_too(tmp_path, kin
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
 
 
-def test_a_network_trained_again_in_one_process_is_the_same(tmp_path):
+def test_training_a_network_again_in_one_process_gives_the_same_files(tmp_path):
     learn, test = SLICES["agnews"]
     again, _ = train(part(learn), "cnn", "agnews", PreprocessingSettings(), 0, part(test))
     write_artifact(trained("cnn", "agnews"), tmp_path / "first")
@@ -170,7 +170,7 @@ def test_a_network_trained_again_in_one_process_is_the_same(tmp_path):
     assert (tmp_path / "again" / NETWORK).stat().st_size > 100_000
 
 
-def test_another_seed_holds_out_other_texts():
+def test_a_different_seed_holds_out_different_texts():
     first, other = trained("linear", "agnews"), trained("linear", "agnews", seed=1)
     held_out = ["validation_accuracy", "validation_log_loss", "validation_ece"]
     assert [first.manifest.metrics[name] for name in held_out] != [
@@ -179,7 +179,7 @@ def test_another_seed_holds_out_other_texts():
     assert [case.text for case in first.golden] != [case.text for case in other.golden]
 
 
-def test_cleaning_travels_in_the_artifact(tmp_path):
+def test_the_artifact_contains_the_cleaning_settings(tmp_path):
     settings = PreprocessingSettings(
         strip_html=False, lowercase=False, remove_special_chars=True, max_tokens=50
     )
@@ -200,9 +200,9 @@ def test_cleaning_travels_in_the_artifact(tmp_path):
 
 
 @pytest.mark.skipif(
-    not NLTK_DATA.exists() and "REQUIRE_FULL_DATA" not in os.environ, reason=f"{NLTK_DATA} is not there"
+    not NLTK_DATA.exists() and "REQUIRE_FULL_DATA" not in os.environ, reason=f"{NLTK_DATA} is missing"
 )
-def test_stop_words_of_the_configuration_travel_in_the_artifact(tmp_path):
+def test_the_artifact_contains_the_configured_stop_words(tmp_path):
     (tmp_path / "store").mkdir()
     command = [sys.executable, "-m", "cli", "train", "--data", str(DATA / "imdb_train.csv")]
     command += ["--name", "no-stop-words", "--output", str(tmp_path / "artifact")]
@@ -217,7 +217,7 @@ def test_stop_words_of_the_configuration_travel_in_the_artifact(tmp_path):
     assert artifact.manifest.text.remove_special_chars
     assert {"the", "not", "and"} <= set(artifact.manifest.text.stopwords)
     assert not set(artifact.vocabulary) & set(artifact.manifest.text.stopwords)
-    # Here there is no NLTK data and no such configuration, as where the model is served.
+    # This process has neither NLTK data nor that setting, as a server that serves the model.
     with_stop_words, without = load_classifier(tmp_path / "artifact").predict(
         ["This was the best film of the year, and not a bad one.", "best film year bad one"]
     )
@@ -226,7 +226,7 @@ def test_stop_words_of_the_configuration_travel_in_the_artifact(tmp_path):
 
 @pytest.mark.parametrize("kind", ["linear", "cnn"])
 @pytest.mark.parametrize("words", ["word{0} other{0}", "???"], ids=["every word once", "no word"])
-def test_texts_without_a_word_to_learn_from_are_refused(kind, words):
+def test_texts_without_any_word_to_learn_from_are_refused(kind, words):
     dataset = Dataset("made up", "", [words.format(i) for i in range(20)], ["x", "y"] * 10)
     with pytest.raises(ClassifierError, match="nothing to learn"):
         train(dataset, kind, "nothing", PreprocessingSettings(), 0)
@@ -234,7 +234,7 @@ def test_texts_without_a_word_to_learn_from_are_refused(kind, words):
 
 @pytest.mark.parametrize("kind", ["linear", "cnn"])
 @pytest.mark.parametrize("texts", [["good"] * 20, ["good", "bad"] * 10], ids=["all the same", "a word each"])
-def test_texts_that_tell_classes_apart_by_nothing_or_wholly_still_give_a_model(tmp_path, kind, texts):
+def test_texts_that_separate_the_classes_not_at_all_or_completely_still_give_a_model(tmp_path, kind, texts):
     dataset = Dataset("made up", "", texts, ["x", "y"] * 10)
     artifact, _ = train(dataset, kind, "plain", PreprocessingSettings(), 0)
     write_artifact(artifact, tmp_path)
@@ -242,11 +242,11 @@ def test_texts_that_tell_classes_apart_by_nothing_or_wholly_still_give_a_model(t
     if texts[1] == "good":
         assert (x, y) == pytest.approx((0.5, 0.5), abs=0.01)
     else:
-        # Two held-out texts of each class allow no more: Platt's target is (2 + 1) / (2 + 2).
+        # With two held-out texts per class it cannot be higher: Platt's target is (2 + 1) / (2 + 2).
         assert x == pytest.approx(0.75, abs=0.01)
 
 
-def test_a_test_label_that_is_no_class_is_refused_before_the_training():
+def test_an_unknown_label_in_the_test_texts_is_refused_before_training():
     steps: list[str] = []
     with pytest.raises(ClassifierError, match="label 'Business' is none of the classes negative, positive"):
         train(
@@ -261,7 +261,7 @@ def test_a_test_label_that_is_no_class_is_refused_before_the_training():
     assert steps == []
 
 
-def test_one_text_and_all_texts_get_the_same_probabilities_from_a_trained_network():
+def test_a_trained_network_gives_a_text_the_same_probabilities_alone_and_in_a_batch():
     classifier = Classifier(trained("cnn", "agnews"))
     texts = part("agnews_test.jsonl").texts[:40]
     together = [list(prediction.probabilities.values()) for prediction in classifier.predict(texts)]

@@ -450,7 +450,7 @@ def test_labels_are_given_names_in_the_order_of_the_classes(tmp_path):
         import_model(path, options(trust_pickle=True, labels=("a", "b")))
 
 
-def test_cleaning_before_the_vectorizer_is_kept(tmp_path):
+def test_cleaning_before_the_vectorizer_is_preserved(tmp_path):
     pipeline = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression()).fit(*TWO)
     chosen = options(
         trust_pickle=True, strip_html=True, remove_special_chars=True, stopwords=("the", "a", "of")

@@ -1,4 +1,4 @@
-"""A tiny linear model for two or four classes, which tests share."""
+"""A tiny linear model for two or four classes, shared by many tests."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -25,11 +25,11 @@ NGRAM_WEIGHTS: Mapping[tuple[str, ...], float] = {
     ("not", "good"): -2.25,
     ("not", "bad"): 1.75,
 }
-"""Of the second of two classes; the intercept is 0. "not" alone weighs nothing."""
+"""Weights of the second of two classes; the intercept is 0. "not" alone has no weight."""
 
 
 def tiny_artifact(labels: tuple[str, ...] = BINARY_LABELS, **changes: Any) -> Artifact:
-    """A model of `NGRAM_WEIGHTS` (two labels) or of random weights; `changes` are fields of its manifest.
+    """A model with `NGRAM_WEIGHTS` (two labels) or random weights. `changes` are fields of its manifest.
 
     It has no golden cases yet.
     """
@@ -60,11 +60,11 @@ def tiny_artifact(labels: tuple[str, ...] = BINARY_LABELS, **changes: Any) -> Ar
 
 
 def with_golden(artifact: Artifact) -> Artifact:
-    """The same artifact with golden cases that hold."""
+    """The same artifact with golden cases that pass."""
     return replace(artifact, golden=golden_cases(artifact, seed=1))
 
 
 def write_tiny(folder: Path, labels: tuple[str, ...] = BINARY_LABELS, **changes: Any) -> Path:
-    """Write a complete tiny artifact that loads; returns the folder."""
+    """Write a complete tiny artifact that loads; return its folder."""
     write_artifact(with_golden(tiny_artifact(labels, **changes)), folder)
     return folder
