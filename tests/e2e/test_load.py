@@ -35,7 +35,7 @@ NO_REFUSALS = NO_LATE_REQUESTS | {"CLASSIFIER__BATCHING__MAX_WAITING_CHARACTERS"
 
 
 def long_text(number: int) -> tuple[str, str]:
-    """A text of the greatest allowed length, and its label."""
+    """A text of maximum length, and its label."""
     text, label = (GOOD, "positive") if number % 2 else (BAD, "negative")
     return (text * MAX_TEXT_CHARS)[:MAX_TEXT_CHARS].strip(), label
 

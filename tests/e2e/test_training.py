@@ -265,5 +265,5 @@ def test_a_trained_network_gives_a_text_the_same_probabilities_alone_and_in_a_ba
     classifier = Classifier(trained("cnn", "agnews"))
     texts = part("agnews_test.jsonl").texts[:40]
     together = [list(prediction.probabilities.values()) for prediction in classifier.predict(texts)]
-    alone = [list(classifier.predict([text])[0].probabilities.values()) for text in texts]
-    assert np.abs(np.array(together) - np.array(alone)).max() < 1e-5
+    single = [list(classifier.predict([text])[0].probabilities.values()) for text in texts]
+    assert np.abs(np.array(together) - np.array(single)).max() < 1e-5

@@ -105,7 +105,7 @@ def test_every_text_is_encoded_in_linear_time_and_independently_of_other_texts(f
         tokenizer = Tokenizer(settings, VOCABULARY)
         check_time(tokenizer, batch.content)
         assert isinstance(clean(batch.content, settings), str)
-        alone = tokenizer.encode([batch.content])
+        single = tokenizer.encode([batch.content])
         texts = ["a b", batch.content, "b aa"]
         encoded = tokenizer.encode(texts)
         assert len(encoded.ends) == len(encoded.unknown) == len(encoded.cut) == len(texts)
@@ -113,8 +113,8 @@ def test_every_text_is_encoded_in_linear_time_and_independently_of_other_texts(f
         assert encoded.ids.max() < tokenizer.id_count
         np.testing.assert_array_equal(np.flatnonzero(encoded.ids == tokenizer.separator_id), encoded.ends)
         begin, end = encoded.ends[0] + 1, encoded.ends[1]
-        np.testing.assert_array_equal(encoded.ids[begin : end + 1], alone.ids)
-        assert (encoded.unknown[1], encoded.cut[1]) == (alone.unknown[0], alone.cut[0])
+        np.testing.assert_array_equal(encoded.ids[begin : end + 1], single.ids)
+        assert (encoded.unknown[1], encoded.cut[1]) == (single.unknown[0], single.cut[0])
         assert end - begin <= settings.max_tokens
         tokens = tokenizer.tokens(batch.content)
         assert not set(tokens) & set(settings.stopwords)

@@ -1,4 +1,4 @@
-"""N-gram look-ups and both kinds of model."""
+"""The table of n-grams and both runtimes."""
 
 import re
 from collections.abc import Mapping
@@ -60,7 +60,7 @@ def test_fifty_thousand_random_keys_are_found() -> None:
     assert np.array_equal(nodes, 7 + np.arange(50_000))
 
 
-def test_nothing_else_is_found_beside_fifty_thousand_random_keys() -> None:
+def test_other_keys_are_not_found_among_fifty_thousand_random_keys() -> None:
     keys = np.random.default_rng(3).permutation(2**20)[:50_000] * 40_503
     hits, _ = NgramTable(keys, 7).find(keys + 1)
     assert len(hits) == 0
@@ -71,7 +71,7 @@ def test_a_table_without_keys_finds_nothing() -> None:
     assert (len(hits), len(nodes)) == (0, 0)
 
 
-def test_keys_that_stand_three_times_are_refused() -> None:
+def test_keys_that_occur_three_times_are_refused() -> None:
     with pytest.raises(ArtifactError, match="3 n-grams cannot be hashed; are some of them equal"):
         NgramTable(np.array([5, 5, 5]), 0)
 
@@ -93,7 +93,7 @@ NEW_TEXTS = [*_random_texts(15, seed=2), "", "never seen words", "good", "good g
 def _runtime_like(
     vectorizer: CountVectorizer, settings: LinearSettings, classes: int
 ) -> tuple[LinearRuntime, Tokenizer, NDArray[np.float64], NDArray[np.float64]]:
-    """A runtime with random weights for the features of a fitted vectorizer; and these weights."""
+    """Make a runtime with random weights for the features of a fitted vectorizer; return both."""
     ngrams = [tuple(name.split(" ")) for name in vectorizer.get_feature_names_out()]
     tree = ngram_tree(ngrams)
     columns = 1 if classes == 2 else classes
@@ -140,7 +140,7 @@ VECTORIZERS: list[tuple[str, CountVectorizer, dict[str, Any]]] = [
 def test_linear_scores_equal_scikit_learn_s(
     vectorizer: CountVectorizer, weighing: dict[str, Any], ngram_range: tuple[int, int], classes: int
 ) -> None:
-    # min_df leaves n-grams out, so that some of a text's are unknown and some nodes are no features.
+    # min_df leaves n-grams out, so that some n-grams of a text are unknown and some nodes are not features.
     vectorizer = vectorizer.set_params(ngram_range=ngram_range, min_df=3).fit(TRAINING_TEXTS)
     runtime, tokenizer, weights, intercept = _runtime_like(vectorizer, LinearSettings(**weighing), classes)
     expected = vectorizer.transform(NEW_TEXTS) @ weights + intercept
@@ -151,7 +151,7 @@ def test_linear_scores_equal_scikit_learn_s(
 
 @pytest.mark.parametrize("norm", [None, "l1", "l2"])
 @pytest.mark.parametrize("term_frequency", ["binary", "count", "log"])
-def test_leaving_the_scale_out_equals_a_scale_of_one(term_frequency: str, norm: str | None) -> None:
+def test_a_missing_scale_equals_a_scale_of_one(term_frequency: str, norm: str | None) -> None:
     tree = ngram_tree([("good",), ("film",), ("good", "film")])
     arrays = tree.arrays | {"weights": np.array([[1.0], [-2.0], [0.5]]), "intercept": np.array([0.25])}
     settings = LinearSettings(term_frequency=term_frequency, norm=norm)
@@ -168,13 +168,13 @@ def test_half_precision_weights_are_read_as_they_are() -> None:
     assert runtime.score(tokenizer.encode(["film"]))[0, 1] == pytest.approx(expected, rel=1e-7)
 
 
-def test_no_n_gram_leaves_its_text() -> None:
+def test_no_n_gram_spans_two_texts() -> None:
     runtime, tokenizer = _small_linear()
     scores = runtime.score(tokenizer.encode(["good film", "good", "film"]))
     assert scores[:, 1].tolist() == [1 - 2 + 0.5 + 0.25, -2 + 0.25, 1 + 0.25]
 
 
-def test_no_n_gram_reaches_over_an_unknown_token() -> None:
+def test_no_n_gram_spans_an_unknown_token() -> None:
     runtime, tokenizer = _small_linear()
     assert runtime.score(tokenizer.encode(["good xyz film"]))[0, 1] == 1 - 2 + 0.25
 
@@ -189,7 +189,7 @@ def test_an_empty_batch_has_no_scores() -> None:
     assert runtime.score(tokenizer.encode([])).shape == (0, 2)
 
 
-def test_text_and_node_numbers_beyond_32_bits_are_told_apart() -> None:
+def test_text_and_node_numbers_beyond_32_bits_are_distinguished() -> None:
     vocabulary_size, texts = 2**21, 1025
     weights = np.arange(vocabulary_size, dtype=np.float64)[:, None]
     runtime = LinearRuntime(
@@ -221,8 +221,8 @@ def test_linear_scores_of_a_text_do_not_depend_on_its_batch(
     runtime: LinearRuntime, tokenizer: Tokenizer, texts: list[str]
 ) -> None:
     batch = runtime.score(tokenizer.encode(texts))
-    alone = [runtime.score(tokenizer.encode([text]))[0] for text in texts]
-    assert np.array_equal(batch, alone)
+    single = [runtime.score(tokenizer.encode([text]))[0] for text in texts]
+    assert np.array_equal(batch, single)
 
 
 # n-grams in node order: ("film",), ("good",), then ("good", "film")
@@ -230,7 +230,7 @@ SMALL_WEIGHTS = np.array([[1.0], [-2.0], [0.5]])
 
 
 def _small_linear(classes: int = 2, **changes: NDArray[Any] | None) -> tuple[LinearRuntime, Tokenizer]:
-    """A runtime of three n-grams; `changes` are arrays to put in, or None to leave one out."""
+    """A runtime of three n-grams. `changes` are arrays to replace, or None to leave an array out."""
     tree = ngram_tree([("good",), ("film",), ("good", "film")])
     arrays: Mapping[str, NDArray[Any] | None] = (
         tree.arrays | {"weights": SMALL_WEIGHTS, "intercept": np.array([0.25])} | changes
@@ -266,7 +266,7 @@ def _small_linear(classes: int = 2, **changes: NDArray[Any] | None) -> tuple[Lin
         ({"scale": np.ones(2)}, "scale of shape (2,) does not fit 3 n-grams"),
     ],
 )
-def test_arrays_that_do_not_fit_are_refused_by_name(
+def test_inconsistent_arrays_are_refused_by_name(
     changes: dict[str, NDArray[Any] | None], message: str
 ) -> None:
     with pytest.raises(ArtifactError, match=re.escape(message)):
@@ -278,10 +278,10 @@ def test_weights_for_two_classes_do_not_fit_three() -> None:
         _small_linear(classes=3)
 
 
-# The network. All its numbers are small whole ones, so that no order of summation changes a score.
+# The network. Its weights are small integers, so that the order of summation does not change a score.
 
 EMBEDDINGS = np.array([[0, 0], [1, -2], [3, 4], [-5, 6], [7, -8]], np.float32)
-"""Of padding (id 0), of unknown tokens (1), and of the vocabulary from id 2 on."""
+"""Embeddings of padding (id 0), of unknown tokens (id 1), and of the vocabulary (from id 2 on)."""
 FAR_BELOW = np.where(np.arange(5)[:, None] == 0, np.float32(-1000), EMBEDDINGS)
 DENSE = np.array([[1, 0, 2], [0, 1, -1]], np.float32)
 NETWORK_WORDS = ("good", "bad", "film")
@@ -289,7 +289,7 @@ NETWORK_TOKENIZER = Tokenizer(TextSettings(max_tokens=8), NETWORK_WORDS)
 
 
 def _network(pooling: str, embeddings: NDArray[np.float32], dense: NDArray[np.float32], ids: int) -> bytes:
-    """Embedding, pooling over a text's tokens, dense layer; `ids` is the element type of the input."""
+    """A network: embedding, pooling over a text's tokens, dense layer. `ids` is the input's element type."""
     nodes = [
         helper.make_node("Cast", ["ids"], ["whole_ids"], to=TensorProto.INT64),
         helper.make_node("Gather", ["embeddings", "whole_ids"], ["embedded"]),
@@ -340,7 +340,7 @@ def test_a_network_scores_embeddings_of_the_tokens_padded_to_its_length(runtime:
     assert np.array_equal(scores, expected)
 
 
-def test_a_network_without_a_length_of_its_own_is_fed_up_to_the_longest_text() -> None:
+def test_a_network_without_a_fixed_length_gets_the_length_of_the_longest_text() -> None:
     scores = _max().score(NETWORK_TOKENIZER.encode(["good film", "bad"]))
     assert np.array_equal(scores, np.array([EMBEDDINGS[[2, 4]].max(0), EMBEDDINGS[3]]) @ DENSE)
 
@@ -361,12 +361,12 @@ def test_network_scores_of_a_text_do_not_depend_on_its_batch(
 ) -> None:
     joined = [" ".join(words) for words in texts]
     batch = runtime.score(NETWORK_TOKENIZER.encode(joined))
-    alone = [runtime.score(NETWORK_TOKENIZER.encode([text]))[0] for text in joined]
-    assert np.array_equal(batch, alone)
+    single = [runtime.score(NETWORK_TOKENIZER.encode([text]))[0] for text in joined]
+    assert np.array_equal(batch, single)
 
 
 def test_a_sigmoid_becomes_the_logarithms_of_two_probabilities() -> None:
-    # The network gives 2 / 8 for "good good": the first embedding's 3 + 3, times 1/24.
+    # The network gives 2 / 8 for "good good": the sum 3 + 3 of the first embedding, times 1/24.
     runtime = OnnxRuntime(
         _network("ReduceMean", EMBEDDINGS, np.array([[1 / 3], [0]], np.float32), TensorProto.INT64),
         OnnxSettings(first_id=2, unknown_id=1, pad_to=8, output="sigmoid"),
@@ -383,7 +383,7 @@ def test_probabilities_become_their_logarithms() -> None:
     np.testing.assert_allclose(np.exp(scores), [[0.25, 0.5, 0.25]], rtol=1e-6)
 
 
-def test_a_probability_of_nothing_has_a_finite_logarithm() -> None:
+def test_a_probability_of_zero_has_a_finite_logarithm() -> None:
     runtime = _mean(dense=np.zeros((2, 3), np.float32), output="probabilities")
     assert np.isfinite(runtime.score(NETWORK_TOKENIZER.encode(["good"]))).all()
 
@@ -391,7 +391,7 @@ def test_a_probability_of_nothing_has_a_finite_logarithm() -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"not a network", _network("ReduceMax", EMBEDDINGS, DENSE, 7)[:-40]]
 )
-def test_bytes_that_are_no_network_are_refused(content: bytes) -> None:
+def test_bytes_that_are_not_a_network_are_refused(content: bytes) -> None:
     with pytest.raises(ArtifactError, match=r"model\.onnx cannot be loaded by ONNX Runtime"):
         OnnxRuntime(content, OnnxSettings(first_id=2, unknown_id=1, output="logits"), NETWORK_TOKENIZER, 3)
 
@@ -415,7 +415,7 @@ def _identity_network(inputs: int, outputs: int, element: int) -> bytes:
     ],
     ids=["two inputs", "two outputs", "strings"],
 )
-def test_a_network_of_other_inputs_or_outputs_is_refused(content: bytes, found: str) -> None:
+def test_a_network_with_other_inputs_or_outputs_is_refused(content: bytes, found: str) -> None:
     with pytest.raises(ArtifactError, match=re.escape(found)):
         OnnxRuntime(content, OnnxSettings(first_id=2, unknown_id=1, output="logits"), NETWORK_TOKENIZER, 2)
 
@@ -438,7 +438,7 @@ def test_an_output_of_the_wrong_shape_is_refused(output: str, expected: tuple[in
         ({"output": "sigmoid"}, {}, 3, "model.output is 'sigmoid', which is for two labels; there are 3"),
     ],
 )
-def test_settings_of_a_network_that_do_not_fit_are_refused(
+def test_inconsistent_settings_of_a_network_are_refused(
     model: dict[str, Any], text: dict[str, Any], labels: int, message: str
 ) -> None:
     settings = OnnxSettings(**{"first_id": 2, "unknown_id": 1, "output": "logits"} | model)

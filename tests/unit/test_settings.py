@@ -1,4 +1,4 @@
-"""config.yaml, the environment and the defaults."""
+"""Settings come from config.yaml, environment variables and defaults."""
 
 import os
 import re
@@ -21,13 +21,13 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """An empty file of settings."""
+    """An empty configuration file."""
     path = tmp_path / "settings.yaml"
     path.write_text("")
     return path
 
 
-# Where values come from
+# Sources of values
 
 
 def test_the_default_file_states_every_default() -> None:
@@ -36,57 +36,61 @@ def test_the_default_file_states_every_default() -> None:
     )
 
 
-def test_the_default_file_gives_the_defaults() -> None:
+def test_the_default_file_equals_the_defaults() -> None:
     assert load_settings() == Settings()
 
 
-def test_the_default_file_gives_every_setting_a_line_of_its_own() -> None:
+def test_the_default_file_has_a_line_for_every_setting() -> None:
     lines = DEFAULT_CONFIG_PATH.read_text(encoding="utf-8").splitlines()
     stated = {match[1] for line in lines if (match := re.match(r"  (\w+): \S", line))}
     assert stated == {key for section in Settings().model_dump().values() for key in section}
 
 
 @pytest.mark.parametrize("content", ["", "# only a comment\n", "api:\n", "{}"])
-def test_what_a_file_leaves_out_keeps_its_default(config: Path, content: str) -> None:
+def test_settings_missing_in_a_file_keep_their_defaults(config: Path, content: str) -> None:
     config.write_text(content)
     assert load_settings(config) == Settings()
 
 
-def test_the_file_goes_over_the_default(config: Path) -> None:
+def test_the_file_overrides_the_default(config: Path) -> None:
     config.write_text("api:\n  port: 9000\n")
     assert load_settings(config).api.port == 9000
 
 
-def test_a_key_in_the_file_leaves_its_neighbours_alone(config: Path) -> None:
+def test_a_key_in_the_file_does_not_affect_other_keys(config: Path) -> None:
     config.write_text("api:\n  port: 9000\n")
     assert load_settings(config).api.host == "127.0.0.1"
 
 
-def test_the_environment_goes_over_the_file(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_variable_overrides_the_configuration_file(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config.write_text("api:\n  port: 9000\n")
     monkeypatch.setenv("CLASSIFIER__API__PORT", "9001")
     assert load_settings(config).api.port == 9001
 
 
-def test_a_variable_leaves_the_file_s_other_keys_alone(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_does_not_affect_the_other_keys_of_the_file(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config.write_text("api:\n  port: 9000\n  host: 0.0.0.0\n")
     monkeypatch.setenv("CLASSIFIER__API__PORT", "9001")
     assert load_settings(config).api.host == "0.0.0.0"  # noqa: S104
 
 
-def test_the_environment_goes_over_the_default(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_variable_overrides_the_default(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLASSIFIER__LOGGING__ACCESS", "true")
     assert load_settings(config).logging.access is True
 
 
-def test_settings_that_are_not_loaded_take_nothing_from_the_environment(
+def test_settings_made_directly_ignore_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CLASSIFIER__API__PORT", "9001")
     assert Settings().api.port == 8000
 
 
-def test_a_variable_s_case_does_not_matter(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_case_of_a_variable_does_not_matter(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("classifier__api__port", "9001")
     assert load_settings(config).api.port == 9001
 
@@ -98,13 +102,13 @@ def test_a_variable_of_another_program_is_not_read(config: Path, monkeypatch: py
     assert load_settings(config) == Settings()
 
 
-def test_a_variable_names_the_file(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_can_name_the_configuration_file(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config.write_text("model:\n  name: other\n")
     monkeypatch.setenv("CLASSIFIER_CONFIG", str(config))
     assert load_settings().model.name == "other"
 
 
-def test_an_argument_goes_over_the_variable_that_names_the_file(
+def test_an_argument_overrides_the_variable_that_names_the_file(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLASSIFIER_CONFIG", "/nowhere.yaml")
@@ -117,7 +121,7 @@ def test_settings_cannot_be_changed(config: Path) -> None:
         settings.api.port = 1
 
 
-# What is refused
+# Refused settings
 
 
 @pytest.mark.parametrize(
@@ -134,9 +138,7 @@ def test_settings_cannot_be_changed(config: Path) -> None:
         ("api: [port]\n", "section 'api' is ['port']; it must hold keys and values"),
     ],
 )
-def test_an_unknown_name_in_the_file_is_named_with_the_nearest(
-    config: Path, content: str, message: str
-) -> None:
+def test_an_unknown_name_in_the_file_gets_a_suggestion(config: Path, content: str, message: str) -> None:
     config.write_text(content)
     with pytest.raises(SettingsError, match=re.escape(f"{config}: {message}")):
         load_settings(config)
@@ -159,7 +161,7 @@ def test_an_unknown_name_in_the_file_is_named_with_the_nearest(
         ("classifier__api__prot", "section 'api' has no key 'prot'; the nearest is 'port'"),
     ],
 )
-def test_an_unknown_variable_is_named_with_the_nearest(
+def test_an_unknown_variable_gets_a_suggestion(
     config: Path, monkeypatch: pytest.MonkeyPatch, variable: str, message: str
 ) -> None:
     monkeypatch.setenv(variable, "1")
@@ -185,7 +187,7 @@ def test_an_unknown_variable_is_named_with_the_nearest(
         ),
     ],
 )
-def test_a_wrong_value_names_the_file_and_the_key_and_the_value(
+def test_the_error_for_an_invalid_value_names_the_file_the_key_and_the_value(
     config: Path, content: str, message: str
 ) -> None:
     config.write_text(content)
@@ -194,7 +196,7 @@ def test_a_wrong_value_names_the_file_and_the_key_and_the_value(
 
 
 @pytest.mark.parametrize("variable", ["CLASSIFIER__API__PORT", "classifier__api__port"])
-def test_a_wrong_value_names_the_variable_and_the_key_and_the_value(
+def test_the_error_for_an_invalid_value_names_the_variable_the_key_and_the_value(
     config: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     monkeypatch.setenv(variable, "many")
@@ -208,7 +210,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_settings(tmp_path / "none.yaml")
 
 
-def test_a_missing_file_that_a_variable_names_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_file_from_the_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLASSIFIER_CONFIG", "/nowhere.yaml")
     with pytest.raises(SettingsError, match=r"/nowhere\.yaml: the configuration file cannot be read"):
         load_settings()
@@ -232,7 +234,7 @@ def test_a_file_that_is_not_yaml_is_named(config: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("content", ["[]", "- api", "api", "0", "false"])
-def test_a_file_that_is_no_mapping_is_named(config: Path, content: str) -> None:
+def test_a_file_that_is_not_a_mapping_is_named(config: Path, content: str) -> None:
     config.write_text(content)
     with pytest.raises(
         SettingsError, match=re.escape(f"{config}: the configuration file must hold sections")
@@ -240,7 +242,7 @@ def test_a_file_that_is_no_mapping_is_named(config: Path, content: str) -> None:
         load_settings(config)
 
 
-def test_variables_that_kubernetes_sets_for_a_service_are_none_of_ours(
+def test_variables_that_kubernetes_sets_for_a_service_are_ignored(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLASSIFIER_PORT", "tcp://10.96.0.7:80")
@@ -249,7 +251,7 @@ def test_variables_that_kubernetes_sets_for_a_service_are_none_of_ours(
     assert load_settings(config).api.port == 8000
 
 
-def test_room_for_less_than_the_largest_request_is_refused(tmp_path: Path) -> None:
+def test_a_queue_smaller_than_the_largest_request_is_refused(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("batching: {max_waiting_characters: 999999}\n")
     with pytest.raises(SettingsError, match=r"batching\.max_waiting_characters is 999999: .* 1000000"):
@@ -258,13 +260,13 @@ def test_room_for_less_than_the_largest_request_is_refused(tmp_path: Path) -> No
     assert load_settings(config).batching.max_waiting_characters == 1_000_000
 
 
-def test_an_empty_name_of_a_configuration_file_means_the_default_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_configuration_file_name_means_the_default_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLASSIFIER_CONFIG", "")
     assert load_settings() == load_settings(DEFAULT_CONFIG_PATH)
 
 
 @pytest.mark.parametrize("version", ["a" * 5000, "../escape", "", "a b", "-a"])
-def test_a_version_that_no_model_of_the_store_can_have_is_refused(
+def test_a_version_that_the_store_does_not_allow_is_refused(
     monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
     monkeypatch.setenv("CLASSIFIER__MODEL__VERSION", version)
@@ -306,7 +308,7 @@ def test_an_empty_host_is_refused(config: Path, monkeypatch: pytest.MonkeyPatch)
         load_settings(config)
 
 
-def test_a_budget_of_bytes_that_one_body_could_spend_is_refused(
+def test_a_byte_budget_that_one_body_could_use_up_is_refused(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLASSIFIER__API__MAX_BODY_BYTES", "40000000")
@@ -325,14 +327,14 @@ def test_a_budget_of_bytes_that_one_body_could_spend_is_refused(
         ("[]", ()),
     ],
 )
-def test_host_names_may_be_given_as_a_list_or_with_commas(
+def test_host_names_may_be_a_json_list_or_comma_separated(
     config: Path, monkeypatch: pytest.MonkeyPatch, given: str, hosts: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("CLASSIFIER__API__ALLOWED_HOSTS", given)
     assert load_settings(config).api.allowed_hosts == hosts
 
 
-def test_host_names_that_cannot_be_read_are_refused(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_host_names_are_refused(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLASSIFIER__API__ALLOWED_HOSTS", "[a, b")
     with pytest.raises(SettingsError, match=r"api\.allowed_hosts must be host names with commas between"):
         load_settings(config)

@@ -1,4 +1,4 @@
-"""Which token patterns are accepted: those that no text makes slow."""
+"""A token pattern is accepted only if no text can make it slow."""
 
 import re
 import signal
@@ -45,7 +45,7 @@ USUAL = [
 
 
 @pytest.mark.parametrize("pattern", USUAL)
-def test_a_usual_pattern_is_accepted(pattern: str) -> None:
+def test_a_common_pattern_is_accepted(pattern: str) -> None:
     check_token_pattern(pattern)
 
 
@@ -72,7 +72,9 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("pattern", "reason"), REFUSED)
-def test_a_pattern_that_a_text_could_make_slow_is_refused_with_the_reason(pattern: str, reason: str) -> None:
+def test_a_pattern_that_some_text_could_make_slow_is_refused_with_the_reason(
+    pattern: str, reason: str
+) -> None:
     with pytest.raises(UnboundedPattern, match=re.escape(reason)):
         check_token_pattern(pattern)
 
@@ -84,7 +86,7 @@ KINDS = ["", "", "?", "+"]
 
 
 def _pattern(random: Random, depth: int) -> str:
-    """Any pattern, of several levels: Hypothesis's own strategies seldom give one that is slow."""
+    """Draw a pattern with several levels. Hypothesis's own strategies rarely find a slow one."""
     choice = random.random() if depth else 0.0
     quantifier = random.choice(QUANTIFIERS) + random.choice(KINDS)
     if choice < 0.25:
@@ -101,13 +103,13 @@ def _pattern(random: Random, depth: int) -> str:
     return f"({random.choice(['?>', '?=', '?!', '?<=', '?<!'])}{inner})"
 
 
-def _letters(random: Random, least: int, most: int) -> str:
-    return "".join(random.choices("ab-! ", k=random.randint(least, most)))
+def _letters(random: Random, lowest: int, highest: int) -> str:
+    return "".join(random.choices("ab-! ", k=random.randint(lowest, highest)))
 
 
 @contextmanager
 def _within(seconds: float, what: str) -> Iterator[None]:
-    """Fail where it takes longer: far more than linear time, and far less than time in the square."""
+    """Fail if the block takes longer. The limit is far above linear and far below quadratic time."""
 
     def fail(*_: object) -> None:
         raise AssertionError(f"{what} took more than {seconds} s")
