@@ -79,7 +79,7 @@ class Classifier:
     """What a text counts for in a batch; the time of a batch grows with the sum of its costs."""
 
     def __init__(self, artifact: Artifact, batch_size: int = 100) -> None:
-        """Make a classifier that runs at most `batch_size` texts through the model at once.
+        """Make a classifier that runs at most `batch_size` texts through the model together.
 
         Raises ArtifactError if the weights do not fit the manifest.
         """

@@ -1,4 +1,4 @@
-"""What the commands print to, and what a group of commands looks like."""
+"""The consoles that commands print to, and a constructor for groups of commands."""
 
 import typer
 from rich.console import Console
@@ -8,5 +8,5 @@ err = Console(stderr=True)
 
 
 def new_app() -> typer.Typer:
-    """A group of commands, to be filled."""
+    """Make an empty group of commands."""
     return typer.Typer(rich_markup_mode="markdown", no_args_is_help=True)

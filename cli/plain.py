@@ -20,7 +20,7 @@ def serve() -> None:
 
 
 def _exit_on_interrupt() -> None:
-    """Make Ctrl+C end the process at once until the server has started, which sets a handler of its own.
+    """Make Ctrl+C end the process at once until the server has started, which sets its own handler.
 
     Python would raise KeyboardInterrupt somewhere in the imports: it prints a stack trace, and is lost in a
     callback. Nothing needs to be cleaned up, because an import into the store may be killed at any time.

@@ -1,6 +1,6 @@
 """Bounded, adaptive micro-batching on asyncio: the texts of many clients in one run of the model.
 
-A text's way: `admission` decides whether its request may come in, `queue` holds it until its turn, `cost`
+A text's way: `admission` decides whether its request is admitted, `queue` holds it until its turn, `cost`
 predicts how large the next batch may be, and `batcher` runs the batch and hands each client its outcomes.
 
 These are the laws that the tests check:

@@ -1,4 +1,4 @@
-"""Whether a request may come in: the stage of the service and the bounds of its queue, in one value."""
+"""Decides whether a request is admitted, by the stage of the service and the bounds of its queue."""
 
 import asyncio
 import math

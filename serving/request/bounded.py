@@ -93,7 +93,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse_connection()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the running request, and release everything, because it refers to the connection."""
+        """Notify the running request, and release everything, because it refers to the connection."""
         self._stall.cancel()
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
@@ -156,7 +156,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.abort()
 
     def _disconnect_running(self) -> None:
-        """Tell the running request that nobody reads its answer; uvicorn tells only the last request."""
+        """Notify the running request that nobody reads its answer; uvicorn notifies only the last request."""
         if self._running is not None:
             self._running.disconnected = True
             self._running.message_event.set()
@@ -417,7 +417,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
 
-    # Where the connection stands
+    # State of the connection
 
     def _is_in_body(self) -> bool:
         """Whether the parser is behind a request's headers and before its end."""
@@ -446,7 +446,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._end()
         elif is_in_body and running is self.cycle and not running.response_started:
             self.transport.write(_answer(error, False).to(running.scope["method"]))
-            self.failure = error  # Whoever reads the body raises it, and so it is counted.
+            self.failure = error  # the reader of the body raises it, and so it is counted
             self._disconnect_running()
             self._request_bytes -= self._running.held_bytes
             self._running = None

@@ -181,7 +181,7 @@ def refusal(over: dict[str, Any], name: str = "local") -> str:
         ),
         (
             {"canary": {"version": "2", "weight": 90}},
-            "canary.weight is 90; beside autoscaler.min_pods, 2, it takes 18 pods, "
+            "canary.weight is 90; with autoscaler.min_pods, 2, it takes 18 pods, "
             "and the most is autoscaler.max_pods, 5",
         ),
         (

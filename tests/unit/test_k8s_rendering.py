@@ -239,7 +239,7 @@ def test_rendering_a_canary_prints_its_share_of_the_requests(monkeypatch, tmp_pa
     canary = ["--canary", "2", "--weight", "10"]
     assert run(monkeypatch, "--env", "local", "--out", str(tmp_path), *canary) == 0
     assert "deployment-canary.yaml" in content(tmp_path / "local")
-    assert "the canary receives 33% of the requests beside the fewest pods and 17% beside the most" in (
+    assert "the canary receives 33% of the requests with the fewest stable pods and 17% with the most" in (
         capsys.readouterr().err
     )
 
