@@ -41,7 +41,7 @@ MAX_MANIFEST_BYTES = 16 * _MEBIBYTE
 MAX_BYTES: Mapping[str, int] = MappingProxyType(
     {VOCABULARY: 64 * _MEBIBYTE, GOLDEN: 64 * _MEBIBYTE, MODEL_CARD: _MEBIBYTE}
 )
-"""The files that every artifact has beside its manifest, with the largest size of each in bytes."""
+"""The files that every artifact has besides its manifest, with the largest size of each in bytes."""
 
 
 class _Part(BaseModel):
@@ -101,7 +101,7 @@ class Manifest(_Part):
 
     @property
     def max_bytes(self) -> Mapping[str, int]:
-        """The files that an artifact of this kind has beside its manifest, with the largest size of each."""
+        """The files that an artifact of this kind has besides its manifest, with the largest size of each."""
         return {**MAX_BYTES, **runtime_of(self.model.kind).max_bytes}
 
     @model_validator(mode="after")
@@ -178,8 +178,15 @@ def _sha256(content: bytes) -> str:
 def write_artifact(artifact: Artifact, folder: Path) -> Manifest:
     """Write an artifact into a folder, which is made if it does not exist.
 
-    Returns the manifest with the digests of the files. The same content gives the same bytes.
+    Returns the manifest with the digests of the files. The same content gives the same bytes. Raises
+    ArtifactError if the weight files are not those of the kind of model.
     """
+    expected = runtime_of(artifact.manifest.model.kind).max_bytes
+    if artifact.weights.keys() != expected.keys():
+        raise ArtifactError(
+            f"the weight files are {', '.join(artifact.weights) or 'none'}; a model of kind "
+            f"{artifact.manifest.model.kind!r} has {', '.join(expected)}"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     golden = "".join(case.model_dump_json() + "\n" for case in artifact.golden)
     contents = {

@@ -178,7 +178,7 @@ def _check_environment() -> None:
             section, separator, key = variable[len(ENV_PREFIX) :].lower().partition("__")
             _check_known({section: {key: None} if separator else {}}, source)
             if not separator:
-                raise SettingsError(f"{source}: it names a section; a key follows it: {variable}__KEY")
+                raise SettingsError(f"{source}: it names a section; a key must follow, as in {variable}__KEY")
         elif (meant := _meant(variable.upper(), variables)) is not None:
             raise SettingsError(f"{source}: there is no such setting; it is {meant}")
 

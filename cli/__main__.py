@@ -3,9 +3,7 @@
 import sys
 from importlib import import_module
 
-from cli.plain import INTERRUPTED
-
-PROGRAM = "text-classifier"
+from cli.plain import INTERRUPTED, PROGRAM
 
 WITHOUT_OPTIONS = ("serve", "key")
 """Commands that work with the packages of the serving layer alone, which has no typer."""

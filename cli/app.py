@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 from classifier.errors import ClassifierError
-from cli.__main__ import PROGRAM
+from cli.plain import PROGRAM
 
 MODULES = {
     "serve": "cli.service",

@@ -3,6 +3,8 @@
 import os
 import signal
 
+PROGRAM = "text-classifier"
+
 INTERRUPTED = 130
 """Exit code after Ctrl+C, as shells report it."""
 

@@ -35,7 +35,7 @@ MAX_SHOWN_TAGS = 10
 DESCRIPTION = "model.yaml"
 """The file that BentoML keeps in each entry of the store."""
 LATEST = "latest"
-"""The file beside the versions of a model that names the latest one."""
+"""The file next to the versions of a model that names the latest one."""
 LOCK = ".import-lock"
 NEW_FILE = ".import-new"
 """The name of a file of the store while it is written."""

@@ -1,4 +1,4 @@
-"""Labelled texts from CSV, TSV, JSONL or Parquet files."""
+"""Read labelled texts from CSV, TSV, JSONL or Parquet files."""
 
 import csv
 import hashlib
@@ -12,13 +12,12 @@ from pathlib import Path
 from classifier.errors import ClassifierError
 
 ENCODINGS = ("utf-8-sig", "utf-16", "cp1252")
-"""Tried in this order when none is named; UTF-16 only where the file begins with its mark."""
+"""The encodings to try, in this order, if none is named; UTF-16 only if the file begins with its mark."""
 
-FEWEST_ROWS_OF_A_CLASS = 10
-
+MIN_ROWS_OF_A_CLASS = 10
 
 _Row = tuple[int, dict[str, object]]
-"""A row's number, from 1 for the first after a header, and its columns."""
+"""The number of a row, which is 1 for the first row after a header, and its columns."""
 
 
 class DatasetError(ClassifierError):
@@ -27,42 +26,42 @@ class DatasetError(ClassifierError):
 
 @dataclass(frozen=True)
 class Dataset:
-    """n texts with their labels."""
+    """Labelled texts: n texts and n labels."""
 
     name: str
     sha256: str
-    """Of the file."""
+    """The SHA-256 of the file."""
     texts: list[str]
     labels: list[str]
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The labels in alphabetical order, which puts "negative" before "positive"."""
+        """The distinct labels in alphabetical order, so that "negative" comes before "positive"."""
         return tuple(sorted(set(self.labels)))
 
     def first(self, count: int) -> "Dataset":
-        """Its first rows; the name and the digest stay the whole file's."""
+        """Return the first rows; the name and the digest are still those of the whole file."""
         return replace(self, texts=self.texts[:count], labels=self.labels[:count])
 
     def check_learnable(self) -> None:
-        """Raise DatasetError unless there are two classes or more, each with enough texts."""
+        """Raise DatasetError unless there are at least two classes, each with enough texts."""
         counts = Counter(self.labels)
         if len(counts) < 2:
             raise DatasetError(f"{self.name} has only the class {self.labels[0]!r}; at least 2 are needed")
         rarest, count = min(counts.items(), key=lambda item: (item[1], item[0]))
-        if count < FEWEST_ROWS_OF_A_CLASS:
+        if count < MIN_ROWS_OF_A_CLASS:
             raise DatasetError(
-                f"{self.name}: class {rarest!r} is on {count} rows; to learn from, each of the {len(counts)} "
-                f"classes needs at least {FEWEST_ROWS_OF_A_CLASS}"
+                f"{self.name}: class {rarest!r} has {count} rows; for training, each of the {len(counts)} "
+                f"classes needs at least {MIN_ROWS_OF_A_CLASS}"
             )
 
 
 def read_dataset(
     path: Path, text_column: str = "text", label_column: str = "label", encoding: str | None = None
 ) -> Dataset:
-    """Read texts and labels from a file by its ending: .csv, .tsv, .jsonl or .parquet.
+    """Read texts and labels from a file whose ending is .csv, .tsv, .jsonl or .parquet.
 
-    Raises DatasetError for the first bad row, named by its number; the first after a header is 1.
+    Raises DatasetError for the first bad row, with its number; the first row after a header is row 1.
     """
     content = _content(path)
     texts: list[str] = []
@@ -81,13 +80,13 @@ def read_dataset(
 
 
 def read_texts(path: Path, text_column: str = "text", encoding: str | None = None) -> list[str]:
-    """Read texts alone; see `read_dataset`."""
+    """Read only the texts; see `read_dataset`."""
     rows = _rows(path, _content(path), encoding, (text_column,))
     return [_text(path, number, text_column, row) for number, row in rows]
 
 
 def _content(path: Path) -> bytes:
-    _reader(path)  # an unknown kind of file is refused unread
+    _reader(path)  # refuses an unknown kind of file before it is read
     try:
         return path.read_bytes()
     except OSError as error:
@@ -175,7 +174,7 @@ def _read_parquet(path: Path, content: bytes, encoding: str | None) -> Iterator[
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    del encoding  # Parquet holds Unicode
+    del encoding  # Parquet files are always Unicode
     try:
         rows = pq.read_table(pa.BufferReader(content)).to_pylist()
     # Damaged pages give an OSError, and damaged strings a UnicodeDecodeError.

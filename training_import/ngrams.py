@@ -1,4 +1,4 @@
-"""A model's n-grams as the tree of flat arrays that the linear runtime reads."""
+"""Build the tree of n-grams that the linear runtime reads, as flat arrays."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,24 +10,24 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class NgramTree:
-    """The tokens of all n-grams, the arrays `words_N` and `children_N`, and each n-gram's node."""
+    """The tokens of all n-grams, the arrays `words_N` and `children_N`, and the node of each n-gram."""
 
     vocabulary: tuple[str, ...]
     arrays: dict[str, NDArray[np.unsignedinteger]]
     nodes: NDArray[np.int64]
-    """Of each n-gram (m), in the order given."""
+    """The node of each n-gram (m), in the order in which they were given."""
     node_count: int
 
     @property
     def is_feature(self) -> NDArray[np.bool_]:
-        """Which nodes are n-grams, and not only the beginning of one."""
+        """Which nodes are n-grams, rather than only the beginning of one."""
         mask = np.zeros(self.node_count, bool)
         mask[self.nodes] = True
         return mask
 
 
 def ngram_tree(ngrams: Sequence[tuple[str, ...]]) -> NgramTree:
-    """Build the tree of m distinct n-grams. Frequent tokens come first, which makes the file smaller."""
+    """Build the tree of m distinct n-grams. Frequent tokens get low ids, which makes the file smaller."""
     frequency = Counter(token for ngram in ngrams for token in ngram)
     vocabulary = tuple(sorted(frequency, key=lambda token: (-frequency[token], token)))
     ids = {token: i for i, token in enumerate(vocabulary)}
@@ -53,6 +53,6 @@ def ngram_tree(ngrams: Sequence[tuple[str, ...]]) -> NgramTree:
 
 
 def _smallest(values: Sequence[int] | NDArray[np.int64]) -> NDArray[np.unsignedinteger]:
-    """The same numbers in the smallest unsigned type that holds them."""
+    """Return the same numbers in the smallest unsigned type that can hold them."""
     array = np.asarray(values, np.uint64)
     return array.astype(np.min_scalar_type(int(array.max(initial=0))))

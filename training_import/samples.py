@@ -1,4 +1,4 @@
-"""Texts made from a vocabulary: golden cases, and what two implementations of a model are compared on."""
+"""Make texts from a vocabulary, for golden cases and for comparing two implementations of a model."""
 
 import random
 from collections.abc import Sequence
@@ -24,20 +24,21 @@ EDGE_CASES = (
     "don\u2019t won't o'clock rock'n'roll",
     "...",
 )
-"""What cleaning and tokenization could get wrong."""
+"""Texts that cleaning and tokenization could get wrong."""
 
 
 def made_texts(vocabulary: Sequence[str | None], count: int, seed: int, max_words: int = 60) -> list[str]:
-    """Make `count` texts: the edge cases, then random words of the vocabulary, some unknown or shouted.
+    """Make `count` texts: the edge cases, then random words of the vocabulary.
 
-    No text of the training data is in them, so that they may travel with the artifact.
+    Some texts have an unknown word, and some are in capitals. None is from the training data, so the texts
+    may be published with the artifact.
     """
     generator = random.Random(seed)  # noqa: S311
     words = [word for word in vocabulary if word]
     texts = list(EDGE_CASES[:count])
     while len(texts) < count:
         chosen = [
-            # Low ids are the frequent words, of which most n-grams are made.
+            # Frequent words, which most n-grams consist of, have low ids.
             words[min(int(len(words) * generator.random() ** 3), len(words) - 1)]
             for _ in range(generator.randint(1, max_words))
         ]
@@ -49,9 +50,9 @@ def made_texts(vocabulary: Sequence[str | None], count: int, seed: int, max_word
 
 
 def golden_cases(artifact: Artifact, seed: int) -> tuple[GoldenCase, ...]:
-    """Texts made from the artifact's vocabulary, with the probabilities that it gives them now.
+    """Make texts from the artifact's vocabulary, with the probabilities that it gives them now.
 
-    Nine digits are the same on every processor, so that training again gives the same file.
+    Nine digits are the same on every processor, so training again gives the same file.
     """
     texts = made_texts(artifact.vocabulary, GOLDEN_CASES, seed)
     probabilities = Classifier(artifact).probabilities(texts)

@@ -39,17 +39,17 @@ def pack_arrays(arrays: Mapping[str, NDArray[np.generic]]) -> dict[str, bytes]:
 
 
 def unpack_arrays(weights: Mapping[str, bytes]) -> dict[str, NDArray[np.generic]]:
-    """The arrays of a linear model by their names; raises ArtifactError, which names the file."""
+    """Return the arrays in the weight file, by their names; raises ArtifactError, which names the file."""
     return read_arrays(WEIGHTS, weights[WEIGHTS], ARRAY_NAMES)
 
 
-def _counts(arrays: Mapping[str, NDArray[np.generic]], name: str, most: int) -> NDArray[np.int64] | None:
-    """Return a flat array of whole numbers from 0 up; None if one is above `most`."""
+def _counts(arrays: Mapping[str, NDArray[np.generic]], name: str, max_count: int) -> NDArray[np.int64] | None:
+    """Return a flat array of whole numbers from 0 up; None if one is above `max_count`."""
     array = arrays.get(name)
     if array is None or array.ndim != 1 or not np.issubdtype(array.dtype, np.unsignedinteger):
         raise ArtifactError(f"weights.npz: {name} must be a flat array of unsigned integers")
     counts: NDArray[np.unsignedinteger[Any]] = array  # type: ignore[assignment]
-    return None if (counts > most).any() else counts.astype(np.int64)
+    return None if (counts > max_count).any() else counts.astype(np.int64)
 
 
 def _finite(arrays: Mapping[str, NDArray[np.generic]], name: str) -> NDArray[np.generic]:

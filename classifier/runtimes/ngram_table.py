@@ -1,4 +1,4 @@
-"""Look up n-grams as nodes of a tree."""
+"""Look up n-grams, which are the nodes of a tree."""
 
 import random
 
@@ -11,17 +11,21 @@ _HALF = np.uint64(32)
 
 
 class NgramTable:
-    """A hash table from (node, token id) to node: n-grams as a tree whose first level is the tokens.
+    """A hash table from (node, token id) to the node of the longer n-gram.
 
-    Cuckoo hashing (Pagh and Rodler, 2001): a key is in one of two places, so that a look-up of many keys
-    is two gathers and no loop. Keys are `node * id_count + id`.
+    The n-grams are a tree whose first level is the tokens. A key is `node * id_count + id`. With cuckoo
+    hashing (Pagh and Rodler, 2001) a key is in one of two places, so looking up many keys takes two gathers
+    and no loop.
     """
 
     def __init__(self, keys: NDArray[np.int64], first_node: int) -> None:
-        """`keys` (m, distinct) belong to the nodes `first_node`, `first_node + 1`, …"""
+        """Make the table of m distinct keys, whose nodes are `first_node`, `first_node + 1`, …
+
+        Raises ArtifactError if the keys cannot be hashed.
+        """
         size = max(16, int(2.4 * len(keys)))
-        # A multiplier can bunch keys that lie at equal distances, as n-grams with one last token do.
-        # Then others are tried, after some in a larger table.
+        # A multiplier can map keys at equal distances, as of n-grams with the same last token, to few places.
+        # Then other multipliers are tried, and after some attempts a larger table.
         generator = random.Random(0)  # noqa: S311
         for attempt in range(32):
             self._multipliers = [np.uint64(generator.getrandbits(64) | 1) for _ in range(2)]
@@ -45,7 +49,7 @@ class NgramTable:
         return hashed.view(np.int64)
 
     def _place(self, keys: NDArray[np.int64]) -> NDArray[np.int32] | None:
-        """Which key (index) stands in each slot, -1 for none; None if they do not come to rest."""
+        """Return the index of the key in each slot, -1 for none; or None if some keys find no place."""
         slots = np.stack([self._slots(keys, 0), self._slots(keys, 1)])
         owners = np.full(int(self._size), -1, np.int32)
         place = np.zeros(len(keys), np.int8)
@@ -63,7 +67,7 @@ class NgramTable:
         return None
 
     def find(self, keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Where in `keys` (k) there is an n-gram, and its nodes; both of the same length, at most k."""
+        """Return which of k keys are n-grams, as indices into `keys`, and the nodes of these n-grams."""
         slots = self._slots(keys, 0)
         second = self._slots(keys, 1)
         np.copyto(slots, second, where=self._keys[slots] != keys)

@@ -113,7 +113,7 @@ class OnnxRuntime(Runtime[Encoded]):
             self._session = onnxruntime.InferenceSession(
                 network, options, providers=[*providers, "CPUExecutionProvider"]
             )
-        except Exception as error:  # onnxruntime raises a class of its own for each kind of fault
+        except Exception as error:  # onnxruntime has a class for each kind of fault
             raise ArtifactError(f"model.onnx cannot be loaded by ONNX Runtime: {error}") from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         types = {"tensor(int32)": np.int32, "tensor(int64)": np.int64, "tensor(float)": np.float32}

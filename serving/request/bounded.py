@@ -8,23 +8,20 @@ an upgrade is never taken: the request is read as if it made no offer.
 """
 
 import asyncio
-import functools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
-from classifier.errors import Draining, QueueFull, Unavailable
+from classifier.errors import Draining, QueueFull
 from serving.errors import MalformedRequest, as_http
 from serving.logs import log_request
 from serving.request.head import MAX_HEAD_BYTES, Head, head_too_large
-from serving.request.problems import NOSNIFF, problem_response
 from serving.request.stall import StallTimer
+from serving.request.written_answer import written_answer
 from serving.running import CONNECTIONS, Connections
 
 REQUEST_BYTES = 4096
@@ -445,7 +442,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._write_refusal(self.parser.get_method().decode(), path, error, keep_alive=False)
             self._end()
         elif is_in_body and running is self.cycle and not running.response_started:
-            self.transport.write(_answer(error, False).to(running.scope["method"]))
+            self.transport.write(written_answer(error, False).to(running.scope["method"]))
             self.failure = error  # the reader of the body raises it, and so it is counted
             self._disconnect_running()
             self._request_bytes -= self._running.held_bytes
@@ -466,7 +463,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _write_refusal(self, method: str, path: str, error: Exception, keep_alive: bool) -> bool:
         """Answer with an error and count it; returns whether the connection ends with it."""
-        answer = _answer(error, keep_alive)
+        answer = written_answer(error, keep_alive)
         self.transport.write(answer.to(method))
         self.shared.metrics.requests.observe(path, answer.status, 0.0)
         if self.shared.logs_requests:
@@ -528,32 +525,3 @@ class _Answered:
 
     response_complete = True
     message_event = asyncio.Event()
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """The bytes of an answer that the protocol writes itself."""
-
-    status: int
-    content: bytes
-    ends_connection: bool
-
-    def to(self, method: str) -> bytes:
-        """The answer as a request of this method gets it: without a body for HEAD."""
-        return self.content[: self.content.index(b"\r\n\r\n") + 4] if method == "HEAD" else self.content
-
-
-def _answer(error: Exception, keep_alive: bool) -> _Answer:
-    retry_after = (error.retry_after,) if isinstance(error, Unavailable) else ()
-    return _cached_answer(type(error), keep_alive, str(error), *retry_after)  # type: ignore[arg-type]
-
-
-@functools.lru_cache(256)
-def _cached_answer(kind: Callable[..., Exception], keep_alive: bool, *arguments: str | int) -> _Answer:
-    response = problem_response(kind(*arguments))
-    ends = not keep_alive or response.headers.get("connection") == "close"
-    if ends:
-        response.headers["connection"] = "close"
-    lines = [b"%s: %s\r\n" % header for header in [*response.raw_headers, NOSNIFF]]
-    content = b"".join([STATUS_LINE[response.status_code], *lines, b"\r\n", bytes(response.body)])
-    return _Answer(response.status_code, content, ends)

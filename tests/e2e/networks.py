@@ -6,7 +6,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 
 def mean_network(embeddings: NDArray[np.float32]) -> bytes:
-    """A network with two logits: the mean of the embeddings (ids, 2) of a text's tokens."""
+    """Return a network whose two logits are the mean of the embeddings (ids, 2) of a text's tokens."""
     nodes = [
         helper.make_node("Gather", ["embeddings", "ids"], ["embedded"]),
         helper.make_node("ReduceMean", ["embedded"], ["logits"], axes=[1], keepdims=0),

@@ -1,4 +1,4 @@
-"""Foreign networks: real Keras models give the same answers after the export."""
+"""Importing networks: real Keras models are exported and answer as before."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def fitted_tokenizer(**settings: object) -> Tokenizer:
 
 
 def network(last: list[layers.Layer], length: int | None = LENGTH, ids: int = 40) -> keras.Model:
-    """A network whose answers depend on order and padding, with weights that distinguish words."""
+    """Return a network whose answers depend on order and padding, with different weights for all words."""
     keras.utils.set_random_seed(3)
     return keras.Sequential(
         [
@@ -65,7 +65,7 @@ def original(model: keras.Model, tokenizer: Tokenizer, texts: list[str], **paddi
 
 
 def answers(artifact: Artifact, folder: Path, texts: list[str]) -> np.ndarray:
-    """The probabilities of the artifact after it was written and loaded, as in serving."""
+    """Return the answers of a written and loaded artifact, as it is served."""
     write_artifact(artifact, folder)
     predictions = load_classifier(folder).predict(texts)
     return np.array([list(prediction.probabilities.values()) for prediction in predictions])
@@ -137,7 +137,7 @@ def test_a_trained_recurrent_network_gives_the_same_answers_after_the_import(tmp
     assert np.abs(got[:, 1:] - original(model, tokenizer, TEXTS + STRANGE)).max() <= 1e-4
     assert np.ptp(got[:, 1]) > 0.5
     assert artifact.manifest.threshold == 0.7
-    assert "vocab_size 40" in artifact.model_card
+    assert "vocab_size is 40" in artifact.model_card
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_a_tokenizer_pickled_under_a_former_name_is_read(tmp_path, module):
 
     content = path.read_bytes()
     assert content.count(written(now)) == 1
-    # The frame around it has a length too; the stream is also valid without the frame.
+    # The frame around it also has a length; without the frame, the stream is still valid.
     renamed = content[:2] + content[11:].replace(written(now), written(module.encode()))
     assert content[2:3] == b"\x95"
     path.write_bytes(renamed)
@@ -223,7 +223,7 @@ def test_a_package_whose_words_are_beyond_the_embedding_is_refused(tmp_path):
 
 
 def test_a_keras_file_without_word_index_is_refused(tmp_path):
-    with pytest.raises(UnsupportedModel, match="its word index, a JSON of"):
+    with pytest.raises(UnsupportedModel, match="its word index, a JSON file with"):
         import_model(saved_model(tmp_path, sigmoid_network()), options())
 
 
@@ -289,7 +289,7 @@ def test_the_length_of_texts_must_be_known_and_agree(tmp_path):
     with pytest.raises(UnsupportedModel, match="give --max-tokens"):
         import_model(package, options(trust_pickle=True))
     package = saved_package(tmp_path, model=sigmoid_network(), tokenizer=fitted_tokenizer(), max_tokens=50)
-    with pytest.raises(UnsupportedModel, match="max_tokens is 50; the model takes texts of 12 ids"):
+    with pytest.raises(UnsupportedModel, match="max_tokens is 50; the model takes only texts of 12 ids"):
         import_model(package, options(trust_pickle=True))
 
 
@@ -345,7 +345,7 @@ def test_an_onnx_file_with_its_description_is_imported(tmp_path):
     assert np.abs(got[:, 1:] - expected).max() <= 1e-4
     assert artifact.manifest.labels == ("no", "yes")
     assert artifact.manifest.threshold == 0.4
-    assert "No original came with it" in artifact.model_card
+    assert "no original tokenizer came with the file" in artifact.model_card
 
 
 def test_an_onnx_model_whose_answer_depends_on_padding_is_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""The linear runtime answers as the scikit-learn peer of `benchmarks/runtime_speed.py` does."""
+"""The scikit-learn model that `benchmarks/runtime_speed.py` compares times with gives the same answers."""
 
 from pathlib import Path
 

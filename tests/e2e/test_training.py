@@ -68,7 +68,7 @@ def test_a_trained_artifact_loads_and_its_golden_cases_hold(tmp_path, kind, name
     ("kind", "name", "bound"),
     [("linear", "imdb", 0.70), ("linear", "agnews", 0.70), ("cnn", "imdb", 0.55), ("cnn", "agnews", 0.35)],
 )
-def test_a_trained_model_beats_the_majority_class_on_test_texts(kind, name, bound):
+def test_test_texts_are_classified_far_better_than_by_the_most_frequent_class(kind, name, bound):
     labels = part(SLICES[name][1]).labels
     majority = max(map(labels.count, set(labels))) / len(labels)
     assert trained(kind, name).manifest.metrics["test_accuracy"] > bound > majority
@@ -78,13 +78,13 @@ def test_a_trained_model_beats_the_majority_class_on_test_texts(kind, name, boun
 def test_the_manifest_has_the_figures_of_evaluate(kind, name):
     artifact = trained(kind, name)
     figures = evaluate(Classifier(artifact), part(SLICES[name][1])).evaluation
-    # A network's answer to a text differs in the last digits between batches of different width.
+    # The last digits of a network's answer to a text depend on the width of the batch.
     got = {name: artifact.manifest.metrics[name] for name in figures.headline("test")}
     assert got == pytest.approx(figures.headline("test"), abs=1e-5)
 
 
 @EVERY_MODEL
-def test_evaluate_uses_the_probabilities_of_predict(kind, name):
+def test_evaluate_uses_the_probabilities_that_predict_gives(kind, name):
     classifier = Classifier(trained(kind, name))
     dataset = part(SLICES[name][1])
     report = evaluate(classifier, dataset)
@@ -104,13 +104,13 @@ def test_the_model_card_has_every_section(kind, name):
     assert list(sections) == [
         "Choice",
         "Held-out texts",
-        "Test texts, looked at once",
+        "Test texts, evaluated once",
         *small,
         "Cost of one text",
         "Limits",
     ]
     assert "| chosen | " in sections["Choice"]
-    for title in ("Held-out texts", "Test texts, looked at once"):
+    for title in ("Held-out texts", "Test texts, evaluated once"):
         assert "| texts | accuracy | ROC AUC | log loss | ECE |" in sections[title]
         assert "| class | precision | recall | F1 | texts |" in sections[title]
         assert f"| truth \\ predicted | {' | '.join(labels)} |" in sections[title]
@@ -119,7 +119,7 @@ def test_the_model_card_has_every_section(kind, name):
         )
     assert re.search(r"ECE before calibration \d\.\d{4}, after \d\.\d{4}", sections["Held-out texts"])
     assert (
-        f"{100 * artifact.manifest.metrics['test_accuracy']:.2f} %" in sections["Test texts, looked at once"]
+        f"{100 * artifact.manifest.metrics['test_accuracy']:.2f} %" in sections["Test texts, evaluated once"]
     )
     assert "tokens" in sections["Cost of one text"]
 
@@ -132,7 +132,7 @@ def test_calibration_lowers_the_held_out_log_loss(kind, name):
         manifest=artifact.manifest.model_copy(update={"calibration": type(artifact.manifest.calibration)()}),
     )
     assert artifact.manifest.calibration.method == ("platt" if name == "imdb" else "temperature")
-    # The figures are of the test texts, on which calibration was not fitted.
+    # The calibration was not fitted on the test texts.
     before = evaluate(Classifier(plain), part(SLICES[name][1])).evaluation
     after = evaluate(Classifier(artifact), part(SLICES[name][1])).evaluation
     assert after.log_loss < before.log_loss
@@ -217,7 +217,7 @@ def test_the_artifact_contains_the_configured_stop_words(tmp_path):
     assert artifact.manifest.text.remove_special_chars
     assert {"the", "not", "and"} <= set(artifact.manifest.text.stopwords)
     assert not set(artifact.vocabulary) & set(artifact.manifest.text.stopwords)
-    # This process has neither NLTK data nor that setting, as a server that serves the model.
+    # This process has neither NLTK data nor this configuration, like the one that serves the model.
     with_stop_words, without = load_classifier(tmp_path / "artifact").predict(
         ["This was the best film of the year, and not a bad one.", "best film year bad one"]
     )
@@ -234,7 +234,7 @@ def test_texts_without_any_word_to_learn_from_are_refused(kind, words):
 
 @pytest.mark.parametrize("kind", ["linear", "cnn"])
 @pytest.mark.parametrize("texts", [["good"] * 20, ["good", "bad"] * 10], ids=["all the same", "a word each"])
-def test_texts_that_separate_the_classes_not_at_all_or_completely_still_give_a_model(tmp_path, kind, texts):
+def test_texts_that_separate_classes_not_at_all_or_completely_still_give_a_model(tmp_path, kind, texts):
     dataset = Dataset("made up", "", texts, ["x", "y"] * 10)
     artifact, _ = train(dataset, kind, "plain", PreprocessingSettings(), 0)
     write_artifact(artifact, tmp_path)
@@ -242,11 +242,11 @@ def test_texts_that_separate_the_classes_not_at_all_or_completely_still_give_a_m
     if texts[1] == "good":
         assert (x, y) == pytest.approx((0.5, 0.5), abs=0.01)
     else:
-        # With two held-out texts per class it cannot be higher: Platt's target is (2 + 1) / (2 + 2).
+        # With two held-out texts of each class, Platt's target is (2 + 1) / (2 + 2).
         assert x == pytest.approx(0.75, abs=0.01)
 
 
-def test_an_unknown_label_in_the_test_texts_is_refused_before_training():
+def test_a_test_label_that_is_not_a_class_is_refused_before_the_training():
     steps: list[str] = []
     with pytest.raises(ClassifierError, match="label 'Business' is none of the classes negative, positive"):
         train(

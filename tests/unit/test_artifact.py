@@ -1,4 +1,4 @@
-"""The model package on disk."""
+"""Writing and reading the model package on disk."""
 
 import hashlib
 import io
@@ -48,7 +48,7 @@ def _edit_manifest(folder: Path, edit: Callable[[dict[str, Any]], object]) -> No
 
 
 def _put(folder: Path, name: str, content: bytes) -> None:
-    """Replace a file, and write its digest into the manifest."""
+    """Replace a file, and its digest in the manifest."""
     (folder / name).write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
     _edit_manifest(folder, lambda manifest: manifest["files"].update({name: digest}))
@@ -61,7 +61,7 @@ def _npz(**arrays: np.ndarray) -> bytes:
 
 
 def _onnx_artifact() -> Artifact:
-    """An artifact with bytes in place of a network; reading the artifact does not run them."""
+    """An artifact with some bytes instead of a network; reading it does not run them."""
     settings = OnnxSettings(first_id=2, unknown_id=1, pad_to=8, output="logits")
     cases = tuple(GoldenCase(text=f"text {i}", probabilities=(0.5, 0.5)) for i in range(20))
     return replace(tiny_artifact(model=settings), weights={NETWORK: b"some network"}, golden=cases)
@@ -94,7 +94,7 @@ def test_reading_gives_the_manifest_that_was_written(tmp_path: Path, labels: tup
     assert read_artifact(tmp_path).manifest == written
 
 
-def test_writing_adds_only_the_digests_to_the_manifest(tmp_path: Path) -> None:
+def test_the_written_manifest_adds_only_the_digests(tmp_path: Path) -> None:
     artifact = tiny_artifact()
     written = write_artifact(artifact, tmp_path)
     assert written.model_copy(update={"files": {}}) == artifact.manifest
@@ -180,7 +180,7 @@ def test_different_weights_give_a_different_digest(tmp_path: Path) -> None:
     assert digests[0] != digests[1]
 
 
-# Errors name the file
+# Damage is refused with the name of the file
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ def test_an_array_of_objects_is_never_unpickled(folder: Path, tmp_path: Path) ->
 
 
 def _zip(*members: Any) -> bytes:
-    """Make an archive from alternating names and contents of its members."""
+    """Return an archive; the arguments are the name and the content of each member."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in zip(members[::2], members[1::2], strict=True):
@@ -377,8 +377,8 @@ def _with_first_case(folder: Path, probabilities: list[float]) -> None:
 
 
 @pytest.mark.parametrize("probabilities", [[0.4998, 0.5002], [0.5], []], ids=str)
-def test_a_golden_case_that_fails_is_named(folder: Path, probabilities: list[float]) -> None:
-    _with_first_case(folder, probabilities)  # no word of "A simple sentence." has a weight, so it is 0.5
+def test_a_golden_case_that_no_longer_holds_is_named(folder: Path, probabilities: list[float]) -> None:
+    _with_first_case(folder, probabilities)  # "A simple sentence." has no known word, so it gets 0.5
     with pytest.raises(ArtifactError, match=re.escape(f"{folder}: golden.jsonl line 1: ")):
         load_classifier(folder)
 
@@ -413,11 +413,11 @@ def test_bytes_that_are_not_a_network_are_named(tmp_path: Path) -> None:
         load_classifier(tmp_path)
 
 
-# Files that are too large are refused before they are read
+# A file that is too large is refused before it is read
 
 
 def _sparse(path: Path, size: int) -> None:
-    """Make a file of `size` bytes that uses no space on the disk."""
+    """Write a file of `size` bytes that takes no space on the disk."""
     path.unlink()
     with path.open("wb") as file:
         file.truncate(size)
@@ -431,7 +431,7 @@ def test_a_file_above_its_bound_is_refused_unread(folder: Path, name: str) -> No
 
 
 @pytest.mark.parametrize("name", ["artifact.json", *FILES])
-def test_something_that_is_not_a_file_is_refused(folder: Path, name: str) -> None:
+def test_a_path_that_is_not_a_file_is_refused(folder: Path, name: str) -> None:
     (folder / name).unlink()
     os.mkfifo(folder / name)
     _assert_refused(folder, f"{folder / name} is not a file")
@@ -475,7 +475,7 @@ def test_an_array_that_linear_models_do_not_have_is_refused_unread(folder: Path)
 
 
 def _declared(shape: tuple[int, ...], content: bytes = b"", dtype: str = "<f8") -> bytes:
-    """An .npy file whose header declares a shape that its content need not have."""
+    """Return an .npy file whose header declares a shape, with any content after it."""
     buffer = io.BytesIO()
     np.lib.format.write_array_header_1_0(buffer, {"descr": dtype, "fortran_order": False, "shape": shape})
     return buffer.getvalue() + content
@@ -541,7 +541,7 @@ def test_arrays_of_anything_but_plain_numbers_are_refused(folder: Path, array: n
     _assert_not_loaded(folder, f"does not hold flat arrays: weights.npy is of {array.dtype}")
 
 
-# Numbers that would make scores invalid
+# Numbers that make a score impossible
 
 
 @pytest.mark.parametrize("name", ["weights", "intercept", "scale"])
@@ -553,7 +553,7 @@ def test_a_weight_that_is_not_finite_is_refused_even_if_no_golden_case_uses_it(
     with np.load(folder / "weights.npz") as arrays:
         array = np.ones(len(arrays["weights"])) if name == "scale" else arrays[name].copy()
         if name == "weights":
-            # No golden case contains this word.
+            # No golden case has this word.
             array[json.loads((folder / "vocabulary.json").read_bytes()).index("awful")] = value
         else:
             array[-1] = value

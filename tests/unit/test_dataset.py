@@ -19,7 +19,7 @@ ROWS = [
     ("two\nlines\r\nand a\ttab", "positive"),
     ("café, naïve, über — “quoted”", "negative"),
 ] * 10
-"""Twenty rows of each of the two classes. Every character is also in cp1252."""
+"""Twenty rows of each of two classes; cp1252 has every character of them."""
 
 
 def write_csv(path: Path, rows: list[tuple[str, str]] = ROWS, encoding: str = "utf-8") -> Path:
@@ -87,7 +87,7 @@ def test_another_encoding_can_be_given(tmp_path, encoding):
     assert rows_of(read_dataset(path, encoding=encoding)) == rows
 
 
-def test_a_byte_order_mark_is_not_part_of_the_first_column_if_the_encoding_is_given(tmp_path):
+def test_a_byte_order_mark_is_not_part_of_the_first_column_if_the_encoding_is_named(tmp_path):
     path = write_csv(tmp_path / "rows.csv", encoding="utf-8-sig")
     assert rows_of(read_dataset(path, encoding="utf-8")) == ROWS
 
@@ -166,7 +166,7 @@ def test_a_parquet_label_of_another_type_is_refused_by_its_row(tmp_path, labels)
 
 
 @pytest.mark.parametrize("text", [None, 5, ["a"]])
-def test_a_text_that_is_not_a_string_is_refused_by_its_row(tmp_path, text):
+def test_a_text_that_is_not_a_string_is_refused_with_its_row(tmp_path, text):
     path = write_jsonl(tmp_path / "rows.jsonl", [*ROWS[:1], (text, "positive")])
     assert f"{path} row 2: text is {text!r}" in refusal(path)
 
@@ -212,7 +212,7 @@ def test_a_line_that_is_not_json_is_refused_by_its_row(tmp_path, line):
     assert f"{path} row 41: not JSON: " in refusal(path)
 
 
-def test_a_json_line_that_is_not_an_object_is_refused_by_its_row(tmp_path):
+def test_a_line_of_json_that_is_not_an_object_is_refused_with_its_row(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text('["a", "x"]\n')
     assert refusal(path) == f'{path} row 1: \'["a", "x"]\' is not an object'
@@ -295,7 +295,7 @@ def test_one_class_is_too_few_to_learn_from(tmp_path):
 
 def test_a_class_with_too_few_rows_is_named(tmp_path):
     dataset = read_dataset(write_csv(tmp_path / "rows.csv", [("a", "x")] * 10 + [("b", "y")] * 9))
-    with pytest.raises(DatasetError, match=r"^rows\.csv: class 'y' is on 9 rows; .* at least 10$"):
+    with pytest.raises(DatasetError, match=r"^rows\.csv: class 'y' has 9 rows; .* at least 10$"):
         dataset.check_learnable()
 
 

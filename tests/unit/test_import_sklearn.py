@@ -1,4 +1,4 @@
-"""Imported scikit-learn models give the same answers, and models that cannot be imported are refused."""
+"""Importing scikit-learn models: an imported model answers as before, and others are refused by name."""
 
 import pickle
 from collections.abc import Callable
@@ -170,7 +170,7 @@ def probabilities(classifier: Classifier, texts: list[str]) -> np.ndarray:
 
 
 def check_same(tmp_path: Path, pipeline: Pipeline, texts: list[str]) -> Classifier:
-    """Import, write and load a model; check that it gives the original's answers to the texts."""
+    """Import, write and load a model, and assert that its answers to real texts are the original's."""
     artifact = import_model(saved(tmp_path, pipeline), options(trust_pickle=True))
     write_artifact(artifact, tmp_path / "artifact")
     classifier = load_classifier(tmp_path / "artifact")
@@ -277,7 +277,7 @@ def test_a_compressed_joblib_file_is_treated_as_a_pickle(tmp_path, compress):
     assert not made.exists()
 
 
-def test_a_file_that_is_not_a_model_is_refused_with_a_list_of_supported_ones(tmp_path):
+def test_a_file_without_a_model_is_refused_with_a_list_of_what_is_supported(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(UnsupportedModel, match=r"notes\.txt begins with b'hello'.*a scikit-learn Pipeline"):
         source_kind(tmp_path / "notes.txt")
@@ -298,11 +298,11 @@ REFUSED: dict[str, tuple[Callable[[], list[tuple[str, object]]], str]] = {
     "an analyzer": (lambda: [("v", CountVectorizer(analyzer=_tokens))], "'v'.*analyzer=<function _tokens"),
     "a tokenizer": (
         lambda: [("v", CountVectorizer(tokenizer=_tokens, token_pattern=None))],
-        "'v'.*tokenizer of its own",
+        "'v'.*its own tokenizer",
     ),
     "a preprocessor": (
         lambda: [("v", CountVectorizer(preprocessor=str.upper))],
-        "'v'.*preprocessor of its own",
+        "'v'.*its own preprocessor",
     ),
     "an accent stripper": (
         lambda: [("v", CountVectorizer(strip_accents=str.upper))],
@@ -377,7 +377,7 @@ def test_a_step_that_cannot_be_converted_is_named(tmp_path, steps, message):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_the_error_for_an_unsupported_classifier_lists_the_supported_ones(tmp_path, classifier, message):
+def test_a_classifier_that_cannot_be_converted_is_named_with_those_that_can(tmp_path, classifier, message):
     pipeline = Pipeline([("v", CountVectorizer()), ("last", classifier)]).fit(*TWO)
     with pytest.raises(UnsupportedModel, match=message + r".*Supported are CountVectorizer.*MultinomialNB"):
         import_model(saved(tmp_path, pipeline), options(trust_pickle=True))
@@ -466,7 +466,7 @@ def test_an_option_that_would_have_no_effect_is_refused(tmp_path):
         import_model(path, options(trust_pickle=True, word_index=tmp_path / "index.json"))
 
 
-def test_a_conversion_with_different_answers_is_refused_with_the_worst_text(tmp_path):
+def test_a_conversion_with_other_answers_is_refused_with_its_worst_text(tmp_path):
     pipeline = make_pipeline(CountVectorizer(), LogisticRegression()).fit(*TWO)
     artifact = import_model(saved(tmp_path, pipeline), options(trust_pickle=True))
     arrays = unpack_arrays(artifact.weights)
@@ -477,7 +477,7 @@ def test_a_conversion_with_different_answers_is_refused_with_the_worst_text(tmp_
         largest_difference(wrong, pipeline.predict_proba, texts, 1e-6)
 
 
-def test_an_original_whose_answers_are_not_numbers_is_refused(tmp_path):
+def test_an_original_whose_answer_is_not_a_number_is_refused(tmp_path):
     pipeline = make_pipeline(CountVectorizer(), LogisticRegression()).fit(*TWO)
     artifact = import_model(saved(tmp_path, pipeline), options(trust_pickle=True))
     with pytest.raises(UnsupportedModel, match="differs from the original by inf"):

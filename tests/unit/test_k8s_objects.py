@@ -304,13 +304,13 @@ def test_the_labels_of_pods_name_their_version_and_model():
     release = {
         "version": "0123456789ab-cdef",
         "bento": "text-classifier:0123456789ab-cdef",
-        "model": "imdb-sentiment:78e1561faf8d",
+        "model": "imdb-sentiment:760d85047030",
         "model_digest": "7" * 64,
         "commit": "0" * 40,
     }
     template = rendered(load_environment("local", {"release": release}))["deployment"]["spec"]["template"]
     assert template["metadata"]["labels"]["app.kubernetes.io/version"] == "0123456789ab-cdef"
-    assert template["metadata"]["labels"]["text-classifier/model-version"] == "78e1561faf8d"
+    assert template["metadata"]["labels"]["text-classifier/model-version"] == "760d85047030"
     annotations = template["metadata"]["annotations"]
     assert annotations.pop("text-classifier/config-sha256")
     assert annotations == {

@@ -11,7 +11,7 @@ from k8s.environment.loading import load_environment
 from k8s.environment.release import release_of
 from k8s.errors import UnknownBento
 
-LABELS = {"commit": "0" * 40, "model": "imdb-sentiment:78e1561faf8d", "model-digest": "7" * 64}
+LABELS = {"commit": "0" * 40, "model": "imdb-sentiment:760d85047030", "model-digest": "7" * 64}
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_an_environment_can_use_the_release_of_a_bento(store):
     put(store, "text-classifier:0123-4567", LABELS)
     environment = load_environment("local", {"release": release_of("text-classifier:0123-4567")})
     assert environment.release is not None
-    assert environment.release.model_version == "78e1561faf8d"
+    assert environment.release.model_version == "760d85047030"
 
 
 def test_the_error_for_an_unknown_bento_lists_the_stored_ones(store):

@@ -1,4 +1,4 @@
-"""The figures in the model card, and the calibration that they measure."""
+"""The figures of the model card, and the calibration."""
 
 from dataclasses import replace
 
@@ -49,7 +49,7 @@ def test_ece_by_hand():
     probabilities = np.stack([1 - confidence, confidence], axis=1)
     truth = np.array([1, 0, 1, 1, 1])
     bins = reliability(truth, np.ones(5, int), probabilities)
-    # The bins have a width of 1/15: 0.51 is in the 8th, 0.61 and 0.62 are in the 10th, 0.95 is in the 15th.
+    # There are 15 bins: 0.51 is in the 8th, 0.61 and 0.62 are in the 10th, 0.95 is in the 15th.
     assert [(b.count, b.accuracy) for b in bins] == [(1, 1.0), (2, 1.0), (2, 0.5)]
     assert [b.confidence for b in bins] == pytest.approx([0.51, 0.615, 0.95])
     assert expected_calibration_error(bins) == pytest.approx((0.49 + 2 * 0.385 + 2 * 0.45) / 5)

@@ -1,4 +1,4 @@
-"""Artifacts in a BentoML model store. Each test has its own empty store."""
+"""Artifacts in a BentoML model store; each test has an empty store of its own."""
 
 import itertools
 import os
@@ -26,7 +26,7 @@ from classifier.settings import ModelSettings
 
 @pytest.fixture(autouse=True)
 def _empty_store(tmp_path):
-    # BentoML reads BENTOML_HOME once, when it is imported. Its own tests set the store in this way.
+    # BentoML reads BENTOML_HOME only once, when it is imported; its own tests set the store like this.
     (tmp_path / "store").mkdir()
     BentoMLContainer.model_store.set(ModelStore(tmp_path / "store"))
     yield
@@ -42,7 +42,7 @@ def test_a_tag_is_the_name_and_the_beginning_of_the_digest(folder):
     assert model_store.save(folder) == f"tiny:{read_artifact(folder).digest[:12]}"
 
 
-def test_a_saved_model_loads_and_gives_the_same_answers(folder):
+def test_a_saved_model_loads_and_answers_as_before(folder):
     stored = model_store.folder_of(model_store.save(folder))
     assert stored != folder
     assert read_artifact(stored).digest == read_artifact(folder).digest
@@ -57,7 +57,7 @@ def test_only_the_artifacts_own_files_are_saved(folder):
     assert {path.name for path in stored.iterdir()} == own | {"model.yaml"}
 
 
-def test_saving_the_same_artifact_again_changes_nothing(folder):
+def test_saving_the_same_again_changes_nothing(folder):
     tag = model_store.save(folder)
     before = model_store.stored_models()
     assert model_store.save(folder) == tag
@@ -109,7 +109,7 @@ def test_models_of_other_projects_are_not_listed(folder):
     assert [model.tag for model in model_store.stored_models()] == [tag]
 
 
-def test_the_artifact_saved_last_is_the_latest_even_if_it_was_saved_before(tmp_path):
+def test_the_model_saved_last_is_the_latest_even_if_the_store_had_it_before(tmp_path):
     first = model_store.save(write_tiny(tmp_path / "first"))
     second = model_store.save(write_tiny(tmp_path / "second", threshold=0.25))
     assert first != second
@@ -118,7 +118,7 @@ def test_the_artifact_saved_last_is_the_latest_even_if_it_was_saved_before(tmp_p
     assert model_store.folder_of("tiny:latest") == model_store.folder_of(first)
 
 
-# Imports that are killed, and concurrent imports
+# Imports that are killed, and imports that run at the same time
 
 
 def _in_a_child(work: Callable[[], object]) -> int:
@@ -135,7 +135,7 @@ def _in_a_child(work: Callable[[], object]) -> int:
 
 
 def _killed_at(step: int, work: Callable[[], object]) -> Callable[[], None]:
-    """Wrap `work` so that SIGKILL ends it at its n-th change of the file system; run it in a child."""
+    """Return `work` changed so that SIGKILL ends it at its n-th change of the file system; for a child."""
 
     def killed() -> None:
         steps = itertools.count()
@@ -154,7 +154,7 @@ def _killed_at(step: int, work: Callable[[], object]) -> Callable[[], None]:
 
 
 def _entries(store: Path) -> list[set[str]]:
-    """The names of the files in each entry of "tiny"."""
+    """Return the names of the files of each entry of "tiny"."""
     folders = [path for path in (store / "tiny").glob("*") if path.is_dir()]
     return [{path.name for path in folder.iterdir()} for folder in folders]
 
@@ -259,7 +259,7 @@ def test_two_concurrent_imports_both_succeed(folder, tmp_path):
 
     def wait_then_save() -> None:
         os.close(write)
-        os.read(read, 1)  # until the parent closes its end
+        os.read(read, 1)  # waits until the parent closes its end
         for _ in range(20):
             model_store.save(folder)
 

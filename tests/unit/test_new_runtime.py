@@ -173,6 +173,12 @@ def test_settings_that_are_not_its_own_are_refused_by_name(folder: Path, model: 
     assert message in str(refused.value)
 
 
+def test_weight_files_of_another_kind_are_not_written(tmp_path: Path) -> None:
+    artifact = replace(constant_artifact(), weights={"weights.npz": b""})
+    with pytest.raises(ArtifactError, match=r"are weights\.npz; .* 'constant' has constants\.json"):
+        write_artifact(artifact, tmp_path)
+
+
 def test_its_weight_file_is_bounded(folder: Path) -> None:
     (folder / "constants.json").write_bytes(b" " * 1001)
     with pytest.raises(ArtifactError, match=r"constants\.json has 1001 bytes; at most 1000 are allowed"):

@@ -14,14 +14,14 @@ from training_import.ngrams import ngram_tree
 
 
 def names(tree, ngrams):
-    """Map each n-gram to its node."""
+    """The node of each n-gram."""
     return dict(zip(ngrams, tree.nodes.tolist(), strict=True))
 
 
 def test_the_tree_by_hand():
     ngrams = [("a",), ("b",), ("c",), ("a", "b"), ("a", "c"), ("b", "a"), ("a", "b", "a")]
     tree = ngram_tree(ngrams)
-    # The n-grams contain "a" six times, "b" four times and "c" twice.
+    # The n-grams have "a" six times, "b" four times and "c" twice.
     assert tree.vocabulary == ("a", "b", "c")
     assert tree.arrays["words_2"].tolist() == [1, 2, 0]
     assert tree.arrays["children_2"].tolist() == [2, 1, 0]
@@ -35,7 +35,7 @@ def test_every_node_is_a_feature_if_every_prefix_is_an_ngram():
     assert ngram_tree([("a",), ("a", "b"), ("b",)]).is_feature.all()
 
 
-def test_a_prefix_that_is_not_an_ngram_is_a_node_but_not_a_feature():
+def test_a_beginning_that_is_not_an_ngram_is_a_node_but_not_a_feature():
     tree = ngram_tree([("a", "b", "c")])
     assert tree.vocabulary == ("a", "b", "c")
     assert tree.node_count == 5  # three tokens, "a b" and "a b c"
@@ -91,7 +91,7 @@ def test_the_tree_does_not_depend_on_the_order_of_the_ngrams(ngrams):
 
 ALPHABET = "abcd"
 EVERY_SEQUENCE = [seq for length in range(1, 5) for seq in product(ALPHABET + "x", repeat=length)]
-"""Texts of one to four tokens; "x" is in no n-gram."""
+"""All sequences of one to four tokens; no n-gram has "x"."""
 
 
 @given(

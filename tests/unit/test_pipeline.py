@@ -1,4 +1,4 @@
-"""The pipeline: texts in, predictions out."""
+"""Texts in, probabilities and predictions out."""
 
 import contextlib
 import math
@@ -80,7 +80,7 @@ def test_platt_scales_the_scores_and_adds_a_bias() -> None:
     assert table[0, 1] == pytest.approx(_sigmoid(2 * 1.5 - 1), rel=1e-12)
 
 
-def test_one_vs_rest_divides_each_sigmoid_by_their_sum() -> None:
+def test_one_vs_rest_divides_the_sigmoid_of_each_class_by_their_sum() -> None:
     table = to_probabilities(np.array([[1.0, -2.0, 0.5]]), Calibration(activation="one-vs-rest"))
     odds = np.array([_sigmoid(1.0), _sigmoid(-2.0), _sigmoid(0.5)])
     np.testing.assert_allclose(table[0], odds / odds.sum(), rtol=1e-12)
@@ -162,7 +162,7 @@ def test_only_two_classes_are_binary(classifier: Classifier, is_binary: bool) ->
 
 
 @pytest.mark.parametrize("value", [1e308, 2e307])
-def test_scores_that_are_not_finite_raise(value: float) -> None:
+def test_predictions_from_scores_that_are_not_finite_raise(value: float) -> None:
     artifact = tiny_artifact(FOUR_LABELS, calibration=Calibration(method="temperature", scale=10.0))
     arrays = unpack_arrays(artifact.weights) | {"intercept": np.array([0, 0, 0, value])}
     with (
@@ -198,7 +198,7 @@ def test_any_texts_get_one_prediction_each(texts: list[str]) -> None:
     assert len(FOUR.predict(texts)) == len(texts)
 
 
-# Values derived from a prediction
+# The parts of a prediction
 
 FOUR_WAY = Prediction("joy", 2, {"anger": 0.1, "fear": 0.25, "joy": 0.4, "sadness": 0.25})
 
@@ -207,7 +207,7 @@ def test_top_k_lists_the_most_probable_first() -> None:
     assert FOUR_WAY.top_k(2) == [("joy", 0.4), ("fear", 0.25)]
 
 
-def test_top_k_keeps_the_models_order_of_equal_probabilities() -> None:
+def test_top_k_keeps_the_order_of_the_model_between_equals() -> None:
     assert [label for label, _ in FOUR_WAY.top_k(4)] == ["joy", "fear", "sadness", "anger"]
 
 
@@ -242,7 +242,7 @@ def test_each_threshold_gives_a_row() -> None:
 
 
 @given(st.floats(0, 1))
-def test_a_row_at_the_models_own_threshold_agrees_with_the_prediction(threshold: float) -> None:
+def test_a_row_at_the_threshold_of_the_model_agrees_with_the_prediction(threshold: float) -> None:
     classifier = Classifier(tiny_artifact(threshold=threshold))
     (prediction,) = classifier.predict(["good"])
     (row,) = classifier.thresholds(prediction, [threshold])
@@ -365,7 +365,7 @@ def test_the_batch_size_does_not_change_any_score() -> None:
     assert parts == pytest.approx(whole)
 
 
-def test_a_loaded_classifier_runs_at_most_batch_size_texts_together(
+def test_a_loaded_classifier_runs_at_most_batch_size_texts_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = write_tiny(tmp_path)

@@ -1,4 +1,4 @@
-"""The table of n-grams and both runtimes."""
+"""The table of n-grams, linear models and networks."""
 
 import re
 from collections.abc import Mapping
@@ -71,7 +71,7 @@ def test_a_table_without_keys_finds_nothing() -> None:
     assert (len(hits), len(nodes)) == (0, 0)
 
 
-def test_keys_that_occur_three_times_are_refused() -> None:
+def test_three_equal_keys_are_refused() -> None:
     with pytest.raises(ArtifactError, match="3 n-grams cannot be hashed; are some of them equal"):
         NgramTable(np.array([5, 5, 5]), 0)
 
@@ -93,7 +93,7 @@ NEW_TEXTS = [*_random_texts(15, seed=2), "", "never seen words", "good", "good g
 def _runtime_like(
     vectorizer: CountVectorizer, settings: LinearSettings, classes: int
 ) -> tuple[LinearRuntime, Tokenizer, NDArray[np.float64], NDArray[np.float64]]:
-    """Make a runtime with random weights for the features of a fitted vectorizer; return both."""
+    """Return a runtime with random weights for the features of a fitted vectorizer, and these weights."""
     ngrams = [tuple(name.split(" ")) for name in vectorizer.get_feature_names_out()]
     tree = ngram_tree(ngrams)
     columns = 1 if classes == 2 else classes
@@ -140,7 +140,7 @@ VECTORIZERS: list[tuple[str, CountVectorizer, dict[str, Any]]] = [
 def test_linear_scores_equal_scikit_learn_s(
     vectorizer: CountVectorizer, weighing: dict[str, Any], ngram_range: tuple[int, int], classes: int
 ) -> None:
-    # min_df leaves n-grams out, so that some n-grams of a text are unknown and some nodes are not features.
+    # min_df leaves n-grams out, so that a text has unknown ones and some nodes are not features.
     vectorizer = vectorizer.set_params(ngram_range=ngram_range, min_df=3).fit(TRAINING_TEXTS)
     runtime, tokenizer, weights, intercept = _runtime_like(vectorizer, LinearSettings(**weighing), classes)
     expected = vectorizer.transform(NEW_TEXTS) @ weights + intercept
@@ -189,7 +189,7 @@ def test_an_empty_batch_has_no_scores() -> None:
     assert runtime.score(tokenizer.encode([])).shape == (0, 2)
 
 
-def test_text_and_node_numbers_beyond_32_bits_are_distinguished() -> None:
+def test_text_and_node_numbers_of_more_than_32_bits_are_distinguished() -> None:
     vocabulary_size, texts = 2**21, 1025
     weights = np.arange(vocabulary_size, dtype=np.float64)[:, None]
     runtime = LinearRuntime(
@@ -230,7 +230,7 @@ SMALL_WEIGHTS = np.array([[1.0], [-2.0], [0.5]])
 
 
 def _small_linear(classes: int = 2, **changes: NDArray[Any] | None) -> tuple[LinearRuntime, Tokenizer]:
-    """A runtime of three n-grams. `changes` are arrays to replace, or None to leave an array out."""
+    """Return a runtime of three n-grams; `changes` has arrays to replace, or None to leave one out."""
     tree = ngram_tree([("good",), ("film",), ("good", "film")])
     arrays: Mapping[str, NDArray[Any] | None] = (
         tree.arrays | {"weights": SMALL_WEIGHTS, "intercept": np.array([0.25])} | changes
@@ -278,10 +278,10 @@ def test_weights_for_two_classes_do_not_fit_three() -> None:
         _small_linear(classes=3)
 
 
-# The network. Its weights are small integers, so that the order of summation does not change a score.
+# The network. All its numbers are small whole numbers, so that no order of summation changes a score.
 
 EMBEDDINGS = np.array([[0, 0], [1, -2], [3, 4], [-5, 6], [7, -8]], np.float32)
-"""Embeddings of padding (id 0), of unknown tokens (id 1), and of the vocabulary (from id 2 on)."""
+"""The embeddings of padding (id 0), of unknown tokens (id 1), and of the vocabulary (from id 2 on)."""
 FAR_BELOW = np.where(np.arange(5)[:, None] == 0, np.float32(-1000), EMBEDDINGS)
 DENSE = np.array([[1, 0, 2], [0, 1, -1]], np.float32)
 NETWORK_WORDS = ("good", "bad", "film")
@@ -289,7 +289,7 @@ NETWORK_TOKENIZER = Tokenizer(TextSettings(max_tokens=8), NETWORK_WORDS)
 
 
 def _network(pooling: str, embeddings: NDArray[np.float32], dense: NDArray[np.float32], ids: int) -> bytes:
-    """A network: embedding, pooling over a text's tokens, dense layer. `ids` is the input's element type."""
+    """Return a network of an embedding, pooling and a dense layer; `ids` is the element type of the input."""
     nodes = [
         helper.make_node("Cast", ["ids"], ["whole_ids"], to=TensorProto.INT64),
         helper.make_node("Gather", ["embeddings", "whole_ids"], ["embedded"]),

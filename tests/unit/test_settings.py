@@ -1,4 +1,4 @@
-"""Settings come from config.yaml, environment variables and defaults."""
+"""Settings from config.yaml, the environment and the defaults."""
 
 import os
 import re
@@ -27,7 +27,7 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-# Sources of values
+# Which source a value comes from
 
 
 def test_the_default_file_states_every_default() -> None:
@@ -47,7 +47,7 @@ def test_the_default_file_has_a_line_for_every_setting() -> None:
 
 
 @pytest.mark.parametrize("content", ["", "# only a comment\n", "api:\n", "{}"])
-def test_settings_missing_in_a_file_keep_their_defaults(config: Path, content: str) -> None:
+def test_settings_that_a_file_leaves_out_keep_their_defaults(config: Path, content: str) -> None:
     config.write_text(content)
     assert load_settings(config) == Settings()
 
@@ -57,28 +57,24 @@ def test_the_file_overrides_the_default(config: Path) -> None:
     assert load_settings(config).api.port == 9000
 
 
-def test_a_key_in_the_file_does_not_affect_other_keys(config: Path) -> None:
+def test_a_key_in_the_file_does_not_change_other_keys(config: Path) -> None:
     config.write_text("api:\n  port: 9000\n")
     assert load_settings(config).api.host == "127.0.0.1"
 
 
-def test_an_environment_variable_overrides_the_configuration_file(
-    config: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_environment_overrides_the_file(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config.write_text("api:\n  port: 9000\n")
     monkeypatch.setenv("CLASSIFIER__API__PORT", "9001")
     assert load_settings(config).api.port == 9001
 
 
-def test_a_variable_does_not_affect_the_other_keys_of_the_file(
-    config: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_variable_does_not_change_other_keys(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config.write_text("api:\n  port: 9000\n  host: 0.0.0.0\n")
     monkeypatch.setenv("CLASSIFIER__API__PORT", "9001")
     assert load_settings(config).api.host == "0.0.0.0"  # noqa: S104
 
 
-def test_an_environment_variable_overrides_the_default(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_overrides_the_default(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLASSIFIER__LOGGING__ACCESS", "true")
     assert load_settings(config).logging.access is True
 
@@ -150,7 +146,7 @@ def test_an_unknown_name_in_the_file_gets_a_suggestion(config: Path, content: st
         ("CLASSIFIER__APIS__PORT", "there is no section 'apis'; the nearest is 'api'"),
         ("CLASSIFIER__API__PROT", "section 'api' has no key 'prot'; the nearest is 'port'"),
         ("CLASSIFIER__API__PORT__X", "section 'api' has no key 'port__x'; the nearest is 'port'"),
-        ("CLASSIFIER__API", "it names a section; a key follows it: CLASSIFIER__API__KEY"),
+        ("CLASSIFIER__API", "it names a section; a key must follow, as in CLASSIFIER__API__KEY"),
         ("CLASSIFIER_API_PORT", "there is no such setting; it is CLASSIFIER__API__PORT"),
         ("CLASSIFIER_API__PORT", "there is no such setting; it is CLASSIFIER__API__PORT"),
         ("CLASIFIER__API__PORT", "there is no such setting; it is CLASSIFIER__API__PORT"),

@@ -1,4 +1,4 @@
-"""Cleaning, tokens and ids of texts."""
+"""Cleaning texts, splitting them into tokens, and looking up ids."""
 # ruff: noqa: S106 (a token_pattern is not a password)
 
 import re
@@ -67,7 +67,7 @@ def test_normalization_composes_letters_and_accents() -> None:
 
 
 @given(st.text(st.characters(), max_size=30))
-def test_normalization_equals_that_of_unicodedata(text: str) -> None:
+def test_normalization_is_that_of_unicode(text: str) -> None:
     assert clean(text, only(normalize="NFC")) == unicodedata.normalize("NFC", text)
 
 
@@ -101,7 +101,7 @@ def test_a_tag_becomes_a_space(tag: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["a < b > c", "I <3 it", "x <= y", "<", "<>", "ends in <b", "a > b"])
-def test_text_that_is_not_a_tag_is_kept(text: str) -> None:
+def test_text_that_is_not_a_tag_stays(text: str) -> None:
     assert clean(text, only(strip_html=True)) == text
 
 
@@ -122,7 +122,7 @@ def test_lower_casing_covers_every_script() -> None:
 
 
 @given(unicode_texts)
-def test_lower_casing_equals_that_of_python(text: str) -> None:
+def test_lower_casing_is_that_of_python(text: str) -> None:
     assert clean(text, only(lowercase=True)) == text.lower()
 
 
@@ -279,7 +279,7 @@ def test_a_pattern_that_can_take_exponential_time_is_refused_by_name() -> None:
         settings(token_pattern=pattern)
 
 
-def test_a_closing_bracket_at_the_start_of_a_class_belongs_to_it() -> None:
+def test_a_closing_bracket_that_is_first_in_a_class_is_a_member_of_it() -> None:
     assert Tokenizer(only(token_pattern=r"[^][^]+")).tokens("a[b]c^d e") == ["a", "b", "c", "d e"]
     assert Tokenizer(only(token_pattern=r"[]ab]+")).tokens("a]b c]") == ["a]b", "]"]
 
@@ -299,7 +299,7 @@ def _compiles(pattern: str) -> bool:
     again=st.booleans(),
     text=st.text(st.sampled_from(list("][^-\\wab cW_")), max_size=20),
 )
-def test_every_notation_of_a_class_gives_the_matches_of_the_pattern(
+def test_every_way_to_write_a_class_gives_the_matches_of_the_pattern(
     body: str, again: bool, text: str
 ) -> None:
     pattern = f"[{body}]" * (2 if again else 1) + "+"
@@ -348,12 +348,12 @@ VOCABULARY: list[str | None] = ["good", "bad", "film"]
 UNKNOWN, SEPARATOR = 3, 4
 
 
-def test_a_separator_follows_the_ids_of_each_text() -> None:
+def test_the_ids_of_each_text_end_with_a_separator() -> None:
     encoded = encode(["good film", "", "Bad!"], VOCABULARY)
     assert encoded.ids.tolist() == [0, 2, SEPARATOR, SEPARATOR, 1, SEPARATOR]
 
 
-def test_ends_are_the_positions_of_the_separators() -> None:
+def test_ends_are_the_places_of_the_separators() -> None:
     assert encode(["good film", "", "Bad!"], VOCABULARY).ends.tolist() == [2, 3, 5]
 
 
@@ -366,7 +366,7 @@ def test_an_unknown_token_keeps_its_place() -> None:
     assert encode(["bad xyz good"], VOCABULARY).ids.tolist() == [1, UNKNOWN, 0, SEPARATOR]
 
 
-def test_an_unknown_token_leaves_no_trace_if_unknown_tokens_are_dropped() -> None:
+def test_unknown_tokens_that_are_dropped_leave_no_trace() -> None:
     assert encode(["bad xyz good"], VOCABULARY, unknown="drop").ids.tolist() == [1, 0, SEPARATOR]
 
 
@@ -376,7 +376,7 @@ def test_unknown_tokens_are_counted_for_each_text(unknown: str) -> None:
     assert encoded.unknown.tolist() == [0, 2, 0, 1]
 
 
-def test_an_id_without_a_token_never_occurs() -> None:
+def test_no_text_has_an_id_without_a_token() -> None:
     assert encode(["good None"], [None, "good"]).ids.tolist() == [1, 2, 3]
 
 
@@ -446,7 +446,7 @@ wordy_texts = st.lists(st.sampled_from(["good", "Bad", "film", "the", "a", "é",
 
 
 @given(st.lists(wordy_texts, max_size=6), encodings)
-def test_encoding_a_batch_equals_encoding_each_text_alone(
+def test_encoding_a_batch_equals_encoding_each_text_by_itself(
     texts: list[str], changes: dict[str, object]
 ) -> None:
     tokenizer = Tokenizer(settings(**changes), VOCABULARY)

@@ -1,4 +1,4 @@
-"""A token pattern is accepted only if no text can make it slow."""
+"""Token patterns are accepted only if no text can make them slow."""
 
 import re
 import signal
@@ -86,7 +86,7 @@ KINDS = ["", "", "?", "+"]
 
 
 def _pattern(random: Random, depth: int) -> str:
-    """Draw a pattern with several levels. Hypothesis's own strategies rarely find a slow one."""
+    """Generate nested patterns; the strategies of Hypothesis seldom give one that is slow."""
     choice = random.random() if depth else 0.0
     quantifier = random.choice(QUANTIFIERS) + random.choice(KINDS)
     if choice < 0.25:
@@ -109,7 +109,7 @@ def _letters(random: Random, lowest: int, highest: int) -> str:
 
 @contextmanager
 def _within(seconds: float, what: str) -> Iterator[None]:
-    """Fail if the block takes longer. The limit is far above linear and far below quadratic time."""
+    """Fail if the block takes longer than a limit far above linear time and far below quadratic time."""
 
     def fail(*_: object) -> None:
         raise AssertionError(f"{what} took more than {seconds} s")

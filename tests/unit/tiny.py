@@ -1,4 +1,4 @@
-"""A tiny linear model for two or four classes, shared by many tests."""
+"""A tiny linear model for two or four classes that the tests share."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -25,13 +25,13 @@ NGRAM_WEIGHTS: Mapping[tuple[str, ...], float] = {
     ("not", "good"): -2.25,
     ("not", "bad"): 1.75,
 }
-"""Weights of the second of two classes; the intercept is 0. "not" alone has no weight."""
+"""The weights for the second of two classes; the intercept is 0, and "not" by itself has no weight."""
 
 
 def tiny_artifact(labels: tuple[str, ...] = BINARY_LABELS, **changes: Any) -> Artifact:
-    """A model with `NGRAM_WEIGHTS` (two labels) or random weights. `changes` are fields of its manifest.
+    """Return a model with `NGRAM_WEIGHTS` (two labels) or random weights; `changes` are for its manifest.
 
-    It has no golden cases yet.
+    The model has no golden cases.
     """
     tree = ngram_tree(list(NGRAM_WEIGHTS))
     columns = 1 if len(labels) == 2 else len(labels)
@@ -60,11 +60,11 @@ def tiny_artifact(labels: tuple[str, ...] = BINARY_LABELS, **changes: Any) -> Ar
 
 
 def with_golden(artifact: Artifact) -> Artifact:
-    """The same artifact with golden cases that pass."""
+    """Return the same artifact with golden cases that it passes."""
     return replace(artifact, golden=golden_cases(artifact, seed=1))
 
 
 def write_tiny(folder: Path, labels: tuple[str, ...] = BINARY_LABELS, **changes: Any) -> Path:
-    """Write a complete tiny artifact that loads; return its folder."""
+    """Write a complete tiny artifact, which can be loaded; returns the folder."""
     write_artifact(with_golden(tiny_artifact(labels, **changes)), folder)
     return folder

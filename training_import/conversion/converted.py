@@ -26,8 +26,8 @@ class ImportOptions:
     name: str
     """The name of the artifact."""
     labels: tuple[str, ...] | None = None
-    """The labels in the order of the model's classes. None stands for the model's own labels, or else for
-    negative and positive if there are two classes."""
+    """The labels in the order of the model's classes. If they are None, the model's own labels are used, or
+    negative and positive if it has none and there are two classes."""
     word_index: Path | None = None
     """A JSON file that belongs to a .keras file: {word: id}, the output of a Keras Tokenizer's `to_json()`,
     or an object with `word_index` and, if they differ from Keras's defaults, `num_words`, `oov_token`,
@@ -104,7 +104,7 @@ def class_labels(options: ImportOptions, classes: int, own: Sequence[str] | None
     if len(labels) != classes or len(set(labels)) != classes:
         raise UnsupportedModel(
             f"the labels are {', '.join(labels)}; the model has {classes} classes, and each needs a "
-            "name of its own"
+            "different name"
         )
     if classes < 2:
         raise UnsupportedModel(f"the model has {classes} class; a classifier needs at least 2")

@@ -207,7 +207,7 @@ def _check_tokenizer(tokenizer: Any) -> None:
     if tokenizer.char_level:
         raise _refuse("the tokenizer has char_level=True: its tokens are characters")
     if getattr(tokenizer, "analyzer", None) is not None:
-        raise _refuse(f"the tokenizer has an analyzer of its own, {tokenizer.analyzer!r}")
+        raise _refuse(f"the tokenizer has its own analyzer, {tokenizer.analyzer!r}")
     if len(tokenizer.split) != 1:
         raise _refuse(f"the tokenizer has split={tokenizer.split!r}; it must be a single character")
 

@@ -1,4 +1,4 @@
-"""A scikit-learn pipeline of word n-grams and a linear classifier, as the arrays of the linear runtime."""
+"""Convert a scikit-learn pipeline of word n-grams and a linear classifier."""
 
 import re
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ from training_import.versions import library_versions
 TOLERANCE = 1e-6
 
 MAX_TOKENS = 10_000
-"""scikit-learn reads all of a text; the service takes no text of more characters than this."""
+"""scikit-learn reads the whole text. The service accepts no text of more characters than this."""
 
 SUPPORTED = (
     "CountVectorizer or TfidfVectorizer with analyzer='word' and no callables; after CountVectorizer also "
@@ -50,17 +50,17 @@ _Norm = Literal["l1", "l2"] | None
 
 @dataclass(frozen=True)
 class _Weighting:
-    """How counts become features."""
+    """How the counts of n-grams become features."""
 
     term_frequency: Literal["binary", "count", "log"]
     idf: NDArray[np.float64] | None
-    """(features)"""
+    """The inverse document frequency of each feature (features); None if it is not used."""
     norm: _Norm
 
 
 @dataclass(frozen=True)
 class _Linear:
-    """A classifier's weights (features, columns) and intercept (columns); one column for two classes."""
+    """The weights (features, columns) and intercept (columns) of a classifier; one column for two classes."""
 
     weights: NDArray[np.float64]
     intercept: NDArray[np.float64]
@@ -68,18 +68,18 @@ class _Linear:
 
 
 def convert_sklearn(package: Package, options: ImportOptions) -> Converted:
-    """Convert a fitted Pipeline, or a package's vectorizer and classifier.
+    """Convert a fitted Pipeline, or the vectorizer and classifier of a package.
 
-    Raises UnsupportedModel, which names the step that cannot be converted and what can.
+    Raises UnsupportedModel, which names the step that cannot be converted, and says what can.
     """
     steps = _steps(package)
     try:
         return _convert(steps, package, options)
     except AttributeError as error:
-        # What another version of scikit-learn saved lacks what this one reads; so does what was never fitted.
+        # A model of another version of scikit-learn may lack attributes; a model that was not fitted does.
         raise UnsupportedModel(
-            f"the scikit-learn model lacks what this version reads: {error}; was it fitted, and saved by the "
-            "scikit-learn installed here?"
+            f"the scikit-learn model lacks an attribute: {error}; was it fitted, and saved by the installed "
+            "version of scikit-learn?"
         ) from error
 
 
@@ -93,18 +93,18 @@ def _convert(steps: Sequence[_Step], package: Package, options: ImportOptions) -
     terms = list(map(str, sorted(vectorizer.vocabulary_, key=vectorizer.vocabulary_.__getitem__)))
     if len(terms) != len(linear.weights):
         raise UnsupportedModel(
-            f"step {steps[0][0]!r} makes {len(terms)} features, and step {classifier_name!r} learned from "
+            f"step {steps[0][0]!r} makes {len(terms)} features, but step {classifier_name!r} was trained on "
             f"{len(linear.weights)}; they do not belong together"
         )
     ngrams = _ngrams(steps[0], terms)
-    # A vocabulary given by hand may hold n-grams of a length that is never looked for.
+    # A vocabulary given by hand may have n-grams of a length that no text is searched for.
     columns = np.array(sorted(ngrams), np.intp)
     tree = ngram_tree([ngrams[column] for column in columns])
     weights = np.zeros((tree.node_count, linear.weights.shape[1]))
     weights[tree.nodes] = linear.weights[columns]
     arrays = {**tree.arrays, "weights": weights, "intercept": linear.intercept}
     if weighting.idf is not None or (weighting.norm is not None and not tree.is_feature.all()):
-        # The norm is over everything of a scale other than 0, so what only begins an n-gram must have 0.
+        # The norm includes every node whose scale is not 0, so a mere beginning of an n-gram must have 0.
         scale = np.zeros(tree.node_count)
         scale[tree.nodes] = 1 if weighting.idf is None else weighting.idf[columns]
         arrays["scale"] = scale
@@ -139,12 +139,12 @@ def _notes(package: Package, options: ImportOptions, classifier: Any) -> tuple[s
     if package.max_tokens is not None or options.max_tokens is not None:
         stated = options.max_tokens if package.max_tokens is None else package.max_tokens
         notes += (
-            f"max_tokens {stated} is not used: a scikit-learn vectorizer reads the whole text, and so "
-            f"does this model, up to {MAX_TOKENS:,} tokens.",
+            f"max_tokens {stated} is not used: a scikit-learn vectorizer reads the whole text, and so does "
+            f"this model, up to {MAX_TOKENS:,} tokens.",
         )
     if options.labels is None and _own_labels(classifier.classes_) is None:
         notes += (
-            f"Its classes are {', '.join(map(str, classifier.classes_))}; they are called negative and "
+            f"Its classes are {', '.join(map(str, classifier.classes_))}; here they are called negative and "
             "positive.",
         )
     return notes
@@ -159,32 +159,32 @@ def _refuse(name: str, why: str) -> UnsupportedModel:
 
 
 def _steps(package: Package) -> list[_Step]:
-    """Every step by its name, pipelines in pipelines opened, steps that do nothing left out."""
-    steps: list[_Step] = [] if package.tokenizer is None else _opened("vectorizer", package.tokenizer)
-    steps += _opened("model", package.model)
+    """Return all steps by their names. Pipelines in pipelines are flattened, and empty steps left out."""
+    steps: list[_Step] = [] if package.tokenizer is None else _flattened("vectorizer", package.tokenizer)
+    steps += _flattened("model", package.model)
     if type(steps[0][1]) not in {CountVectorizer, TfidfVectorizer}:
-        raise _refuse(steps[0][0], f"is {_type(steps[0][1])}, and the first must be a vectorizer of words")
+        raise _refuse(steps[0][0], f"is {_type(steps[0][1])}; the first step must be a vectorizer of words")
     if len(steps) < 2:
-        raise _refuse(steps[0][0], "is the only one; there is no classifier after it")
+        raise _refuse(steps[0][0], "is the only step; there is no classifier after it")
     return steps
 
 
-def _opened(name: str, estimator: Any) -> list[_Step]:
+def _flattened(name: str, estimator: Any) -> list[_Step]:
     if type(estimator) is Pipeline:
         return [
             (f"{name}.{inner}" if name not in {"model", "vectorizer"} else inner, step)
             for outer, part in estimator.steps
-            for inner, step in _opened(outer, part)
+            for inner, step in _flattened(outer, part)
         ]
     return [] if estimator is None or estimator == "passthrough" else [(name, estimator)]
 
 
 def _text_settings(step: _Step, options: ImportOptions) -> TextSettings:
-    """The vectorizer's own cleaning, and none of ours but what the options ask for."""
+    """Return the cleaning that the vectorizer does, with the steps before it that the options name."""
     name, vectorizer = step
     for parameter in ("preprocessor", "tokenizer"):
         if (value := getattr(vectorizer, parameter)) is not None:
-            raise _refuse(name, f"({_type(vectorizer)}) has a {parameter} of its own, {value!r}")
+            raise _refuse(name, f"({_type(vectorizer)}) has its own {parameter}, {value!r}")
     if vectorizer.analyzer != "word":
         raise _refuse(name, f"({_type(vectorizer)}) has analyzer={vectorizer.analyzer!r}")
     if vectorizer.input != "content":
@@ -210,7 +210,7 @@ def _text_settings(step: _Step, options: ImportOptions) -> TextSettings:
 
 
 def _ngrams(step: _Step, terms: Sequence[str]) -> dict[int, tuple[str, ...]]:
-    """The tokens of each feature that a text can have, by its column."""
+    """Return the tokens of each feature that a text can have, by the feature's column."""
     name, vectorizer = step
     shortest, longest = vectorizer.ngram_range
     if longest == 1:
@@ -220,15 +220,15 @@ def _ngrams(step: _Step, terms: Sequence[str]) -> dict[int, tuple[str, ...]]:
         if spaced := [token for token in find_all(term) if " " in token]:
             raise _refuse(
                 name,
-                f"({_type(vectorizer)}) makes n-grams of tokens with spaces, such as {spaced[0]!r}: "
-                "where one ends cannot be told",
+                f"({_type(vectorizer)}) makes n-grams of tokens with spaces, such as {spaced[0]!r}; "
+                "it is not known where such a token ends",
             )
     split = {column: tuple(term.split(" ")) for column, term in enumerate(terms)}
     return {column: ngram for column, ngram in split.items() if shortest <= len(ngram) <= longest}
 
 
 def _weighting(steps: Sequence[_Step]) -> _Weighting:
-    """Read the vectorizer and what stands between it and the classifier."""
+    """Read the weighting from the vectorizer and from the steps between it and the classifier."""
     _, vectorizer = steps[0]
     weighting = _Weighting("binary" if vectorizer.binary else "count", None, None)
     if type(vectorizer) is TfidfVectorizer:
@@ -237,9 +237,9 @@ def _weighting(steps: Sequence[_Step]) -> _Weighting:
         if type(step) is TfidfTransformer and place == 1 and type(vectorizer) is CountVectorizer:
             weighting = _tfidf((name, step), weighting)
         elif type(step) is Normalizer and step.norm in {"l1", "l2"}:
-            weighting = replace(weighting, norm=step.norm)  # a text's last norm is the only one left
+            weighting = replace(weighting, norm=step.norm)  # a later norm replaces an earlier one
         else:
-            raise _refuse(name, f"is {step!r}, which cannot be converted in this place")
+            raise _refuse(name, f"is {step!r}, which cannot be converted at this position")
     return weighting
 
 
@@ -247,7 +247,7 @@ def _tfidf(step: _Step, counts: _Weighting) -> _Weighting:
     name, tfidf = step
     if tfidf.norm not in {"l1", "l2", None}:
         raise _refuse(name, f"({_type(tfidf)}) has norm={tfidf.norm!r}")
-    # A logarithm leaves counts of 1 as they are.
+    # The logarithm does not change a count of 1, so it does not change binary features.
     frequency = "log" if tfidf.sublinear_tf and counts.term_frequency == "count" else counts.term_frequency
     idf = np.asarray(tfidf.idf_, np.float64) if tfidf.use_idf else None
     return _Weighting(frequency, idf, tfidf.norm)
@@ -268,7 +268,7 @@ def _linear(name: str, classifier: Any) -> _Linear:
         return _from_coefficients(classifier, "one-vs-rest")
     if kind in {MultinomialNB, ComplementNB}:
         weights = np.asarray(classifier.feature_log_prob_, np.float64).T
-        # ComplementNB has a prior, but uses it for a single class only.
+        # ComplementNB has a prior, but uses it only if there is a single class.
         prior = classifier.class_log_prior_ if kind is MultinomialNB else np.zeros(weights.shape[1])
         intercept = np.asarray(prior, np.float64)
         if weights.shape[1] == 2:
@@ -287,22 +287,24 @@ def _from_coefficients(classifier: Any, activation: Literal["softmax", "one-vs-r
 
 
 def _check_old_logistic(name: str, classifier: Any) -> None:
-    """Refuse what older releases answered otherwise: the setting was removed, and this release ignores it."""
+    """Raise UnsupportedModel if an older release gave other answers.
+
+    It had the setting `multi_class`, which this release ignores.
+    """
     setting = vars(classifier).get("multi_class", "deprecated")
     classes = len(classifier.classes_)
     one_vs_rest = setting == "ovr" or (setting in {"auto", "warn"} and classifier.solver == "liblinear")
     if (classes > 2 and one_vs_rest) or (classes == 2 and setting == "multinomial"):
         raise _refuse(
             name,
-            f"is {_type(classifier)}(multi_class={setting!r}, solver={classifier.solver!r}) with "
-            f"{classes} classes "
-            "from an older scikit-learn, and the release here no longer answers as that one did",
+            f"is {_type(classifier)}(multi_class={setting!r}, solver={classifier.solver!r}) with {classes} "
+            "classes from an older scikit-learn; the installed release gives other answers",
         )
 
 
 def _one_vs_rest(name: str, classifier: OneVsRestClassifier) -> _Linear:
     if classifier.multilabel_:
-        raise _refuse(name, "is OneVsRestClassifier for texts with several labels")
+        raise _refuse(name, "is a OneVsRestClassifier for texts with several labels")
     parts = [_linear(f"{name}.estimator", estimator) for estimator in classifier.estimators_]
     return _Linear(
         np.hstack([part.weights for part in parts]),
@@ -312,7 +314,7 @@ def _one_vs_rest(name: str, classifier: OneVsRestClassifier) -> _Linear:
 
 
 def _own_labels(classes: NDArray[Any]) -> tuple[str, ...] | None:
-    """The classes' names; None where they are but two numbers that name nothing, as 0 and 1."""
+    """Return the names of the classes; None if they are two numbers without a meaning, such as 0 and 1."""
     if classes.ndim == 1 and classes.tolist() in ([0, 1], [-1, 1], [False, True]):
         return None
     return tuple(map(str, classes))

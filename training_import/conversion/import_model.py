@@ -198,7 +198,7 @@ def _model_card(
     )
     return (
         f"# {options.name}\n\n"
-        f"A text classifier of kind *{converted.model.kind}* for {len(converted.labels)} classes: "
+        f"A text classifier (kind *{converted.model.kind}*) for {len(converted.labels)} classes: "
         f"{', '.join(converted.labels)}.\n\n"
         f"Imported from {source.name} (SHA-256 {hashlib.sha256(source.read_bytes()).hexdigest()}): "
         f"{converted.description}.\n\n"

@@ -1,4 +1,4 @@
-"""A stored model against labelled texts, through the same pipeline as the service."""
+"""Evaluate a model on labelled texts, through the same pipeline as the service."""
 
 import time
 from collections.abc import Callable
@@ -25,24 +25,24 @@ THRESHOLD_STEPS = 101
 
 @dataclass(frozen=True)
 class Report:
-    """What `evaluate` found; every array has one entry or row for each of n texts."""
+    """The result of `evaluate`; every array has one entry or row for each of n texts."""
 
     evaluation: Evaluation
     microseconds_per_text: float
-    """In batches, on this machine."""
+    """Microseconds for a text in batches, on this machine."""
     truth: NDArray[np.intp]
     predicted: NDArray[np.intp]
     probabilities: NDArray[np.float64]
 
     def as_json(self) -> dict[str, object]:
-        """The figures, without the texts' own."""
+        """Return the figures over all texts, without those of single texts."""
         return asdict(self.evaluation) | {"microseconds_per_text": round(self.microseconds_per_text, 1)}
 
 
 def evaluate(
     classifier: Classifier, dataset: Dataset, advance: Callable[[int], None] = lambda _: None
 ) -> Report:
-    """Predict every text of a data set; `advance` is called with the number of texts just done."""
+    """Predict all texts of a data set; `advance` receives the number of texts of each finished part."""
     truth = class_indices(dataset.labels, classifier.labels)
     probabilities = np.empty((len(truth), len(classifier.labels)))
     begin = time.perf_counter()
@@ -110,7 +110,7 @@ def _draw_roc(axes: Axes, report: Report) -> None:
 
 
 def _draw_thresholds(axes: Axes, report: Report) -> None:
-    """What a caller's confidence threshold costs and brings: how many texts are answered, and how well."""
+    """Draw what a confidence threshold does: how many texts are still answered, and how well."""
     confidence = report.probabilities[np.arange(len(report.probabilities)), report.predicted]
     correct = report.predicted == report.truth
     thresholds = np.linspace(0, 1, THRESHOLD_STEPS)

@@ -1,4 +1,4 @@
-"""How good predictions are: the figures of the model card and of `evaluate`."""
+"""Figures of how good predictions are, for the model card and for `evaluate`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ ECE_BINS = 15
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """Precision, recall and F1 of one class, and how many texts have it."""
+    """Precision, recall and F1 of one class, and the number of its texts."""
 
     label: str
     precision: float
@@ -29,28 +29,28 @@ class ClassMetrics:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The figures of n labelled texts."""
+    """The figures over n labelled texts."""
 
     labels: tuple[str, ...]
     rows: int
     accuracy: float
     log_loss: float
     roc_auc: float
-    """For more than two classes the mean over one class against the rest."""
+    """For more than two classes: the mean of the areas of each class against the rest."""
     ece: float
     by_class: tuple[ClassMetrics, ...]
     confusion: tuple[tuple[int, ...], ...]
-    """confusion[i][j]: texts of class i predicted as class j."""
+    """confusion[i][j] is the number of texts of class i that were predicted as class j."""
 
     def headline(self, prefix: str) -> dict[str, float]:
-        """The figures that a manifest holds, rounded to what can be told apart."""
+        """Return the figures that a manifest has, rounded to six digits."""
         names = ("accuracy", "log_loss", "roc_auc", "ece")
         return {f"{prefix}_{name}": round(float(getattr(self, name)), 6) for name in names}
 
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Texts whose confidence falls into one bin."""
+    """The texts whose confidence is in one bin."""
 
     confidence: float
     accuracy: float
@@ -60,7 +60,7 @@ class ReliabilityBin:
 def reliability(
     truth: NDArray[np.intp], predicted: NDArray[np.intp], probabilities: NDArray[np.float64]
 ) -> list[ReliabilityBin]:
-    """Bins of equal width over the confidence of the predicted class; empty bins are left out."""
+    """Return bins of equal width over the confidence of the predicted class, without the empty ones."""
     confidence = probabilities[np.arange(len(probabilities)), predicted]
     places = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
     bins = []
@@ -73,7 +73,7 @@ def reliability(
 
 
 def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
-    """Mean gap between confidence and accuracy, weighted by the bins' size (Guo et al., ICML 2017)."""
+    """Return the mean gap between confidence and accuracy, weighted by bin size (Guo et al., ICML 2017)."""
     total = sum(bin_.count for bin_ in bins)
     return sum(bin_.count * abs(bin_.confidence - bin_.accuracy) for bin_ in bins) / total
 
@@ -84,7 +84,7 @@ def evaluate_probabilities(
     predicted: NDArray[np.intp],
     probabilities: NDArray[np.float64],
 ) -> Evaluation:
-    """Compare predictions with the truth; `probabilities` (n, classes) holds the probabilities."""
+    """Compare predictions (n) and probabilities (n, classes) with the truth (n)."""
     classes = np.arange(len(labels))
     precision, recall, f1, support = metrics.precision_recall_fscore_support(
         truth, predicted, labels=classes, zero_division=0.0
@@ -112,7 +112,7 @@ def evaluate_probabilities(
 
 
 def class_indices(labels: Sequence[str], classes: Sequence[str]) -> NDArray[np.intp]:
-    """Each label's index (n); raises ClassifierError for a label that is no class."""
+    """Return the index of each label (n); raises ClassifierError for a label that is not a class."""
     unknown = sorted(set(labels) - set(classes))
     if unknown:
         raise ClassifierError(f"label {unknown[0]!r} is none of the classes {', '.join(classes)}")
@@ -123,13 +123,13 @@ def class_indices(labels: Sequence[str], classes: Sequence[str]) -> NDArray[np.i
 def evaluate_scores(
     labels: Sequence[str], truth: NDArray[np.intp], scores: Scores, calibration: Calibration
 ) -> Evaluation:
-    """Evaluate scores (n, classes), each text given its most probable class."""
+    """Evaluate scores (n, classes), where the most probable class of each text is predicted."""
     probabilities = to_probabilities(scores, calibration)
     return evaluate_probabilities(labels, truth, probabilities.argmax(axis=1), probabilities)
 
 
 def evaluate_classifier(classifier: Classifier, dataset: Dataset) -> Evaluation:
-    """Evaluate a model as it is served, its threshold included."""
+    """Evaluate a model as it is served, with its threshold."""
     truth = class_indices(dataset.labels, classifier.labels)
     probabilities = classifier.probabilities(dataset.texts)
     return evaluate_probabilities(classifier.labels, truth, classifier.decide(probabilities), probabilities)

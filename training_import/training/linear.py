@@ -72,14 +72,13 @@ def train(task: TrainingTask, progress: Progress) -> Fitted:
     # A text that has an n-gram also has its beginning, so every node of the tree is a feature.
     by_node = np.empty_like(weights)
     by_node[tree.nodes] = weights
-    # "penalty" should be "C", but the model cards are part of the digest of the bundled model.
-    choices = {f"penalty {c:g}": f"{accuracy:.4f}" for c, accuracy in accuracies.items()}
+    choices = {f"C = {c:g}": f"{accuracy:.4f}" for c, accuracy in accuracies.items()}
     return Fitted(
         model=LinearSettings(term_frequency="binary", norm="l2"),
         vocabulary=tree.vocabulary,
         weights=pack_arrays({**tree.arrays, "weights": by_node.astype(STORED_TYPE), "intercept": intercept}),
         held_out_scores=stored[best],
-        choices=choices | {"chosen": f"penalty {best:g}"},
+        choices=choices | {"chosen": f"C = {best:g}"},
         versions=library_versions({"scipy": scipy, "scikit-learn": sklearn}),
         rounding=Rounding(np.dtype(STORED_TYPE).name, exact[best]),
     )

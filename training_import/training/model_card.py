@@ -32,12 +32,12 @@ def trained_model_card(
     )
     parts = [
         f"# {manifest.name}\n\n"
-        f"A text classifier of kind *{manifest.model.kind}* for {len(manifest.labels)} classes: "
+        f"A text classifier (kind *{manifest.model.kind}*) for {len(manifest.labels)} classes: "
         f"{', '.join(manifest.labels)}.\n\n"
         f"Trained on {source}, seed {manifest.seed}. Libraries: "
         + ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
         + ".",
-        "## Choice\n\nMade on a held-out fifth of the training texts.\n\n"
+        "## Choice\n\nThe best option on a held-out fifth of the training texts was chosen.\n\n"
         + markdown_table(["option", "held-out result"], [[name, value] for name, value in choices.items()]),
         _evaluation("Held-out texts", after)
         + f"\n\nECE before calibration {before.ece:.4f}, after {after.ece:.4f} "
@@ -46,7 +46,7 @@ def trained_model_card(
         + ").",
     ]
     if test is not None:
-        parts.append(_evaluation("Test texts, looked at once", test))
+        parts.append(_evaluation("Test texts, evaluated once", test))
     if manifest.quantization is not None:
         stored = manifest.quantization
         parts.append(
@@ -55,9 +55,10 @@ def trained_model_card(
         )
     parts.append("## Cost of one text\n\n" + _cost(artifact, held_out_texts))
     parts.append(
-        "## Limits\n\nIt knows the language and the subject of its training texts, and nothing else: an "
-        "answer warns when it knows less than half of a text's words. Probabilities are calibrated for texts "
-        "like those above. Do not decide about people by it alone."
+        "## Limits\n\nThe model knows the language and the subject of its training texts and nothing else. "
+        "An answer has a warning if the model knows less than half of the text's words. Probabilities are "
+        "calibrated for texts like those above. Do not use the model as the only basis for decisions about "
+        "people."
     )
     return "\n\n".join(parts) + "\n"
 
@@ -100,5 +101,5 @@ def _cost(artifact: Artifact, texts: Sequence[str]) -> str:
     words = f"The median held-out text has {np.median(lengths):.0f} tokens, the longest {lengths.max()}"
     return (
         f"{words}; {classifier.describe()}. "
-        "`python -m training_import evaluate` measures the time of a text on this machine."
+        "`text-classifier evaluate` measures the time per text on your machine."
     )

@@ -18,8 +18,8 @@ class TrainerEntry:
     module: str
     """The module with the function `train`, which is imported only when it is needed: TensorFlow is large."""
     max_tokens: int
-    """Most tokens of a text that are read. A network is trained on texts padded to their longest, so this
-    bounds the time of training and of an answer."""
+    """Most tokens of a text that are read. A network is trained on texts padded to this length, so it bounds
+    the time of training and of an answer."""
 
     def load(self) -> Trainer:
         """Import the trainer."""
