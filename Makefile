@@ -26,7 +26,7 @@ LOCK := $(CURDIR)/$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 SOURCES := benchmarks classifier cli image k8s model_store serving service.py training_import tests
 
-# An option for each variable that is given. An empty variable is passed on, too, so that the command refuses it.
+# Makes an option of a variable if it is given. An empty variable is also passed on, so that the command refuses it.
 given = $(if $(filter undefined,$(origin $(2))),,--$(1) '$($(2))')
 IMAGE_OPTIONS = --engine $(ENGINE) $(if $(GPU),--gpu)
 DEPLOY_OPTIONS = --env $(ENV) $(call given,image,IMAGE) $(call given,bento,BENTO) $(call given,environments,ENVIRONMENTS)
@@ -48,7 +48,7 @@ test: $(VENV)/.dev  ## Run all tests: unit, service and e2e
 test-unit: $(VENV)/.dev  ## Run the unit tests, which take seconds
 	$(BIN)/python -m pytest tests/unit
 
-fuzz: $(VENV)/.dev  ## Send hostile input for SECONDS=600; SEED and ONLY repeat a failure, whose message gives them
+fuzz: $(VENV)/.dev  ## Send hostile input for SECONDS=600; a failure prints the SEED and ONLY that repeat it
 	FUZZ_SECONDS=$(SECONDS) FUZZ_SEED=$(SEED) $(BIN)/python -m pytest tests/fuzz $(addprefix -k ,$(ONLY))
 
 lint: $(VENV)/.dev  ## Run ruff, mypy --strict, import-linter and vulture
@@ -62,9 +62,9 @@ format: $(VENV)/.dev  ## Format the code
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-train-deps: $(VENV)/.train  ## Install what training, evaluation and import need
+train-deps: $(VENV)/.train  ## Install the packages for training, evaluation and import
 
-deploy-deps: $(VENV)/.deploy  ## Install what images, manifests and deployments need
+deploy-deps: $(VENV)/.deploy  ## Install the packages for images, manifests and deployments
 
 train: $(VENV)/.train  ## Train the bundled model again from the IMDB files DATA and TEST
 	$(COMMAND) train --data $(DATA) --test $(TEST) --name imdb-sentiment --seed 0 --output models/imdb-sentiment
@@ -73,7 +73,7 @@ bench: $(VENV)/.train  ## Measure the service and its peers under load; the repo
 	-@$(MAKE) --keep-going $(PEER_STAMPS)
 	$(COMMAND) bench servers --artifact linear,cnn
 
-bench-quick: $(VENV)/.train .venv-bench/fastapi/.installed  ## Measure the service beside FastAPI alone, in two minutes
+bench-quick: $(VENV)/.train .venv-bench/fastapi/.installed  ## Measure only the service and FastAPI, in two minutes
 	$(COMMAND) bench servers --artifact linear --servers service,fastapi --connections 1,64,64new --rates ''
 
 bench-limits: $(VENV)/.train  ## Measure the service alone: overload, batches, and a million requests
@@ -83,7 +83,7 @@ bench-limits: $(VENV)/.train  ## Measure the service alone: overload, batches, a
 bento: $(VENV)/.deploy  ## Build the Bento of this commit with the model that the settings name
 	$(COMMAND) bento
 
-image: $(VENV)/.deploy  ## Make its container image; ENGINE=docker replaces podman, GPU=1 is for networks on a GPU
+image: $(VENV)/.deploy  ## Make the Bento's container image; ENGINE=docker replaces podman, GPU=1 is for networks on a GPU
 	$(COMMAND) image $(IMAGE_OPTIONS)
 
 push: $(VENV)/.deploy  ## Push the image to TARGET, repository:tag, and print its reference by digest
@@ -101,7 +101,7 @@ deploy: $(VENV)/.deploy  ## Apply ENV to the cluster of KUBECONFIG, as committed
 rollout-status: $(VENV)/.deploy  ## Wait until a rollout in ENV is complete or fails
 	$(COMMAND) rollout-status --env $(ENV)
 
-rollback: $(VENV)/.deploy  ## Return ENV to the version before; a second rollback undoes the first
+rollback: $(VENV)/.deploy  ## Return ENV to the previous version; a second rollback undoes the first
 	$(COMMAND) rollback --env $(ENV)
 
 canary: $(VENV)/.deploy  ## Give VERSION, a tag or digest, WEIGHT=10 percent of the requests in ENV, where IMAGE runs
@@ -110,7 +110,7 @@ canary: $(VENV)/.deploy  ## Give VERSION, a tag or digest, WEIGHT=10 percent of 
 promote abort: $(VENV)/.deploy  ## Give IMAGE, the new or the old one, all requests in ENV, and delete the canary
 	$(COMMAND) $@ $(DEPLOY_OPTIONS)
 
-tools: $(TOOLS:%=.tools/%) .tools/operators  ## Install what cluster-test needs beside Python into .tools
+tools: $(TOOLS:%=.tools/%) .tools/operators  ## Install the programs that cluster-test needs into .tools
 
 cluster-test: $(VENV)/.dev tools  ## Build, push and test on the cluster of KUBECONFIG, whose nodes must reach REGISTRY=localhost:5000
 	CLUSTER_TEST=1 $(BIN)/python -m pytest tests/cluster
@@ -123,14 +123,14 @@ mutants: .venv-mutants/.installed  ## Change the core in a thousand ways and lis
 	.venv-mutants/bin/mutmut run --max-children 1
 	@.venv-mutants/bin/mutmut results
 
-clean:  ## Remove what make made here; the BentoML store stays
+clean:  ## Remove everything that make created here; the BentoML store stays
 	rm -rf $(VENV) .venv-bench .venv-mutants mutants .tools .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-# Each layer installs requirements/LAYER.txt and counts as those that it includes.
+# Each layer installs requirements/LAYER.txt, and also counts as the layers that it includes.
 $(VENV)/.deploy $(VENV)/.train: INCLUDED = .serve
 $(VENV)/.dev: INCLUDED = .serve .train .deploy
 $(VENV)/.serve $(VENV)/.deploy $(VENV)/.train $(VENV)/.dev: $(VENV)/.%: requirements/%.txt | $(VENV)/.command

@@ -1,1 +1,1 @@
-"""Measurements of the project against its peers."""
+"""Measurements of the service, its peers and the runtimes."""

@@ -1,4 +1,4 @@
-"""The artifact that all servers get."""
+"""Prepares the artifact that all servers load."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -21,22 +21,22 @@ TRAINING_ROWS = 2000
 
 @dataclass(frozen=True)
 class ServedArtifact:
-    """An artifact where servers find it."""
+    """An artifact in the places where servers look for it."""
 
     kind: Kind
     folder: Path
     bentoml_home: Path
-    """A BentoML model store that holds it."""
+    """The BentoML model store with the artifact."""
     classifier: Classifier
-    """The same pipeline, here: what the servers' answers must be."""
+    """The same artifact in this process. The servers' answers must equal its answers."""
 
 
 def prepare(kind: Kind, workplace: Path) -> ServedArtifact:
-    """The bundled linear artifact, or a convolutional network that is trained now on 2,000 reviews."""
+    """Return the bundled linear artifact, or train a convolutional network on 2,000 reviews."""
     folder = _FOLDERS[kind](workplace)
     home = workplace / "bentoml"
     os.environ["BENTOML_HOME"] = str(home)
-    import model_store  # BentoML takes its home from the environment when it is first used
+    import model_store  # BentoML reads BENTOML_HOME when it is first imported
 
     model_store.save(folder)
     return ServedArtifact(kind, folder, home, load_classifier(folder))
@@ -53,7 +53,7 @@ _FOLDERS: Mapping[Kind, Callable[[Path], Path]] = {
     "linear": lambda _: BUNDLED_MODEL,
     "cnn": _train_network,
 }
-"""Where the artifact of each kind is, or what makes it in a folder for temporary files."""
+"""For each kind, a function that returns the artifact's folder; it may make it in the workplace."""
 
 
 def _training_part() -> Dataset:

@@ -1,4 +1,4 @@
-"""The texts that every server is asked about: whole reviews and single sentences, half and half."""
+"""The texts that every server classifies: one half whole reviews, one half single sentences."""
 
 import random
 import re
@@ -17,10 +17,10 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s|<br")
 
 
 def request_texts() -> tuple[str, list[str]]:
-    """The file's name, and about 2,000 texts in random order (the same at each call).
+    """Return the file's name and about 2,000 texts in random order, which is the same at each call.
 
-    Reviews of all lengths that the contract takes, and the first sentences of as many other reviews. Where
-    the whole data set is not there, the slice of it that the tests use.
+    The texts are reviews of every length that the contract accepts, and the first sentences of as many other
+    reviews. If the whole data set is missing, they come from the slice of it that the tests use.
     """
     path = IMDB / "test.parquet"
     if not path.exists():

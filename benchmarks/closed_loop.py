@@ -1,4 +1,4 @@
-"""Closed-loop load by `wrk`: a number of clients, each of which asks again once it is answered."""
+"""Closed-loop load by `wrk`: each client sends its next request when it has the answer to the last."""
 
 import json
 import shutil
@@ -14,46 +14,46 @@ TIMEOUT_SECONDS = 60
 
 @dataclass(frozen=True)
 class Clients:
-    """How many there are, and whether they keep their connections."""
+    """The number of clients, and whether they keep their connections."""
 
     count: int
     keep_connections: bool = True
-    """Else they open one for each request, as most scripts do."""
+    """If False, the clients open a connection for each request, as most scripts do."""
 
     def __str__(self) -> str:
-        return str(self.count) if self.keep_connections else f"{self.count}, one a request"
+        return str(self.count) if self.keep_connections else f"{self.count}, one per request"
 
 
 @dataclass(frozen=True)
 class ClosedLoad:
-    """What `wrk` saw."""
+    """The figures that `wrk` reports."""
 
     clients: Clients
     seconds: float
     answers: int
-    """Refusals included."""
+    """The number of answers, refusals included."""
     refusals: int
-    """Answers with a status of 400 and above."""
+    """The number of answers with a status of 400 or above."""
     failures: int
-    """Requests without an answer."""
+    """The number of requests without an answer."""
     p50_ms: float
     p99_ms: float
-    """Of all answers."""
+    """Both percentiles are of all answers."""
 
     @property
     def requests_per_second(self) -> float:
-        """Refusals do not count."""
+        """Accepted requests per second; refusals do not count."""
         return (self.answers - self.refusals) / self.seconds
 
 
 def check_wrk() -> None:
-    """Raise BenchmarkError where `wrk` is missing."""
+    """Raise BenchmarkError if `wrk` is missing."""
     if shutil.which("wrk") is None:
-        raise BenchmarkError("wrk, which makes the load, is missing; on Debian, `apt-get install wrk`")
+        raise BenchmarkError("wrk, which generates the load, is missing; on Debian, `apt-get install wrk`")
 
 
 def load(url: str, bodies: Path, clients: Clients, seconds: float) -> ClosedLoad:
-    """Load `url` with the bodies of a file, one a line; raises BenchmarkError."""
+    """POST the lines of a file to `url` as request bodies. Raises BenchmarkError."""
     command = ["wrk", "--threads", "1", "--connections", str(clients.count), "--duration", f"{seconds:g}s"]
     if not clients.keep_connections:
         command += ["--header", "Connection: close"]

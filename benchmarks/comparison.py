@@ -1,4 +1,4 @@
-"""The comparison: the service and its peers under the same load, with the same artifact.
+"""Compares the service with its peers under the same load and with the same artifact.
 
 Run it on a machine with nothing else to do. `make bench` installs the peers first.
 """
@@ -31,7 +31,7 @@ def _parts(text: str) -> list[str]:
 def _named(what: str, text: str, known: Mapping[str, Named]) -> tuple[Named, ...]:
     for name in _parts(text):
         if name not in known:
-            raise WrongOption(f"there is no {what} {name!r}; there are {', '.join(known)}")
+            raise WrongOption(f"{what} {name!r} is unknown; the known ones are {', '.join(known)}")
     return tuple(known[name] for name in _parts(text))
 
 
@@ -41,7 +41,7 @@ def _clients(text: str) -> tuple[Clients, ...]:
         count = part.removesuffix("new")
         if not count.isdecimal() or int(count) < 1:
             raise WrongOption(
-                f"connections {part!r} is not a whole number from 1 up, or such a number followed by `new`"
+                f"connections {part!r} is not a whole number of at least 1, alone or followed by `new`"
             )
         clients.append(Clients(int(count), keep_connections=count == part))
     return tuple(clients)
@@ -68,8 +68,8 @@ def compare(
 ) -> None:
     """Measure the servers, and write and print a report for each artifact.
 
-    `artifact`, `servers` (None means all), `connections` and `rates` are lists with commas. `seconds` is the
-    length of each load. Raises WrongOption and BenchmarkError.
+    `artifact`, `servers` (None means all), `connections` and `rates` are comma-separated lists. `seconds` is
+    the length of each load. Raises WrongOption and BenchmarkError.
     """
     kinds = _named("artifact", artifact, KINDS)
     plan = Plan(

@@ -8,4 +8,4 @@ class BenchmarkError(ClassifierError):
 
 
 class WrongOption(ValueError):
-    """The value of an option cannot be used; the message says which values can be."""
+    """The value of an option is invalid; the message says which values are valid."""

@@ -1,8 +1,8 @@
-"""The limits: the service alone, at and beyond its capacity.
+"""Measures the service alone, at and beyond its capacity.
 
-Overload: requests arrive at a multiple of the capacity, which is measured just before at 64 connections.
-Batches: `/predict/batch` with 100 texts alternates with the same pipeline in this process.
-Endurance: many requests in a row, and how much memory the service's processes use then.
+- Overload: requests arrive at a multiple of the capacity, which is measured just before at 64 connections.
+- Batches: `/predict/batch` with 100 texts alternates with the same pipeline in this process.
+- Endurance: the service answers many requests, and the memory of its processes is measured.
 
 Run it on a machine with nothing else to do. The load generator uses one of the cores, and if the machine
 becomes slower after the capacity was measured, the service refuses more.
@@ -38,7 +38,7 @@ from training_import.markdown import markdown_table
 
 CAPACITY_SECONDS = 5.0
 ENDURANCE_SECONDS = 5.0
-"""Of one load: what goes beyond the requests that are asked for."""
+"""Length of one load. The last load may exceed the number of requests by what it sends in this time."""
 
 BATCH = 100
 BATCH_ROUNDS = 3
@@ -48,41 +48,41 @@ SERVICE = SERVERS[0]
 
 @dataclass(frozen=True)
 class Overload:
-    """What became of requests that arrived at `factor` times the capacity."""
+    """The outcome of requests that arrived at `factor` times the capacity."""
 
     factor: float
     keeps_connections: bool
-    """Whether the clients keep their connections, or open one for each request."""
+    """If False, the clients open a connection for each request."""
     capacity: float
-    """Requests a second of such clients in the five seconds before."""
+    """Requests per second of such clients in the five seconds before."""
     accepted: float
-    """A second, as a part of the capacity."""
+    """Accepted requests per second, as a fraction of the capacity."""
     accepted_p50_ms: float | None
     accepted_p99_ms: float | None
     refused_p50_ms: float | None
     refused_p99_ms: float | None
     refused: int
     late: int
-    """Answers 504."""
+    """The number of answers with status 504."""
     unanswered: int
     afterwards: float
-    """Requests a second in the second after, as a part of the capacity."""
+    """Requests per second in the second after the overload, as a fraction of the capacity."""
     resident_megabytes: float
-    """Of all the service's processes, right after."""
+    """Resident memory of all the service's processes right after the overload."""
 
 
 @dataclass(frozen=True)
 class Batches:
-    """`/predict/batch` against the pipeline."""
+    """The throughput of `/predict/batch`."""
 
     texts_per_second: Spread
     ratio: Spread
-    """To the pipeline in process."""
+    """Texts per second relative to the pipeline in this process."""
 
 
 @dataclass(frozen=True)
 class Endurance:
-    """Resident memory, in megabytes, of all the service's processes."""
+    """Resident memory of all the service's processes in megabytes: before, halfway and at the end."""
 
     requests: int
     first: float
@@ -103,7 +103,7 @@ class Limits:
     """Measures the service with one artifact."""
 
     def __init__(self, artifact: ServedArtifact, texts: Sequence[str], workplace: Path) -> None:
-        """`workplace` takes request bodies and the service's log."""
+        """`workplace` is the folder for request bodies and the service's log."""
         self._artifact = artifact
         self._texts = texts
         self._workplace = workplace
@@ -111,7 +111,7 @@ class Limits:
         self._file = self._written("texts", self._bodies)
 
     def all(self, factors: Sequence[float], seconds: float, requests: int, progress: Progress) -> Found:
-        """Batches, overload by each of the factors for so many seconds, and the endurance."""
+        """Measure batches, overload by each of the factors for `seconds` each, and endurance."""
         progress(f"batches of {BATCH}")
         batches = self.batches(CAPACITY_SECONDS)
         progress(f"overload by {', '.join(f'{factor:g}' for factor in factors)}, {seconds:g} s each")
@@ -120,19 +120,19 @@ class Limits:
         return Found(batches, overload, self.endurance(requests))
 
     def overload(self, factors: Sequence[float], seconds: float) -> list[Overload]:
-        """Each of the factors for that long, on kept and on new connections, with one start."""
-        with self._service() as one:
+        """Measure each factor on kept and on new connections, with one start of the service."""
+        with self._service() as service:
             return [
-                self._overload(one, factor, seconds, keep) for keep in (True, False) for factor in factors
+                self._overload(service, factor, seconds, keep) for keep in (True, False) for factor in factors
             ]
 
-    def _overload(self, one: RunningServer, factor: float, seconds: float, keep: bool) -> Overload:
+    def _overload(self, service: RunningServer, factor: float, seconds: float, keep: bool) -> Overload:
         clients = Clients(CAPACITY_CLIENTS.count, keep)
-        load(one.url, self._file, WARM_UP_CLIENTS, WARM_UP_SECONDS)
-        capacity = self._load(one, clients, CAPACITY_SECONDS)
-        seen = attack(one.url, self._bodies, factor * capacity, seconds, keep)
-        memory = one.resident_bytes()
-        afterwards = self._load(one, clients, 1)
+        load(service.url, self._file, WARM_UP_CLIENTS, WARM_UP_SECONDS)
+        capacity = self._load(service, clients, CAPACITY_SECONDS)
+        seen = attack(service.url, self._bodies, factor * capacity, seconds, keep)
+        memory = service.resident_bytes()
+        afterwards = self._load(service, clients, 1)
         accepted, late = seen.latency[seen.accepted], int((seen.status == 504).sum())
         refused = seen.latency[seen.status == 503]
         return Overload(
@@ -152,14 +152,14 @@ class Limits:
         )
 
     def batches(self, seconds: float) -> Batches:
-        """Batches of 100 texts, which are the requests' in turn."""
+        """Measure batches of 100 texts, which are the texts of the requests in turn."""
         batches = [
             self._texts[start : start + BATCH] for start in range(0, len(self._texts) - BATCH + 1, BATCH)
         ]
         file = self._written("batches", [orjson.dumps({"texts": batch}) for batch in batches])
         rates, ratios = [], []
-        with self._service() as one:
-            url = f"{one.url}/batch"
+        with self._service() as service:
+            url = f"{service.url}/batch"
             load(url, file, BATCH_CLIENTS, WARM_UP_SECONDS)
             for _ in range(BATCH_ROUNDS):
                 rates.append(BATCH * load(url, file, BATCH_CLIENTS, seconds).requests_per_second)
@@ -167,7 +167,7 @@ class Limits:
         return Batches(spread(rates), spread(ratios))
 
     def _pipeline_rate(self, batches: Sequence[Sequence[str]], seconds: float) -> float:
-        """Texts a second."""
+        """Texts per second of the pipeline in this process."""
         begin, done = time.perf_counter(), 0
         while time.perf_counter() - begin < seconds:
             self._artifact.classifier.predict(batches[done % len(batches)])
@@ -175,21 +175,21 @@ class Limits:
         return BATCH * done / (time.perf_counter() - begin)
 
     def endurance(self, requests: int) -> Endurance:
-        """So many requests at 64 connections, in two halves, after a warm-up."""
-        with self._service() as one:
-            megabytes = [one.resident_bytes() / MEGABYTE]
+        """Measure the memory over at least this many requests at 64 connections, in two halves."""
+        with self._service() as service:
+            megabytes = [service.resident_bytes() / MEGABYTE]
             answered = 0
             for half in (requests // 2, requests):
                 while answered < half:
-                    answered += load(one.url, self._file, CAPACITY_CLIENTS, ENDURANCE_SECONDS).answers
-                megabytes.append(one.resident_bytes() / MEGABYTE)
+                    answered += load(service.url, self._file, CAPACITY_CLIENTS, ENDURANCE_SECONDS).answers
+                megabytes.append(service.resident_bytes() / MEGABYTE)
         return Endurance(answered, *megabytes)
 
     def _service(self) -> AbstractContextManager[RunningServer]:
         return running(SERVICE, self._artifact, self._workplace / "service.log")
 
-    def _load(self, one: RunningServer, clients: Clients, seconds: float) -> float:
-        return load(one.url, self._file, clients, seconds).requests_per_second
+    def _load(self, service: RunningServer, clients: Clients, seconds: float) -> float:
+        return load(service.url, self._file, clients, seconds).requests_per_second
 
     def _written(self, name: str, bodies: Sequence[bytes]) -> Path:
         path = self._workplace / f"{name}.jsonl"
@@ -212,7 +212,7 @@ def _overload_table(rows: Sequence[Overload]) -> str:
         [
             (
                 f"{row.factor:g}",
-                "kept" if row.keeps_connections else "one a request",
+                "kept" if row.keeps_connections else "one per request",
                 f"{row.capacity:,.0f}",
                 f"{row.accepted:.0%} of capacity",
                 _milliseconds(row.accepted_p50_ms, row.accepted_p99_ms),
@@ -238,8 +238,8 @@ def _report(kind: str, facts: Mapping[str, str], found: Found) -> str:
         f"# The service at its limits, with the {kind} artifact",
         markdown_table(("", ""), facts.items()),
         _overload_table(found.overload),
-        f"Batches of {BATCH}: {batches.texts_per_second:,.0f} texts a second, {batches.ratio:.2f} times "
-        "the pipeline in process.",
+        f"Batches of {BATCH}: {batches.texts_per_second:,.0f} texts per second, {batches.ratio:.2f} times "
+        "the pipeline in this process.",
         f"{endurance.requests:,} requests: {endurance.first:.0f} MB before, {endurance.half:.0f} MB after "
         f"half of them, {endurance.last:.0f} MB at the end.",
     ]
@@ -250,17 +250,18 @@ def _factors(text: str) -> list[float]:
     try:
         return [float(factor) for factor in text.split(",")]
     except ValueError:
-        raise WrongOption(f"factors {text!r} is not a list of numbers with commas, as in 2,5") from None
+        raise WrongOption(f"factors {text!r} is not a comma-separated list of numbers, as in 2,5") from None
 
 
 def measure_limits(artifact: str, factors: str, seconds: float, requests: int, output: Path) -> None:
     """Measure the service at its limits, and write and print a report.
 
-    `factors` are multiples of the capacity, with commas. `seconds` is the length of each overload, and
-    `requests` the number for the endurance. Raises WrongOption and BenchmarkError.
+    `factors` is a comma-separated list of multiples of the capacity. `seconds` is the length of each
+    overload, and `requests` the number of requests of the endurance test. Raises WrongOption and
+    BenchmarkError.
     """
     if artifact not in KINDS:
-        raise WrongOption(f"there is no artifact {artifact!r}; there are {', '.join(KINDS)}")
+        raise WrongOption(f"artifact {artifact!r} is unknown; the known ones are {', '.join(KINDS)}")
     multiples = _factors(factors)
     console = Console(stderr=True)
     facts = machine_facts()

@@ -1,7 +1,7 @@
-"""Open-loop load: requests arrive at a fixed rate, whether or not those before are answered.
+"""Open-loop load: requests arrive at a fixed rate, whether or not earlier requests are answered.
 
-Written here, since `vegeta` takes more for a request than a light model does, and opens connections as fast
-as they are missing: on two cores it showed its own queue and the kernel's instead of the server's.
+We do not use `vegeta`, because it needs more time per request than a light model does, and opens a connection
+whenever none is free. On two cores it measured its own queue and the kernel's instead of the server's.
 """
 
 import asyncio
@@ -28,46 +28,49 @@ NO_ANSWER = 0
 
 @dataclass(frozen=True)
 class Attack:
-    """What became of n requests, in the order in which they arrived."""
+    """The outcome of n requests, in the order in which they arrived."""
 
     start: NDArray[np.float64]
-    """Seconds (n) since the first, by plan."""
+    """Planned times of arrival (n), in seconds since the first."""
     status: NDArray[np.int64]
-    """HTTP status (n); 0 where there was no answer within 10 s of the last request."""
+    """HTTP status codes (n); 0 if there was no answer within 10 s of the last request."""
     latency: NDArray[np.float64]
-    """Seconds (n) from when it was to be sent, by plan, to the end of its answer."""
+    """Seconds (n) from the planned time of arrival to the end of the answer."""
 
     @property
     def accepted(self) -> NDArray[np.bool_]:
-        """Which (n) were answered with success."""
+        """Marks (n) the requests that were answered with success."""
         return (self.status >= 200) & (self.status < 400)
 
     @property
     def refused(self) -> NDArray[np.bool_]:
-        """Which (n) were answered with an error."""
+        """Marks (n) the requests that were answered with an error."""
         return self.status >= 400
 
 
 def allow_connections() -> None:
-    """Let this process and the servers that it starts hold the connections; raises BenchmarkError."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most != resource.RLIM_INFINITY and most < 2 * CONNECTIONS:
-        raise BenchmarkError(f"{most} files may be open; the open loop needs {2 * CONNECTIONS} (ulimit -Hn)")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (2 * CONNECTIONS, most))
+    """Raise the limit of open files, here and in servers started later. Raises BenchmarkError."""
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard_limit != resource.RLIM_INFINITY and hard_limit < 2 * CONNECTIONS:
+        raise BenchmarkError(
+            f"the limit of open files is {hard_limit}; the open loop needs {2 * CONNECTIONS} (ulimit -Hn)"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2 * CONNECTIONS, hard_limit))
 
 
 def attack(
     url: str, bodies: Sequence[bytes], rate: float, seconds: float, keep_connections: bool = True
 ) -> Attack:
-    """POST the JSON bodies in turn, `rate` a second; raises BenchmarkError where nothing listens.
+    """POST the JSON bodies in turn, `rate` per second. Raises BenchmarkError if nothing listens.
 
-    4,000 connections are opened before, and kept; else each request opens one of its own, of which there are
-    4,000 at most. While all of them are taken, a request waits for one, which counts.
+    With `keep_connections`, 4,000 connections are opened first and kept. Without it, each request opens its
+    own connection, and at most 4,000 are open. If none is free, the request waits, and its latency includes
+    this wait.
     """
     try:
         return uvloop.run(_Attacker(url, bodies, rate, seconds, keep_connections).run())
     except OSError as error:
-        raise BenchmarkError(f"{url} takes no {CONNECTIONS} connections: {error}") from error
+        raise BenchmarkError(f"{url} does not accept {CONNECTIONS} connections: {error}") from error
 
 
 class _Attacker:
@@ -122,7 +125,7 @@ class _Attacker:
             )
 
     def _opening_now(self) -> int:
-        """How many connections are being opened, each for one of the requests that wait."""
+        """The number of connections that are being opened, each for a request that waits."""
         return len(self._opening)
 
     def _open_soon(self) -> None:
@@ -133,7 +136,7 @@ class _Attacker:
 
     def _opened(self, task: "asyncio.Task[None]") -> None:
         self._opening.discard(task)
-        if not task.cancelled() and task.exception() is not None:  # The request has no answer.
+        if not task.cancelled() and task.exception() is not None:  # the request stays without an answer
             self._open_now -= 1
             if not self._keeps_connections and self._waiting:
                 self._waiting.popleft()
@@ -148,7 +151,7 @@ class _Attacker:
             self._send()
 
     def is_lost(self, connection: "_Connection", number: int | None) -> None:
-        """Open another in its place, where connections are kept."""
+        """Note that a connection closed. If connections are kept, open another one."""
         self._open_now -= 1
         if number is not None:
             self._left -= 1
@@ -164,7 +167,7 @@ class _Attacker:
 
 
 class _Connection(asyncio.Protocol):
-    """One request at a time, and no more of HTTP than that takes."""
+    """Sends one request at a time. It reads only as much HTTP as this needs."""
 
     def __init__(self, attacker: _Attacker) -> None:
         self._attacker = attacker

@@ -1,4 +1,4 @@
-"""Results as JSON, Markdown tables and a plot."""
+"""Writes results as JSON, Markdown tables and a plot."""
 
 import json
 import os
@@ -20,7 +20,7 @@ MEGABYTE = 1e6
 
 
 def machine_facts() -> dict[str, str]:
-    """What the figures depend on, beside the servers."""
+    """Facts about the machine on which the figures depend."""
     return {
         "processor": platform.processor() or platform.machine(),
         "cores": str(os.cpu_count()),
@@ -32,7 +32,7 @@ def machine_facts() -> dict[str, str]:
 
 
 def write_report(folder: Path, kind: str, facts: Mapping[str, str], plan: Plan, results: Results) -> str:
-    """Write `<kind>.json`, `.md` and `.png` into a folder; returns the Markdown."""
+    """Write `<kind>.json`, `<kind>.md` and `<kind>.png` into a folder; return the Markdown."""
     folder.mkdir(parents=True, exist_ok=True)
     content = {"facts": dict(facts), "artifact": kind, **asdict(results)}
     (folder / f"{kind}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -45,20 +45,20 @@ def write_report(folder: Path, kind: str, facts: Mapping[str, str], plan: Plan, 
 def _markdown(kind: str, facts: Mapping[str, str], plan: Plan, results: Results) -> str:
     parts = [
         f"# Servers with the {kind} artifact",
-        f"Each figure is the median over the rounds, of which there were {plan.rounds} (least–greatest). In "
-        f"each, every server is started, warmed, loaded for {plan.seconds:g} s at a time, and stopped. "
-        "**Load generator and server share the machine's cores**, and so does whatever else runs there: read "
-        "the figures as ratios between servers, not as what a server can do.",
+        f"Each figure is the median over {plan.rounds} rounds (lowest–highest). In each round, every server "
+        f"is started, warmed up, loaded for {plan.seconds:g} s at a time, and stopped. "
+        "**The load generator and the server share the machine's cores** with everything else that runs "
+        "there. Read the figures as ratios between servers, not as what a server can do.",
         markdown_table(("", ""), facts.items()),
-        "## Closed loop: requests a second and latency",
+        "## Closed loop: requests per second and latency",
         _closed_table(plan, results),
         "Only accepted requests count; the percentiles are of all answers.",
         f"![Throughput against p99 latency]({kind}.png)",
         *_ratio_section(plan, results),
         "## Start and memory",
         _start_table(plan, results),
-        "Ready: from the start to the first answer. Memory: resident, over all of a server's processes after "
-        "the load; pages that they share count once for each.",
+        "Ready: seconds from the start to the first answer. Memory: resident memory of all of a server's "
+        "processes after the load; a page that several processes share counts once for each of them.",
         *_open_section(plan, results),
         *_failure_section(results),
     ]
@@ -66,7 +66,7 @@ def _markdown(kind: str, facts: Mapping[str, str], plan: Plan, results: Results)
 
 
 def _loads(results: Results, server: str, clients: Clients) -> dict[int, ClosedLoad]:
-    """By round."""
+    """The loads of one server with these clients, by round."""
     return {
         figures.round: figures.load
         for figures in results.closed
@@ -130,9 +130,9 @@ def _ratio_section(plan: Plan, results: Results) -> list[str]:
         return []
     head = ("requests/s", *(f"connections: {clients}" for clients in plan.clients))
     return [
-        "## Ours to each peer, in the same round",
+        "## The service relative to each peer, in the same round",
         markdown_table(head, rows),
-        "Above 1, ours answers more.",
+        "Above 1, the service answers more.",
     ]
 
 
@@ -182,7 +182,7 @@ def _open_section(plan: Plan, results: Results) -> list[str]:
     return [
         "## Open loop: requests arrive at a fixed rate",
         markdown_table(head, rows),
-        "The percentiles are of the accepted and of the refused, counted from when a request arrives.",
+        "Latency counts from the planned arrival of a request. p50 and p99 are of accepted requests.",
     ]
 
 
@@ -206,7 +206,7 @@ def _failure_section(results: Results) -> list[str]:
 
 
 def _plot(path: Path, kind: str, plan: Plan, results: Results) -> None:
-    """Throughput against p99 latency, one line for each server through its numbers of connections."""
+    """Plot throughput against p99 latency: a line per server, a point per number of connections."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -226,7 +226,7 @@ def _plot(path: Path, kind: str, plan: Plan, results: Results) -> None:
             for rate, latency, connections in points:
                 axes.annotate(str(connections), (rate, latency), (4, 4), textcoords="offset points")
     axes.set(
-        xlabel="requests a second", ylabel="p99 latency, ms", yscale="log", title=f"{kind}, by connections"
+        xlabel="requests per second", ylabel="p99 latency, ms", yscale="log", title=f"{kind}, by connections"
     )
     axes.set_xlim(left=0)
     axes.grid(visible=True, which="both", alpha=0.3)

@@ -1,4 +1,4 @@
-"""Rounds in which every server is measured once, so that what else the machine does strikes all alike."""
+"""Measures every server once in each round, so that other load on the machine affects all alike."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,20 +21,20 @@ CHECKED_TEXTS = 32
 WARM_UP_CLIENTS = Clients(8)
 WARM_UP_SECONDS = 2.0
 START_AND_STOP_SECONDS = 8.0
-"""What the estimate reckons for a server's start and end."""
+"""Estimate of the time that the start and the end of a server take."""
 
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Requests a second, absolute or as a multiple of FastAPI's at 64 connections."""
+    """Requests per second, absolute or as a multiple of FastAPI's at 64 connections."""
 
     amount: float
     unit: Literal["requests", "capacities"]
 
     def requests_per_second(self, capacity: float | None) -> int:
-        """The rate that arrive; raises BenchmarkError where the capacity is needed and not known."""
+        """The absolute rate. Raises BenchmarkError if it depends on a capacity that is not known."""
         if self.unit == "requests":
             return max(1, round(self.amount))
         if capacity is None:
@@ -47,17 +47,17 @@ class Rate:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured."""
+    """The servers to measure, and the loads to measure them under."""
 
     servers: tuple[Server, ...]
     clients: tuple[Clients, ...]
     rates: tuple[Rate, ...]
     rounds: int
     seconds: float
-    """Of each load."""
+    """The length of each load."""
 
     def __post_init__(self) -> None:
-        """Raise BenchmarkError where a rate depends on a capacity that is not measured."""
+        """Raise BenchmarkError if a rate depends on a capacity that is not measured."""
         has_capacity = CAPACITY_CLIENTS in self.clients and any(
             server.name == CAPACITY_SERVER for server in self.servers
         )
@@ -67,7 +67,7 @@ class Plan:
 
     @property
     def estimated_seconds(self) -> float:
-        """How long it takes for one artifact, if every server does."""
+        """The time that one artifact takes if no server fails."""
         stages = [stage for stage in (self.clients, self.rates) if stage]
         loads = sum(len(stage) * self.seconds for stage in stages)
         starts = len(stages) * (START_AND_STOP_SECONDS + WARM_UP_SECONDS)
@@ -82,7 +82,7 @@ class ClosedFigures:
     round: int
     load: ClosedLoad
     cpu_microseconds: float
-    """For each answer, of all the server's processes."""
+    """CPU time per answer, of all the server's processes."""
 
 
 @dataclass(frozen=True)
@@ -92,14 +92,14 @@ class OpenFigures:
     server: str
     round: int
     rate: int
-    """Requests a second that arrived."""
+    """Requests per second that arrived."""
     accepted: int
     refused: int
-    """Answers with a status of 400 and above."""
+    """The number of answers with a status of 400 or above."""
     unanswered: int
     p50_ms: float | None
     p99_ms: float | None
-    """Of the accepted; None where there are none."""
+    """Percentiles of the accepted requests; None if none was accepted."""
     refusal_p99_ms: float | None
 
 
@@ -134,7 +134,7 @@ class Results:
 
     @property
     def capacity(self) -> float | None:
-        """FastAPI's requests a second at 64 connections; None where it was not measured."""
+        """FastAPI's requests per second at 64 connections; None if it was not measured."""
         rates = [
             figures.load.requests_per_second
             for figures in self.closed
@@ -155,19 +155,21 @@ class Measurement:
         logs: Path,
         progress: Progress,
     ) -> None:
-        """`workplace` takes the request bodies, `logs` what the servers say."""
+        """`workplace` is the folder for request bodies, `logs` the folder for the servers' logs."""
         self._plan = plan
         self._artifact = artifact
         self._texts = texts
         self._checked = texts[:CHECKED_TEXTS]
-        self._expected = [one.probabilities for one in artifact.classifier.predict(self._checked)]
+        self._expected = [
+            prediction.probabilities for prediction in artifact.classifier.predict(self._checked)
+        ]
         self._workplace = workplace
         self._logs = logs
         self._progress = progress
         self._results = Results()
 
     def run(self) -> Results:
-        """Measure under closed-loop load and then, as the rates may depend on it, under open-loop load."""
+        """Measure the closed loop, then the open loop, whose rates may depend on the first."""
         self._in_rounds("closed loop", self._measure_closed)
         if self._plan.rates:
             self._in_rounds("open loop", self._measure_open)
@@ -177,34 +179,38 @@ class Measurement:
         for number, server in interleaved(self._plan.servers, self._plan.rounds):
             self._progress(f"{self._artifact.kind}, {stage}, round {number}: {server.name}")
             try:
-                with running(server, self._artifact, self._log_file(server)) as one:
-                    one.check(self._checked, self._expected)
-                    load(one.url, self._bodies(server), WARM_UP_CLIENTS, WARM_UP_SECONDS)
-                    measure(one, number)
+                with running(server, self._artifact, self._log_file(server)) as running_server:
+                    running_server.check(self._checked, self._expected)
+                    load(running_server.url, self._bodies(server), WARM_UP_CLIENTS, WARM_UP_SECONDS)
+                    measure(running_server, number)
             except BenchmarkError as error:
                 self._note_failure(server, stage, number, error)
 
-    def _measure_closed(self, one: RunningServer, number: int) -> None:
+    def _measure_closed(self, running_server: RunningServer, number: int) -> None:
         for clients in self._plan.clients:
-            before = one.cpu_seconds()
+            before = running_server.cpu_seconds()
             try:
-                seen = load(one.url, self._bodies(one.server), clients, self._plan.seconds)
+                seen = load(
+                    running_server.url, self._bodies(running_server.server), clients, self._plan.seconds
+                )
             except BenchmarkError as error:
-                self._note_failure(one.server, f"{clients} connections", number, error)
+                self._note_failure(running_server.server, f"{clients} connections", number, error)
                 continue
-            cpu = (one.cpu_seconds() - before) * 1e6 / seen.answers
-            self._results.closed.append(ClosedFigures(one.server.name, number, seen, cpu))
-        memory = one.resident_bytes()
-        self._results.starts.append(StartFigures(one.server.name, number, one.ready_seconds, memory))
+            cpu = (running_server.cpu_seconds() - before) * 1e6 / seen.answers
+            self._results.closed.append(ClosedFigures(running_server.server.name, number, seen, cpu))
+        memory = running_server.resident_bytes()
+        self._results.starts.append(
+            StartFigures(running_server.server.name, number, running_server.ready_seconds, memory)
+        )
 
-    def _measure_open(self, one: RunningServer, number: int) -> None:
-        bodies = [one.server.encoded(text) for text in self._texts]
+    def _measure_open(self, running_server: RunningServer, number: int) -> None:
+        bodies = [running_server.server.encoded(text) for text in self._texts]
         for wanted in self._plan.rates:
             rate = wanted.requests_per_second(self._results.capacity)
-            seen = attack(one.url, bodies, rate, self._plan.seconds)
+            seen = attack(running_server.url, bodies, rate, self._plan.seconds)
             accepted, refused = int(seen.accepted.sum()), int(seen.refused.sum())
             figures = OpenFigures(
-                server=one.server.name,
+                server=running_server.server.name,
                 round=number,
                 rate=rate,
                 accepted=accepted,
@@ -221,7 +227,7 @@ class Measurement:
         self._progress(f"{server.name} failed: {error}")
 
     def _bodies(self, server: Server) -> Path:
-        """The file of the server's request bodies, one a line."""
+        """The file with the server's request bodies, one per line."""
         path = self._workplace / f"{server.name}.jsonl"
         if not path.exists():
             path.write_bytes(b"".join(server.encoded(text) + b"\n" for text in self._texts))
@@ -232,12 +238,12 @@ class Measurement:
 
 
 def interleaved(servers: Sequence[Server], rounds: int) -> Iterator[tuple[int, Server]]:
-    """Each server once in each round, from round 1; in every other round the last comes first."""
+    """Yield each server once per round, from round 1 on. Every other round has the reverse order."""
     for number in range(1, rounds + 1):
         for server in servers if number % 2 else reversed(servers):
             yield number, server
 
 
 def percentile_ms(latency: NDArray[np.float64], percent: float) -> float | None:
-    """Of latencies in seconds; None where there are none."""
+    """A percentile in milliseconds of latencies in seconds; None if there are no latencies."""
     return float(np.percentile(latency, percent)) * 1e3 if len(latency) else None

@@ -1,19 +1,19 @@
-"""Microseconds a text: our two runtimes against the libraries that they stand in for or wrap.
+"""Compares our two runtimes with the libraries that they replace or wrap, in microseconds per text.
 
 Linear: `Classifier.score`, from the text to the scores, against `predict_proba` of the scikit-learn Pipeline
 that the model was imported from (presence of 1-3-grams in two texts or more, unit length, logistic
 regression).
 
 Network: `Classifier.score`, from the text to the scores, against a bare ONNX Runtime session with the same
-number of threads, which gets the ids ready-made. What is more is tokenization, look-up and padding.
+number of threads, which gets ids that were made before. The difference is tokenization, look-up and padding.
 
-Both sides get the same real texts, in one process, by turns, one at a time and in batches of 32; that both
-give the same answers is checked first. A figure is the median over the texts of a round; of the rounds the
-median, the least and the greatest are shown.
+Both sides get the same real texts in one process, by turns, one at a time and in batches of 32. Before that
+we check that both give the same answers. The figure of a round is the median over its texts. The table shows
+the median, the lowest and the highest figure of the rounds.
 
     text-classifier bench runtimes --json reports/runtime_speed.json
 
-Run it on a machine with nothing else to do. To fit on all of IMDB takes about two minutes.
+Run it on a machine with nothing else to do. Fitting on all of IMDB takes about two minutes.
 """
 
 import json
@@ -55,23 +55,23 @@ BATCH = 32
 WARM_UP = 20
 
 Score = Callable[[int, int], object]
-"""Scores the texts from one place to another."""
+"""Scores the texts from a start position to an end position."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """One line of the table; times in microseconds a text."""
+    """One line of the table; times are in microseconds per text."""
 
     pair: str
     batch: int
     ours: Spread
     peer: Spread
     ratio: Spread
-    """Of the peer's time to ours: above 1 we are faster."""
+    """The peer's time divided by ours; above 1, ours is faster."""
 
 
 def _round(ours: Score, peer: Score, count: int, batch: int, peer_first: bool) -> tuple[float, float]:
-    """Microseconds a text of both, as medians over the batches, taken by turns."""
+    """Time both by turns; return microseconds per text of ours and the peer, as medians over the batches."""
     order = [(1, peer), (0, ours)] if peer_first else [(0, ours), (1, peer)]
     times: tuple[list[float], list[float]] = ([], [])
     for start in range(0, count - batch + 1, batch):
@@ -107,7 +107,7 @@ def _fit(data: Dataset) -> Pipeline:
 
 
 def _both_loaded(pipeline: Pipeline) -> tuple[Classifier, Pipeline]:
-    """The same model on both sides, each loaded from its file as a server loads it."""
+    """Return the same model for both sides, each loaded from its file as a server loads it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.joblib"
         joblib.dump(pipeline, path)
@@ -119,7 +119,7 @@ def _both_loaded(pipeline: Pipeline) -> tuple[Classifier, Pipeline]:
 def _check_same(ours: NDArray[np.float64], peer: NDArray[np.float64], tolerance: float) -> None:
     difference = float(np.abs(ours - peer).max())
     if difference > tolerance:
-        raise SystemExit(f"the two sides differ by {difference:g}; at most {tolerance:g} was expected")
+        raise SystemExit(f"the scores of the two sides differ by {difference:g}; the limit is {tolerance:g}")
 
 
 def _compare_linear(pipeline: Pipeline, texts: Sequence[str], rounds: int) -> list[Result]:
@@ -146,7 +146,7 @@ def _session(network: bytes) -> Any:
 
 
 def _padded(tokenizer: Tokenizer, settings: OnnxSettings, texts: Sequence[str]) -> NDArray[Any]:
-    """The ids of a batch as the network takes them."""
+    """The ids of a batch in the form that the network takes."""
     encoded = tokenizer.encode(texts)
     rows = [ids[:-1] for ids in np.split(encoded.ids, encoded.ends + 1)[:-1]]
     width = settings.pad_to or max(1, *map(len, rows))
@@ -161,7 +161,9 @@ def _padded(tokenizer: Tokenizer, settings: OnnxSettings, texts: Sequence[str]) 
 def _compare_network(artifact: Artifact, texts: Sequence[str], rounds: int) -> list[Result]:
     settings = artifact.manifest.model
     if not isinstance(settings, OnnxSettings):
-        raise WrongOption(f"{artifact.manifest.name} is of kind {settings.kind}; a network is needed")
+        raise WrongOption(
+            f"{artifact.manifest.name} is of kind {settings.kind}; the comparison needs a network"
+        )
     classifier, session = Classifier(artifact), _session(artifact.weights[NETWORK])
     tokenizer = Tokenizer(artifact.manifest.text, artifact.vocabulary)
     name = session.get_inputs()[0].name
@@ -186,8 +188,8 @@ def _compare_network(artifact: Artifact, texts: Sequence[str], rounds: int) -> l
 
 
 def _show(results: Sequence[Result]) -> None:
-    table = Table(title="Microseconds a text: median over rounds (least–greatest)", title_justify="left")
-    for column in ("pair", "texts at once", "ours", "peer", "peer / ours"):
+    table = Table(title="Microseconds per text: median over rounds (lowest–highest)", title_justify="left")
+    for column in ("pair", "texts per batch", "ours", "peer", "peer / ours"):
         table.add_column(column, justify="left" if column == "pair" else "right")
     for result in results:
         times = f"{result.ours:,.0f}", f"{result.peer:,.0f}", f"{result.ratio:.2f}"
@@ -206,8 +208,9 @@ def measure_runtimes(
 ) -> None:
     """Compare the runtimes with their peers on real texts, and print a table.
 
-    Without `data` and `texts`, the two parts of IMDB are used. `count` texts are timed. Without `model`, the
-    tag of a network, a network is trained on `network_rows` texts. Raises WrongOption for any other model.
+    Without `data` and `texts`, the two parts of IMDB are used. `count` is the number of timed texts. `model`
+    is the tag of a network; without it, a network is trained on `network_rows` texts. Raises WrongOption if
+    the model is not a network.
     """
     console = Console(stderr=True)
     data, texts = data or IMDB / "train.parquet", texts or IMDB / "test.parquet"

@@ -1,4 +1,4 @@
-"""The servers that are compared: how each is started, asked, measured and stopped."""
+"""The table of the compared servers, and how each is started, asked, measured and stopped."""
 
 import http.client
 import json
@@ -34,7 +34,7 @@ ANSWER_SECONDS = 60.0
 POLL_SECONDS = 0.02
 LAST_LOG_LINES = 3
 PORTS = range(20_000, 30_000)
-"""Below those that the system gives to whoever asks for any, as a server may for ports of its own."""
+"""Below the ephemeral ports, because a server may open some of those for itself."""
 
 Probabilities = Mapping[str, float]
 
@@ -48,7 +48,7 @@ def _texts_body(text: str) -> object:
 
 
 def _v2_body(text: str) -> object:
-    """Of the V2 (open inference) protocol."""
+    """A request body of the V2 (open inference) protocol."""
     return {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": [text]}]}
 
 
@@ -70,11 +70,11 @@ class Server:
 
     name: str
     command: tuple[str, ...]
-    """A program of its environment with the arguments; the port and the artifact come as variables."""
+    """A program of its environment with arguments. Variables give it the port and the artifact."""
     package: str = ""
-    """The framework, as its distribution is called."""
+    """The name of the framework's distribution."""
     is_peer: bool = True
-    """Whether it has an environment of its own."""
+    """If True, it has its own virtual environment."""
     path: str = "/predict"
     body: Callable[[str], object] = _text_body
     probabilities: Callable[[Any], Probabilities] = _from_object
@@ -83,20 +83,23 @@ class Server:
 
     @property
     def environment(self) -> Path:
-        """Its virtual environment."""
+        """The folder of its virtual environment."""
         return ROOT / ".venv-bench" / self.name if self.is_peer else Path(sys.prefix)
 
     @property
     def version(self) -> str:
-        """The framework's version, or ours."""
+        """The framework's name and version, or the version of this project."""
         if not self.package:
             return __version__
         folders = [str(folder) for folder in self.environment.glob("lib/python*/site-packages")]
         found = metadata.distributions(name=self.package, path=folders)
-        return next((f"{self.package} {one.version}" for one in found), f"{self.package} is not installed")
+        return next(
+            (f"{self.package} {distribution.version}" for distribution in found),
+            f"{self.package} is not installed",
+        )
 
     def encoded(self, text: str) -> bytes:
-        """The body of a request, in one line."""
+        """The body of a request as one line of JSON."""
         return json.dumps(self.body(text), ensure_ascii=False).encode()
 
 
@@ -128,21 +131,21 @@ SERVERS = (
 
 @dataclass(frozen=True)
 class RunningServer:
-    """A server that answers, with all its processes."""
+    """A server that has started and answers."""
 
     server: Server
     port: int
     process: psutil.Popen
     ready_seconds: float
-    """From its start to its first answer."""
+    """The time from its start to its first answer."""
 
     @property
     def url(self) -> str:
-        """Where it is asked."""
+        """The address for predictions."""
         return f"http://{HOST}:{self.port}{self.server.path}"
 
     def check(self, texts: Sequence[str], expected: Sequence[Probabilities]) -> None:
-        """Raise BenchmarkError unless the texts, asked at once, get the probabilities that are expected."""
+        """Send all the texts concurrently; raise BenchmarkError if the probabilities are not as expected."""
         with ThreadPoolExecutor(len(texts)) as pool:
             answers = list(pool.map(lambda text: _ask(self.server, self.port, text), texts))
         for text, answer, probabilities in zip(texts, answers, expected, strict=True):
@@ -156,14 +159,16 @@ class RunningServer:
                 rtol=0,
                 atol=GOLDEN_TOLERANCE,
             ):
-                raise BenchmarkError(f"it answers {got} for {text[:60]!r}; the pipeline {probabilities}")
+                raise BenchmarkError(
+                    f"it answered {got} for {text[:60]!r}; the pipeline answers {probabilities}"
+                )
 
     def cpu_seconds(self) -> float:
-        """User and system time of all its processes until now."""
+        """User and system time of all its processes so far."""
         return float(sum(times.user + times.system for times in self._each(psutil.Process.cpu_times)))
 
     def resident_bytes(self) -> int:
-        """Resident memory of all its processes; pages that they share count once for each."""
+        """Resident memory of all its processes; a page that several share counts once for each."""
         return int(sum(memory.rss for memory in self._each(psutil.Process.memory_info)))
 
     def _each(self, figure: Callable[[psutil.Process], Any]) -> Iterator[Any]:
@@ -174,9 +179,9 @@ class RunningServer:
 
 @contextmanager
 def running(server: Server, artifact: ServedArtifact, log_file: Path) -> Iterator[RunningServer]:
-    """Start a server, wait until it answers, and stop it at last; raises BenchmarkError."""
+    """Start a server, wait until it answers, and stop it at the end. Raises BenchmarkError."""
     if artifact.kind not in server.kinds:
-        raise BenchmarkError(f"it serves {' and '.join(server.kinds)} only, not {artifact.kind}")
+        raise BenchmarkError(f"it serves only {' and '.join(server.kinds)}, not {artifact.kind}")
     program, *arguments = server.command
     executable = server.environment / "bin" / program
     if server.is_peer and not (server.environment / ".installed").exists():
@@ -203,9 +208,9 @@ def running(server: Server, artifact: ServedArtifact, log_file: Path) -> Iterato
 
 def _why_not_installed(server: Server) -> str:
     log = server.environment / "install.log"
-    if log.exists() and (said := _last_lines(log)):
-        return said
-    return f"`make .venv-bench/{server.name}/.installed` makes it"
+    if log.exists() and (lines := _last_lines(log)):
+        return lines
+    return f"`make .venv-bench/{server.name}/.installed` installs it"
 
 
 def _variables(server: Server, artifact: ServedArtifact, port: int) -> dict[str, str]:
@@ -232,14 +237,14 @@ def _free_port() -> int:
 
 
 def _ask(server: Server, port: int, text: str) -> Any:
-    """The answer to one text; raises BenchmarkError for none, and for any but 200 with JSON."""
+    """Return the answer to one text. Raises BenchmarkError unless it is 200 with JSON."""
     connection = http.client.HTTPConnection(HOST, port, timeout=ANSWER_SECONDS)
     try:
         connection.request("POST", server.path, server.encoded(text), JSON_HEADERS)
         response = connection.getresponse()
         content = response.read()
         if response.status != http.client.OK:
-            raise BenchmarkError(f"it answers {response.status}: {content[:200].decode(errors='replace')}")
+            raise BenchmarkError(f"it answered {response.status}: {content[:200].decode(errors='replace')}")
         return json.loads(content)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise BenchmarkError(f"no answer: {error!r}") from error
@@ -255,12 +260,12 @@ def _wait_until_it_answers(server: Server, port: int, process: psutil.Popen, log
         except BenchmarkError as error:
             if time.perf_counter() > deadline:
                 raise BenchmarkError(
-                    f"not ready {START_SECONDS:g} s after its start: {error}; {_last_lines(log_file)}"
+                    f"not ready {START_SECONDS:g} s after it started: {error}; {_last_lines(log_file)}"
                 ) from error
             time.sleep(POLL_SECONDS)
         else:
             return
-    raise BenchmarkError(f"it ended with {process.poll()} at its start: {_last_lines(log_file)}")
+    raise BenchmarkError(f"it ended with {process.poll()} while it started: {_last_lines(log_file)}")
 
 
 def _last_lines(log_file: Path) -> str:
@@ -269,7 +274,7 @@ def _last_lines(log_file: Path) -> str:
 
 
 def _processes(root: psutil.Process) -> set[psutil.Process]:
-    """A server's: descendants, even in sessions of their own, and the session's, even without a parent."""
+    """Find a server's processes: all its descendants, and all processes of its session."""
     found = set()
     with suppress(psutil.NoSuchProcess):
         found = {root, *root.children(recursive=True)}
@@ -281,14 +286,14 @@ def _processes(root: psutil.Process) -> set[psutil.Process]:
 
 
 def _stop(process: psutil.Popen) -> None:
-    """End it as a container's runtime does, and then what is left of its processes."""
+    """Stop a server as a container runtime does, and then kill the processes that are left."""
     left = _processes(process)
     with suppress(psutil.NoSuchProcess):
         process.send_signal(signal.SIGTERM)
     with suppress(psutil.TimeoutExpired):
         process.wait(STOP_SECONDS)
     left |= _processes(process)
-    for one in left:
+    for remaining in left:
         with suppress(psutil.NoSuchProcess):
-            one.kill()
+            remaining.kill()
     psutil.wait_procs(left, STOP_SECONDS)

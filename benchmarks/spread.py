@@ -1,4 +1,4 @@
-"""A figure that was measured several times."""
+"""The spread of a figure that was measured several times."""
 
 import statistics
 from collections.abc import Sequence
@@ -6,16 +6,16 @@ from typing import NamedTuple
 
 
 class Spread(NamedTuple):
-    """A figure over the rounds."""
+    """The median, the lowest and the highest value of a figure over the rounds."""
 
     median: float
-    least: float
-    greatest: float
+    lowest: float
+    highest: float
 
     def __format__(self, spec: str) -> str:
-        return f"{self.median:{spec}} ({self.least:{spec}}–{self.greatest:{spec}})"
+        return f"{self.median:{spec}} ({self.lowest:{spec}}–{self.highest:{spec}})"
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """The median, the least and the greatest of one value or more."""
+    """Return the spread of one or more values."""
     return Spread(statistics.median(values), min(values), max(values))

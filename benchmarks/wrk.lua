@@ -1,5 +1,5 @@
--- POSTs the lines of a file in turn and ends with one line of JSON:
--- wrk -s wrk.lua URL -- bodies.jsonl
+-- POSTs the lines of a file in turn as request bodies. At the end it prints the figures as one line of JSON.
+-- Usage: wrk -s wrk.lua URL -- bodies.jsonl
 
 local requests = {}
 local last = 0

@@ -79,7 +79,7 @@ class Classifier:
     """The size of a text in a batch; the time of a batch grows with the sum of its texts' sizes."""
 
     def __init__(self, artifact: Artifact, batch_size: int = 100) -> None:
-        """Make a classifier that runs at most `batch_size` texts through the model at once.
+        """Make a classifier that runs at most `batch_size` texts through the model together.
 
         Raises ArtifactError if the weights do not fit the manifest.
         """

@@ -12,7 +12,7 @@ from cli.console import new_app
 app = new_app()
 bench = new_app()
 app.add_typer(
-    bench, name="bench", help="Measure the service under load, beside its peers, and the runtimes alone."
+    bench, name="bench", help="Measure the service and its peers under load, and the runtimes alone."
 )
 
 
@@ -37,17 +37,17 @@ def servers(
         str, typer.Option(help="Artifacts to serve: linear, cnn or linear,cnn.", show_default=False)
     ],
     servers: Annotated[
-        str | None, typer.Option(help="Names of servers, with commas. Default: all.", show_default=False)
+        str | None, typer.Option(help="Comma-separated names of servers. Default: all.", show_default=False)
     ] = None,
     connections: Annotated[
         str,
-        typer.Option(help="Closed loop: 64 for kept connections, or 64new for one connection a request."),
+        typer.Option(help="Closed loop: 64 for kept connections, or 64new for one connection per request."),
     ] = "1,16,64,256,64new",
     rounds: Annotated[int, typer.Option(min=1, help="How many times each server is measured.")] = 3,
     seconds: Annotated[float, typer.Option(min=1, help="Length of each load.")] = 5,
     rates: Annotated[
         str,
-        typer.Option(help="Open loop: 500 a second, or 0.8x of FastAPI's rate at 64 connections."),
+        typer.Option(help="Open loop: 500 per second, or 0.8x of FastAPI's rate at 64 connections."),
     ] = "0.5x,0.8x",
     output: Annotated[Path, typer.Option(help="Folder for the reports.")] = Path("reports/bench"),
 ) -> None:
@@ -61,7 +61,9 @@ def servers(
 @bench.command(epilog="Example: `text-classifier bench limits --artifact linear --factors 2,5 --seconds 60`")
 def limits(
     artifact: Annotated[str, typer.Option(help="Artifact to serve: linear or cnn.")] = "linear",
-    factors: Annotated[str, typer.Option(help="Overload: multiples of the capacity, with commas.")] = "2,5",
+    factors: Annotated[
+        str, typer.Option(help="Overload: comma-separated multiples of the capacity.")
+    ] = "2,5",
     seconds: Annotated[float, typer.Option(min=1, help="Length of each overload.")] = 60,
     requests: Annotated[int, typer.Option(min=2, help="Requests in the endurance test.")] = 1_000_000,
     output: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("reports/limits"),
@@ -95,7 +97,7 @@ def runtimes(
         Path | None, typer.Option("--json", help="File for the figures.", show_default=False)
     ] = None,
 ) -> None:
-    """Compare the runtimes with scikit-learn and ONNX Runtime, in microseconds a text."""
+    """Compare the runtimes with scikit-learn and ONNX Runtime, in microseconds per text."""
     from benchmarks.runtime_speed import measure_runtimes
 
     with _wrong_usage():

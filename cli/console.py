@@ -1,4 +1,4 @@
-"""The consoles that commands print to, and the form of a group of commands."""
+"""The consoles that commands print to, and a constructor for groups of commands."""
 
 import typer
 from rich.console import Console
@@ -8,5 +8,5 @@ err = Console(stderr=True)
 
 
 def new_app() -> typer.Typer:
-    """A new group, without any commands yet."""
+    """Make an empty group of commands."""
     return typer.Typer(rich_markup_mode="markdown", no_args_is_help=True)

@@ -114,7 +114,7 @@ def rollout_status(env: Env = "local") -> None:
 
 @app.command(epilog="Example: `text-classifier rollback --env staging`")
 def rollback(env: Env = "local") -> None:
-    """Return to the version before, and wait until it is rolled out. A second rollback undoes the first."""
+    """Return to the previous version, and wait until it is rolled out. A second rollback undoes the first."""
     from k8s.deployment import roll_back
 
     roll_back(env)

@@ -30,7 +30,7 @@ def image(
     engine: EngineOption = "podman",
     gpu: Gpu = False,
     alias: Annotated[
-        str, typer.Option(help="A second name for the image. The next image takes it over.")
+        str, typer.Option(help="A second name for the image. The next image gets it instead.")
     ] = "text-classifier:local",
     output: Annotated[Path, typer.Option(help="Folder for the bill of materials.")] = Path("reports/image"),
 ) -> None:

@@ -22,7 +22,7 @@ def serve() -> None:
 
 
 def _exit_on_interrupt() -> None:
-    """Make Ctrl+C end the process at once until the server has started, which sets a handler of its own.
+    """Make Ctrl+C end the process at once until the server has started, which sets its own handler.
 
     Otherwise Python would raise KeyboardInterrupt somewhere in the imports. That prints a stack trace, and in
     a callback it is ignored. Nothing needs to be cleaned up, because an import into the store may be killed

@@ -37,7 +37,9 @@ def predict(
     texts: Annotated[list[str] | None, typer.Argument(help="Texts to classify.", show_default=False)] = None,
     file: Annotated[
         Path | None,
-        typer.Option(help="File with one text a line, in UTF-8; `-` is standard input.", show_default=False),
+        typer.Option(
+            help="File with one text per line, in UTF-8; `-` is standard input.", show_default=False
+        ),
     ] = None,
     model: Annotated[
         str | None,
@@ -50,7 +52,7 @@ def predict(
         ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one line of JSON a text, as `POST /predict` answers.")
+        bool, typer.Option("--json", help="Print one line of JSON per text, as `POST /predict` answers.")
     ] = False,
 ) -> None:
     """Classify texts without a server, through the same pipeline as the service.
@@ -65,7 +67,7 @@ def predict(
     if texts and file:
         raise typer.BadParameter("texts and --file are both given; one of them must be missing")
     if not texts and not file and sys.stdin.isatty():
-        raise typer.BadParameter("there are no texts; give them as arguments, with --file or by a pipe")
+        raise typer.BadParameter("there are no texts; give them as arguments, with --file or through a pipe")
     settings = load_settings()
     tag = model or settings.model.tag
     if model is None:
@@ -174,7 +176,7 @@ class _Table:
 
 
 def _shortened(text: str) -> str:
-    """The beginning of a text in one line, without characters that a terminal would obey."""
+    """The beginning of a text in one line, without characters that could control a terminal."""
     line = "".join(
         character if character.isprintable() else " " for character in text[: 2 * MAX_SHOWN_CHARACTERS]
     )

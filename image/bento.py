@@ -39,7 +39,7 @@ class Commit:
 
 
 def checked_out() -> Commit:
-    """The commit of this checkout; raises BuildError if there is none."""
+    """Return the commit of this checkout; raises BuildError if there is none."""
     return Commit(_git("rev-parse", "HEAD"), bool(_git("status", "--porcelain")))
 
 

@@ -105,7 +105,9 @@ def _canary_remark(environment: Environment) -> str:
     if environment.canary is None:
         return ""
     most, least = (f"{float(share):.0%}" for share in canary_shares(environment))
-    return f"; the canary receives {most} of the requests beside the fewest pods and {least} beside the most"
+    return (
+        f"; the canary receives {most} of the requests with the fewest stable pods and {least} with the most"
+    )
 
 
 def _shown(path: Path) -> Path:

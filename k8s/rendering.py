@@ -67,9 +67,10 @@ def _file_name(document: Mapping[str, Any], environment: Environment) -> str:
 def replace_folder(folder: Path, files: Mapping[str, str]) -> None:
     """Replace the content of `folder` with these files.
 
-    The files are written to a new folder beside it, and two renames exchange the folders. Between the renames
-    `folder` does not exist. If an error or an interrupt happens there, the old folder is renamed back; its
-    files are lost only if this fails, too. If the process is killed there, both are left in a hidden folder.
+    The files are written to a new folder next to it, and two renames exchange the folders. Between the
+    renames `folder` does not exist. If an error or an interrupt happens there, the old folder is renamed
+    back; its files are lost only if this also fails. If the process is killed there, both are left in a
+    hidden folder.
 
     Raises UnwritableFolder, also if `folder` is a file or contains files that were not rendered.
     """

@@ -1,4 +1,4 @@
-"""A BentoML store of this run's own, so that no test sees or changes the store of whoever runs it."""
+"""Gives each run its own BentoML store, so that no test sees or changes the user's store."""
 
 import os
 import tempfile
@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-# Before any import of BentoML, which reads the place of its store once.
+# This comes before any import of BentoML, which reads the place of its store only once.
 _home = tempfile.TemporaryDirectory(prefix="bentoml-")
 os.environ["BENTOML_HOME"] = _home.name
 os.environ["BENTOML_DO_NOT_TRACK"] = "True"
@@ -18,11 +18,11 @@ for _name in [name for name in os.environ if "CLASSIFIER_" in name]:
 
 @pytest.fixture(scope="session")
 def project() -> Path:
-    """The root of the project."""
+    """The project's root folder."""
     return ROOT
 
 
 @pytest.fixture(scope="session")
 def bundled(project: Path) -> Path:
-    """The artifact that a fresh machine serves."""
+    """The folder of the artifact that a fresh clone serves."""
     return project / "models" / "imdb-sentiment"

@@ -1,1 +1,1 @@
-"""The servers that ours is measured against, each with the same artifact behind it."""
+"""The servers that the service is compared with. Each serves the same artifact."""

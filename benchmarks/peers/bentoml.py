@@ -1,4 +1,4 @@
-"""BentoML's own batching across callers, as it comes."""
+"""BentoML's own batching across clients, with its default settings."""
 
 import bentoml
 
@@ -15,5 +15,5 @@ class Peer:
 
     @bentoml.api(batchable=True)
     def predict(self, texts: list[str]) -> list[PredictionAnswer]:
-        """Classify the texts of many callers."""
+        """Classify the texts of many clients."""
         return self._answers(texts)

@@ -1,4 +1,4 @@
-"""The design before this one: FastAPI around `predict` of a Keras model, a text at a time."""
+"""The earlier service's design: FastAPI around `predict` of a Keras model, one text at a time."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,14 +21,14 @@ from classifier.text import Tokenizer
 
 
 def read_weights(content: bytes) -> list[NDArray[np.float32]]:
-    """The weights of the network of `training_import.training.cnn`, in Keras's shapes and order."""
+    """Read the weights of a network of `training_import.training.cnn`, in Keras's shapes and order."""
     constants = [onnx.numpy_helper.to_array(c) for c in onnx.load_from_string(content).graph.initializer]
     embedding, kernel, bias, *dense = (c for c in constants if c.dtype == np.float32 and c.ndim)
     return [embedding, kernel.squeeze(2).transpose(2, 1, 0), bias.ravel(), *dense]
 
 
 def build_network(weights: Sequence[NDArray[np.float32]], pad_id: int) -> Any:
-    """The network that has these weights, without what only training needs."""
+    """Build the network with these weights, without the layers that only training needs."""
     embedding, kernel, _, hidden, _, output, _ = weights
     ids = layers.Input((None,), dtype="int32")
     mask = ops.expand_dims(ops.cast(ops.not_equal(ids, pad_id), "float32"), -1)
@@ -45,7 +45,7 @@ content = read_artifact(artifact())
 manifest = content.manifest
 tokenizer = Tokenizer(manifest.text, content.vocabulary)
 if not isinstance(manifest.model, OnnxSettings):
-    raise SystemExit(f"{artifact()} is of kind {manifest.model.kind}; a network is needed")
+    raise SystemExit(f"{artifact()} is of kind {manifest.model.kind}; this server needs a network")
 settings = manifest.model
 weights = read_weights(content.weights[NETWORK])
 model = build_network(weights, settings.pad_id)
@@ -55,7 +55,7 @@ app = FastAPI()
 
 @app.post("/predict")
 def predict(request: PredictRequest) -> PredictionAnswer:
-    """Classify one text, padded to the greatest length; a blocking endpoint runs in FastAPI's threads."""
+    """Classify one text, padded to the full length. FastAPI runs a blocking endpoint in a thread."""
     ids = tokenizer.encode([request.text]).ids[:-1]
     inputs = np.full((1, manifest.text.max_tokens), settings.pad_id, np.int32)
     inputs[0, : len(ids)] = np.where(ids < vocabulary_size, ids + settings.first_id, settings.unknown_id or 0)

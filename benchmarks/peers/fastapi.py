@@ -13,7 +13,7 @@ answers = load_answers()
 
 @app.post("/predict")
 async def predict(request: PredictRequest) -> Response:
-    """Classify one text; FastAPI sends a Response as it is, without validating or encoding it again."""
+    """Classify one text. FastAPI sends a Response unchanged: it neither validates nor encodes it."""
     (answer,) = answers([request.text])
     return Response(orjson.dumps(answer), media_type="application/json")
 

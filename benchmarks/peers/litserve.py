@@ -1,4 +1,4 @@
-"""LitServe with batching, its inference worker and its server joined by its fast queue."""
+"""LitServe with batching, and with its fast queue between the server and the inference worker."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,19 +10,19 @@ from benchmarks.peers.pipeline import HOST, MAX_BATCH_SIZE, load_answers, port
 from classifier.schema import PredictionAnswer
 
 BATCH_TIMEOUT = 0.002
-"""Seconds that a batch waits unless it is full: less answers one caller sooner, more answers many faster."""
+"""Seconds for which a batch waits until it is full. Less helps one client, more helps many."""
 
 
 class Api(litserve.LitAPI):
     """Classifies texts."""
 
     def setup(self, device: str) -> None:
-        """Load the model, once in each worker."""
+        """Load the model, once per worker."""
         del device  # the pipeline runs on the CPU
         self._answers = load_answers()
 
     def decode_request(self, request: Mapping[str, str]) -> str:
-        """The text of a request."""
+        """Return the text of a request."""
         return request["text"]
 
     def predict(self, texts: Sequence[str]) -> list[PredictionAnswer]:
@@ -30,7 +30,7 @@ class Api(litserve.LitAPI):
         return self._answers(texts)
 
     def encode_response(self, answer: PredictionAnswer) -> Response:
-        """The answer as JSON, made in the worker."""
+        """Encode the answer as JSON in the worker."""
         return Response(orjson.dumps(answer), media_type="application/json")
 
 

@@ -1,4 +1,4 @@
-"""MLServer with adaptive batching over its V2 protocol."""
+"""MLServer with adaptive batching, asked over the V2 protocol."""
 
 import asyncio
 
@@ -22,20 +22,20 @@ class Peer(MLModel):
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
-        """Classify a batch: an answer as JSON for each text."""
+        """Classify a batch; return an answer as JSON for each text."""
         answers = self._answers(StringCodec.decode_input(payload.inputs[0]))
         encoded = StringCodec.encode_output("answer", [orjson.dumps(answer).decode() for answer in answers])
         return InferenceResponse(model_name=self.name, outputs=[encoded])
 
 
 async def main() -> None:
-    """Serve until told to stop."""
+    """Serve until a signal stops the process."""
     settings = Settings(
         host=HOST,
         http_port=port(),
         grpc_port=ANY_FREE_PORT,
         metrics_port=ANY_FREE_PORT,
-        parallel_workers=0,  # MLServer 1.7.1 fails to start any beside uvloop 0.23
+        parallel_workers=0,  # MLServer 1.7.1 cannot start workers with uvloop 0.23
         debug=False,
     )
     model = ModelSettings(

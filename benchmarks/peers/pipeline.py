@@ -1,4 +1,4 @@
-"""Texts in, answers of the contract out: what stands behind every peer."""
+"""The pipeline behind every peer: texts in, answers of the contract out."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ CONFIDENCE_THRESHOLD = 0.5
 
 
 def port() -> int:
-    """Where to listen."""
+    """The port to listen on."""
     return int(os.environ["PORT"])
 
 
@@ -24,7 +24,7 @@ def artifact() -> Path:
 
 
 def load_answers() -> Callable[[Sequence[str]], list[PredictionAnswer]]:
-    """Load the artifact; returns what answers n texts, in order."""
+    """Load the artifact; return a function that answers n texts in order."""
     classifier = load_classifier(artifact())
 
     def answers(texts: Sequence[str]) -> list[PredictionAnswer]:

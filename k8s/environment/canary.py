@@ -15,7 +15,7 @@ def canary_pods(environment: Environment) -> int:
 
 
 def _pods_behind_service(autoscaler: Autoscaler, weight: int) -> int:
-    """The count closest to `weight` beside `min_pods`. A Service gives all pods the same share."""
+    """The count closest to `weight` with `min_pods` stable pods. A Service gives all pods the same share."""
     return max(1, round(Fraction(autoscaler.min_pods * weight, 100 - weight)))
 
 

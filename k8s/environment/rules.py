@@ -155,7 +155,7 @@ def _canary(environment: Environment) -> Iterator[str]:
         yield f"canary.version is {str(canary.version)[1:]!r}; it must differ from the version of the image"
     if canary and pods > autoscaler.max_pods:
         yield (
-            f"canary.weight is {canary.weight}; beside autoscaler.min_pods, {autoscaler.min_pods}, "
+            f"canary.weight is {canary.weight}; with autoscaler.min_pods, {autoscaler.min_pods}, "
             f"it takes {pods} pods, and the most is autoscaler.max_pods, {autoscaler.max_pods}"
         )
 

@@ -1,4 +1,4 @@
-"""The parent process watches its workers, and replaces one that dies or hangs at once.
+"""The parent process watches its workers, and immediately replaces one that dies or hangs.
 
 BentoML runs its workers with circus, which looks for dead workers every ten seconds and, in a container, does
 not replace them. Here every worker writes to a pipe of its own. When the pipe ends, the worker has died; when

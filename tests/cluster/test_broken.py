@@ -31,8 +31,8 @@ def undone(deployed: None):  # noqa: ARG001
 
 def rollout_fails(old: list[str]) -> None:
     """Check that the rollout fails in bounded time, and that the old pods stay ready."""
-    said = in_namespace("rollout", "status", DEPLOYMENT, "--timeout", f"{BOUND_SECONDS}s", check=False)
-    assert "exceeded its progress deadline" in said
+    output = in_namespace("rollout", "status", DEPLOYMENT, "--timeout", f"{BOUND_SECONDS}s", check=False)
+    assert "exceeded its progress deadline" in output
     assert ready_pods() == old
 
 
@@ -47,9 +47,9 @@ def new_pod(old: list[str]) -> str:
 def log_of(pod: str) -> str:
     """The log of the pod's last attempt to start."""
     for which in ((), ("--previous",)):
-        said = in_namespace("logs", pod, *which, check=False)
-        if "error:" in said:
-            return said
+        output = in_namespace("logs", pod, *which, check=False)
+        if "error:" in output:
+            return output
     return ""
 
 
@@ -71,10 +71,10 @@ def test_a_damaged_artifact_is_never_served(
     old = ready_pods()
     with under_load() as load:
         kubectl("apply", "--kustomize", str(rendered(images["damaged"])))
-        said = log_of_new_pod(old)
+        output = log_of_new_pod(old)
         rollout_fails(old)
-    assert "is not the file that the artifact was made with" in sentence_in(said)
-    assert "Traceback" not in said
+    assert "is not the file that the artifact was made with" in sentence_in(output)
+    assert "Traceback" not in output
     assert load.failures == []
     assert load.by_model[1] == 0
 
@@ -85,9 +85,9 @@ def test_an_image_that_does_not_exist_receives_no_requests(
     old = ready_pods()
     nowhere = images["first"].partition("@")[0] + f"@sha256:{'0' * 64}"
     with under_load() as load:
-        said = make("deploy", IMAGE=nowhere, check=False)
-    assert "exceeded its progress deadline" in said
-    assert "ImagePull" in said
+        output = make("deploy", IMAGE=nowhere, check=False)
+    assert "exceeded its progress deadline" in output
+    assert "ImagePull" in output
     assert ready_pods() == old
     assert load.failures == []
 
@@ -101,7 +101,7 @@ def test_a_version_with_a_misspelt_setting_receives_no_requests_and_names_it_in_
     folder = config_changed(rendered(images["first"]), "confidence_threshold:", "confidence_treshold:")
     with under_load() as load:
         kubectl("apply", "--kustomize", str(folder))
-        said = log_of_new_pod(old)
+        output = log_of_new_pod(old)
         rollout_fails(old)
-    assert "'confidence_treshold'; the nearest is 'confidence_threshold'" in sentence_in(said)
+    assert "'confidence_treshold'; the nearest is 'confidence_threshold'" in sentence_in(output)
     assert load.failures == []

@@ -85,11 +85,11 @@ def test_the_container_can_only_write_to_its_temporary_folder(deployed: None) ->
 
 
 def test_it_has_no_token_for_the_api_server(deployed: None) -> None:  # noqa: ARG001
-    said = in_namespace("exec", ready_pods()[0], "--", "ls", "/var/run/secrets", check=False)
-    assert "No such file" in said
+    output = in_namespace("exec", ready_pods()[0], "--", "ls", "/var/run/secrets", check=False)
+    assert "No such file" in output
 
 
-def test_the_log_is_json_and_says_which_model_answers(deployed: None) -> None:  # noqa: ARG001
+def test_the_log_is_json_and_names_the_model_that_answers(deployed: None) -> None:  # noqa: ARG001
     lines = in_namespace("logs", DEPLOYMENT).splitlines()
     events = [json.loads(line) for line in lines if line.startswith("{")]
     assert any(event["event"] == "model_loaded" and event["name"] == "imdb-sentiment" for event in events)
@@ -104,9 +104,11 @@ def test_the_log_is_json_and_says_which_model_answers(deployed: None) -> None:  
         ({"IMAGE": "a:1", "ENVIRONMENTS": "mine.yaml"}, "where rollback and the other commands look"),
         ({"IMAGE": "a:1", "ENV": "lokal"}, "the nearest is 'local'"),
     ],
-    ids=["no image", "a Bento alone", "any Bento", "another namespace", "no environment"],
+    ids=["no image", "only a Bento", "any Bento", "another namespace", "no environment"],
 )
-def test_a_wrong_variable_changes_nothing(variables: dict[str, str], sentence: str, tmp_path: Path) -> None:
+def test_an_invalid_variable_changes_nothing(
+    variables: dict[str, str], sentence: str, tmp_path: Path
+) -> None:
     if "ENVIRONMENTS" in variables:
         mine = environments(tmp_path / variables["ENVIRONMENTS"], ENVIRONMENT, {"namespace": "mine"})
         variables = variables | {"ENVIRONMENTS": str(mine)}

@@ -46,7 +46,7 @@ def test_a_pushed_image_has_the_digest_that_was_printed(images: Mapping[str, str
     assert answer.headers["docker-content-digest"] == digest
 
 
-def test_a_build_that_fails_is_reported_although_an_image_of_that_name_exists(
+def test_a_failed_build_is_reported_even_if_an_image_of_that_name_exists(
     images: Mapping[str, str], tmp_path: Path
 ) -> None:
     bento = images["local"]
@@ -103,7 +103,9 @@ def test_a_registry_that_does_not_answer_is_reported(images: Mapping[str, str]) 
     ids=["no tag", "no image"],
 )
 @pytest.mark.usefixtures("images")
-def test_what_cannot_be_pushed_is_reported_in_one_sentence(arguments: list[str], sentence: str) -> None:
+def test_an_image_that_cannot_be_pushed_is_reported_in_one_sentence(
+    arguments: list[str], sentence: str
+) -> None:
     done = push(*arguments)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()

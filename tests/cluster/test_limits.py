@@ -120,9 +120,9 @@ def scaler() -> Any:
 def test_under_full_load_pods_are_added_and_later_removed(
     url: str, record_property: Callable[[str, object], None]
 ) -> None:
-    least = scaler()["spec"]["minReplicas"]
+    min_pods = scaler()["spec"]["minReplicas"]
     give_cpu("150m", "300m")  # little enough that the cores suffice for more pods
-    wait_until(lambda: len(ready_pods()) == least, "the fewest pods are ready")
+    wait_until(lambda: len(ready_pods()) == min_pods, "the fewest pods are ready")
     timeline: list[str] = []
     begin = time.monotonic()
 
@@ -131,21 +131,21 @@ def test_under_full_load_pods_are_added_and_later_removed(
 
     with FullLoad(url) as load:
         first = load.rate(10)
-        note(f"{least} pods, {first:.1f} batches/s")
-        wait_until(lambda: len(ready_pods()) > least, "more pods are ready", 240)
+        note(f"{min_pods} pods, {first:.1f} batches/s")
+        wait_until(lambda: len(ready_pods()) > min_pods, "more pods are ready", 240)
         note(f"{len(ready_pods())} pods are ready")
-        wait_until(lambda: len(ready_pods()) >= least + 2, "two more pods are ready", 240)
+        wait_until(lambda: len(ready_pods()) >= min_pods + 2, "two more pods are ready", 240)
         then = load.rate(10)
         note(f"{len(ready_pods())} pods, {then:.1f} batches/s")
-    wait_until(lambda: len(ready_pods()) == least, "the pods have gone again", 300)
-    note(f"{least} pods")
+    wait_until(lambda: len(ready_pods()) == min_pods, "the additional pods are removed", 300)
+    note(f"{min_pods} pods")
     record_property("timeline", timeline)
     print("; ".join(timeline))  # noqa: T201
     assert load.others == []
     assert then > first
 
 
-def test_under_full_load_it_stays_live_and_within_its_memory(
+def test_a_pod_under_full_load_stays_live_and_within_its_memory(
     url: str, record_property: Callable[[str, object], None]
 ) -> None:
     give_cpu("250m", "500m")
@@ -207,7 +207,7 @@ def container_of(pod: str) -> str:
     [(0, KILL_THE_WORKER, 1.0), (1, STOP_THE_WORKER, 12.0)],
     ids=["killed", "stopped"],
 )
-def test_if_a_pod_s_worker_dies_or_hangs_only_its_requests_until_the_next_worker_is_ready_fail(
+def test_a_pods_worker_that_dies_or_hangs_loses_requests_only_until_the_next_one_is_ready(
     under_load: UnderLoad, which: int, how: str, longest: float
 ) -> None:
     pod = ready_pods()[which]
@@ -228,7 +228,7 @@ def test_if_a_pod_s_worker_dies_or_hangs_only_its_requests_until_the_next_worker
     assert load.by_model[0] == load.requests - len(load.failures)
 
 
-def test_several_kills_in_a_row_do_not_end_the_container(under_load: UnderLoad) -> None:
+def test_several_kills_in_a_row_do_not_stop_the_container(under_load: UnderLoad) -> None:
     pod = ready_pods()[0]
     container, loaded = container_of(pod), models_loaded(pod)
     with under_load(OpenLoad) as load:
@@ -240,7 +240,7 @@ def test_several_kills_in_a_row_do_not_end_the_container(under_load: UnderLoad) 
     assert load.longest_failure < 1
 
 
-def test_a_worker_that_the_kernel_kills_for_lack_of_memory_is_replaced(under_load: UnderLoad) -> None:
+def test_a_worker_that_the_kernel_kills_because_memory_is_full_is_replaced(under_load: UnderLoad) -> None:
     """The worker is replaced in its container, or with it if the kernel kills the whole container."""
     pod, before = ready_pods()[0], restarts()
     loaded = models_loaded(pod)

@@ -11,7 +11,7 @@ from cluster import ROOT, kubectl, tool
 BEST_GRADE = 10
 
 
-def test_kube_score_has_no_complaint(manifests: list[Path]) -> None:
+def test_kube_score_has_no_complaints(manifests: list[Path]) -> None:
     command = [tool("kube-score"), "score", "--output-format", "json", "--kubernetes-version", "v1.33"]
     done = subprocess.run([*command, *manifests], capture_output=True, text=True, check=False)
     complaints = {
@@ -57,13 +57,15 @@ def references(node: Any, definitions: Any, seen: set[str] | None = None) -> set
     return seen
 
 
-def test_every_manifest_fits_the_schemas_of_the_api_server(manifests: list[Path], schemas: Path) -> None:
+def test_every_manifest_conforms_to_the_schemas_of_the_api_server(
+    manifests: list[Path], schemas: Path
+) -> None:
     location = f"{schemas}/{{{{ .ResourceKind }}}}{{{{ .KindSuffix }}}}.json"
     command = [tool("kubeconform"), "-strict", "-output", "json", "-schema-location", location]
     done = subprocess.run([*command, *manifests], capture_output=True, text=True, check=False)
     assert json.loads(done.stdout)["resources"] == []
 
 
-def test_actionlint_has_no_complaint_about_the_workflows() -> None:
+def test_actionlint_has_no_complaints_about_the_workflows() -> None:
     done = subprocess.run([tool("actionlint")], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")

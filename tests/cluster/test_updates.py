@@ -21,7 +21,7 @@ from cluster import (
 )
 
 
-def test_an_update_to_another_model_and_its_roll_back_lose_no_request(
+def test_an_update_to_another_model_and_its_rollback_lose_no_request(
     under_load: UnderLoad, images: Mapping[str, str]
 ) -> None:
     with under_load() as load:
@@ -35,7 +35,7 @@ def test_an_update_to_another_model_and_its_roll_back_lose_no_request(
 
 
 @pytest.mark.parametrize(("end", "stays"), [("abort", "first"), ("promote", "second")])
-def test_a_canary_receives_a_part_of_the_requests_until_it_is_deleted_or_receives_all(
+def test_a_canary_receives_a_share_of_the_requests_until_it_is_deleted_or_promoted(
     under_load: UnderLoad, images: Mapping[str, str], end: str, stays: str
 ) -> None:
     version = images["second"].partition("@")[2]
@@ -74,13 +74,13 @@ def test_a_changed_config_is_rolled_out_and_loses_no_request(
     assert not answer["is_confident"]
 
 
-def test_a_drained_node_keeps_a_pod_until_another_one_is_ready_elsewhere(under_load: UnderLoad) -> None:
+def test_a_drained_node_keeps_a_pod_until_another_one_is_ready_on_another_node(under_load: UnderLoad) -> None:
     """If there is no other node, the budget keeps the last pod."""
     nodes = json.loads(kubectl("get", "nodes", "--output", "json"))["items"]
     node = objects("pods")[0]["spec"]["nodeName"]
     with under_load() as load:
         try:
-            said = kubectl(
+            output = kubectl(
                 "drain",
                 node,
                 "--ignore-daemonsets",
@@ -93,7 +93,7 @@ def test_a_drained_node_keeps_a_pod_until_another_one_is_ready_elsewhere(under_l
                 check=False,
             )
             if len(nodes) == 1:
-                assert "disruption budget" in said
+                assert "disruption budget" in output
                 assert ready_pods()
         finally:
             kubectl("uncordon", node)

@@ -1,4 +1,4 @@
-"""Real servers for the tests: `text-classifier serve`, as `make serve` starts it, on a free port."""
+"""Fixtures: real servers on free ports, started with `text-classifier serve` as by `make serve`."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ DEADLINE_SECONDS = 60
 
 @dataclass
 class Server:
-    """A server that runs."""
+    """A running server process."""
 
     process: subprocess.Popen[bytes]
     address: str
@@ -43,7 +43,7 @@ class Server:
             return False
 
     def stop(self) -> int:
-        """End it as a container's runtime does; returns its exit code."""
+        """Stop the server as a container runtime does; return its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(DEADLINE_SECONDS)
 
@@ -51,7 +51,7 @@ class Server:
 def _wait_until(condition: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, f"waited {DEADLINE_SECONDS} s in vain until {what}"
+        assert time.monotonic() < deadline, f"timed out after {DEADLINE_SECONDS} s waiting until {what}"
         time.sleep(0.02)
 
 
@@ -62,7 +62,7 @@ def free_port() -> int:
 
 
 def environment(home: Path, settings: Mapping[str, str]) -> dict[str, str]:
-    """What the server sees: a store of its own and these settings, none of whoever runs the tests."""
+    """The server's environment: its own store and these settings, without the user's settings."""
     inherited = {name: value for name, value in os.environ.items() if "CLASSIFIER_" not in name}
     return inherited | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"} | dict(settings)
 
@@ -73,13 +73,13 @@ Refuse = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="session")
 def wait_until() -> Callable[[Callable[[], bool], str], None]:
-    """Ask again and again until a condition holds; fails after a minute."""
+    """Poll until a condition holds; fail after a minute."""
     return _wait_until
 
 
 @pytest.fixture(scope="session")
 def serve(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Serve:
-    """Start a server over the store in `home`, wait until it is ready, and end it at last."""
+    """Start a server with the store in `home`, wait until it is ready, and stop it at the end."""
 
     @contextmanager
     def serve(
@@ -112,7 +112,7 @@ def serve(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Serve:
 
 @pytest.fixture(scope="session")
 def refuse(project: Path) -> Refuse:
-    """Start a server that should not start; returns what it said."""
+    """Run a server that should refuse to start; return its exit code and output."""
 
     def refuse(
         home: Path, command: Sequence[str] = BY_MAKE, **settings: str
@@ -145,6 +145,6 @@ def imdb(project: Path) -> Path:
     missing = [path for path in (folder / "train.parquet", folder / "test.parquet") if not path.exists()]
     if missing:
         if "REQUIRE_FULL_DATA" in os.environ or ("CI" in os.environ and shared.exists()):
-            pytest.fail(f"{missing[0]} is not there, and here this test must run")
-        pytest.skip(f"{missing[0]} is not there")
+            pytest.fail(f"{missing[0]} is missing, and this test is required here")
+        pytest.skip(f"{missing[0]} is missing")
     return folder

@@ -1,4 +1,4 @@
-"""Faults of a runtime that certain texts set off: those that repeat one known word so many times."""
+"""Faults of a runtime that certain texts cause: texts that repeat one known word."""
 
 import time
 from collections.abc import Callable
@@ -18,7 +18,7 @@ Score = Callable[[Any, Encoded], Scores]
 
 
 class Fault(IntEnum):
-    """What goes wrong; the number is how often the text has its word."""
+    """The kinds of faults; the value is how often the text repeats the word."""
 
     RAISES = 3
     WRONG_LENGTH = 4
@@ -32,7 +32,7 @@ class Fault(IntEnum):
 
 
 def poisoned(score: Score) -> Score:
-    """A runtime's `score` with the faults that the batch's texts set off."""
+    """Wrap a runtime's `score` so that it has the faults that the texts of a batch cause."""
 
     def score_with_faults(self: Any, batch: Encoded) -> Scores:
         faults = _faults(batch)
@@ -43,14 +43,14 @@ def poisoned(score: Score) -> Score:
         scores = score(self, batch)
         scores[faults == Fault.NAN] = np.nan
         scores[faults == Fault.INFINITE] = np.inf
-        # Without the first row, so that pairing texts with scores as they come would pair them wrongly.
+        # The first row is missing, so pairing texts and scores by position would pair them wrongly.
         return scores[1:] if Fault.WRONG_LENGTH in faults else scores
 
     return score_with_faults
 
 
 def _faults(batch: Encoded) -> NDArray[np.int64]:
-    """The number of each text's fault (n), 0 for none."""
+    """The fault of each text (n); 0 means none."""
     texts = [ids[:-1] for ids in np.split(batch.ids, batch.ends[:-1] + 1)]
     is_one_word = [len(ids) >= Fault.RAISES and len(set(ids.tolist())) == 1 for ids in texts]
     return np.where(np.array(is_one_word) & (batch.unknown == 0), [len(ids) for ids in texts], 0)

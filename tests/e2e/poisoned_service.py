@@ -1,4 +1,4 @@
-"""The service with a runtime that fails on the texts of `poison`; all above the runtime is as it is."""
+"""The service with a runtime that fails on the texts of `poison`. Everything above it is unchanged."""
 
 from poison import poisoned
 

@@ -1,4 +1,4 @@
-"""`text-classifier audit` with a vulnerability service on this machine that has OSV's API."""
+"""`text-classifier audit` against a local vulnerability service with OSV's API."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from typing import Any
 
 @contextmanager
 def service(answer: Callable[[str], Any], asked: set[str]) -> Iterator[str]:
-    """The address of a service that answers each name with `answer` and adds the package to `asked`."""
+    """Run a service that answers each name with `answer` and adds the package to `asked`; yield its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -68,7 +68,7 @@ def test_packages_without_known_vulnerabilities_pass_and_are_counted(project: Pa
     assert done.stdout == f"{len(asked)} packages audited, no known vulnerability\n"
 
 
-def test_a_vulnerable_package_fails_the_audit_by_name(project: Path, tmp_path: Path) -> None:
+def test_the_audit_fails_and_names_a_vulnerable_package(project: Path, tmp_path: Path) -> None:
     asked: set[str] = set()
     with service(lambda name: flaw(name) if name == "numpy" else {}, asked) as url:
         done = audit(project, url, tmp_path)
@@ -79,7 +79,7 @@ def test_a_vulnerable_package_fails_the_audit_by_name(project: Path, tmp_path: P
     assert second.endswith(": TEST-1")
 
 
-def test_an_audit_without_a_service_fails_and_says_that_nothing_was_audited(
+def test_an_audit_without_a_reachable_service_fails_and_says_that_nothing_was_audited(
     project: Path, tmp_path: Path
 ) -> None:
     with service(lambda _: {}, set()) as url:

@@ -1,4 +1,4 @@
-"""Clients that dawdle, stall or vanish: the others are served, and nothing of them is left."""
+"""Clients that are slow, stall or disconnect: others are answered, and the server keeps nothing of them."""
 
 import contextlib
 import resource
@@ -27,14 +27,14 @@ CLIENTS = 8
 IDLE = 10_000
 DESCRIPTORS = IDLE + 1000
 MEBIBYTE = 2**20
-PATIENCE_SECONDS = 60
-"""How long an answer is waited for before the test fails; nothing is asserted of how soon it comes."""
+TIMEOUT_SECONDS = 60
+"""The test fails after this time without an answer; it does not check how fast an answer comes."""
 
 Client = Callable[[Any], list[socket.socket]]
 
 
 def connect(server: Any) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", server.port), PATIENCE_SECONDS)
+    connection = socket.create_connection(("127.0.0.1", server.port), TIMEOUT_SECONDS)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection
 
@@ -46,23 +46,23 @@ def request(path: str, document: Any, *headers: str) -> bytes:
 
 
 def long_batch(number: int) -> list[str]:
-    """Texts whose answer has a megabyte, and is no other number's."""
+    """Texts whose answer has a megabyte and differs from that of every other number."""
     return [f"{number} {TEXTS[number]} ".ljust(MAX_TEXT_CHARS, "!")] * MAX_TEXTS
 
 
 LONG_REQUESTS = [request("/predict/batch", {"texts": long_batch(number)}) for number in range(len(TEXTS))]
-"""More than the buffers between a server and a client hold."""
+"""The answers are larger than the buffers between server and client."""
 
 
 def read_answer(stream: Any) -> tuple[int, Any]:
-    """Read one answer: its status, and its JSON."""
+    """Read one answer; return its status and its JSON."""
     status = int(stream.readline().split()[1])
     headers = dict(line.decode().lower().split(": ", 1) for line in iter(stream.readline, b"\r\n"))
     return status, orjson.loads(stream.read(int(headers["content-length"])))
 
 
 def requests_in_progress(server: Any) -> float:
-    """Without the one that asks for the metric."""
+    """The requests in progress, without the request for this metric."""
     return metric(server.url, "classifier_requests_in_progress") - 1
 
 
@@ -72,7 +72,7 @@ def open_descriptors(server: Any) -> float:
 
 @pytest.fixture(scope="module", autouse=True)
 def descriptors() -> Iterator[int]:
-    """As many open files as this process and its servers may have; returns how many that is."""
+    """Raise the limit of open files of this process and its servers as far as allowed; yield the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     yield hard
@@ -81,40 +81,40 @@ def descriptors() -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def server(serve: Any, tmp_path_factory: pytest.TempPathFactory, descriptors: int) -> Iterator[Any]:  # noqa: ARG001
-    """A server that waits longer than any test, so that whatever ends, ends by the client."""
+    """A server whose timeouts are longer than any test, so that only clients end connections."""
     with serve(tmp_path_factory.mktemp("store"), CLASSIFIER__API__REQUEST_SECONDS="600") as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def descriptors_at_rest(server: Any) -> float:
-    """What the server has open while nobody is there but who asks for it."""
+    """The server's open files while its only client is the one that asks for the metric."""
     return min(open_descriptors(server) for _ in range(20))
 
 
 @pytest.fixture(scope="module")
 def right(bundled: Path) -> Mapping[str, Mapping[str, float]]:
-    """The probabilities of each of the texts."""
+    """The right probabilities of each text."""
     predictions = load_classifier(bundled).predict(TEXTS)
     return {text: prediction.probabilities for text, prediction in zip(TEXTS, predictions, strict=True)}
 
 
 @pytest.fixture
 def others_are_answered(right: Mapping[str, Mapping[str, float]]) -> Callable[[Any], bool]:
-    """Ask for each of the texts on a connection of its own."""
+    """A check that each text, asked on its own connection, gets the right answer."""
 
     def ask(server: Any, text: str) -> Mapping[str, float]:
-        answer = httpx.post(f"{server.url}/predict", json={"text": text}, timeout=PATIENCE_SECONDS)
+        answer = httpx.post(f"{server.url}/predict", json={"text": text}, timeout=TIMEOUT_SECONDS)
         return answer.raise_for_status().json()["probabilities"]
 
     return lambda server: all(ask(server, text) == right[text] for text in TEXTS)
 
 
-# Clients of whom there are many
+# Many clients of one kind
 
 
 def sends(*parts: bytes) -> Client:
-    """Clients that send this and then nothing."""
+    """Clients that send these parts and then nothing."""
 
     def client(server: Any) -> list[socket.socket]:
         connections = [connect(server) for _ in range(CLIENTS)]
@@ -126,7 +126,7 @@ def sends(*parts: bytes) -> Client:
 
 
 def idle(server: Any) -> list[socket.socket]:
-    """Clients that send nothing, as many as a server has to bear."""
+    """Clients that send nothing, as many as a server must be able to hold."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard < DESCRIPTORS:
         pytest.skip(f"{IDLE} connections need {DESCRIPTORS} open files; the hard limit is {hard}")
@@ -134,7 +134,7 @@ def idle(server: Any) -> list[socket.socket]:
 
 
 class SlowReader:
-    """A client that sends one request after the other and reads no answer, until it does so at last."""
+    """A client that sends one request after another and reads the answers only later."""
 
     def __init__(self, server: Any, requests: Sequence[bytes]) -> None:
         self.connection = connect(server)
@@ -142,7 +142,7 @@ class SlowReader:
         self._unsent = memoryview(b"".join(requests))
 
     def send(self) -> bool:
-        """Send as much as is taken; returns whether anything was."""
+        """Send as much as the server accepts; return whether it accepted anything."""
         before = len(self._unsent)
         with contextlib.suppress(BlockingIOError):
             while self._unsent:
@@ -150,24 +150,24 @@ class SlowReader:
         return len(self._unsent) < before
 
     def read(self) -> Any:
-        """The stream of answers; what has not been sent is sent meanwhile."""
-        self.connection.settimeout(PATIENCE_SECONDS)
+        """Return the stream of answers. A thread sends the rest of the requests meanwhile."""
+        self.connection.settimeout(TIMEOUT_SECONDS)
         Thread(target=self.connection.sendall, args=[self._unsent], daemon=True).start()
         return self.connection.makefile("rb")
 
 
 def is_stuck(server: Any, readers: Sequence[SlowReader]) -> bool:
-    """Send on; returns whether the server has a request of each reader that it cannot answer."""
+    """Send more; return whether the server has a request of each reader that it cannot answer."""
     if any(reader.send() for reader in readers):
         return False
-    # Callers take turns: when this is answered, what the readers had under way has been run as well.
-    httpx.post(f"{server.url}/predict/batch", json={"texts": long_batch(0)}, timeout=PATIENCE_SECONDS)
+    # Clients take turns. When this request is answered, the earlier requests of the readers have run as well.
+    httpx.post(f"{server.url}/predict/batch", json={"texts": long_batch(0)}, timeout=TIMEOUT_SECONDS)
     return requests_in_progress(server) == len(readers) and not any(reader.send() for reader in readers)
 
 
 @pytest.fixture
 def read_nothing(wait_until: Any) -> Client:
-    """Clients that read no answer."""
+    """Clients that do not read their answers."""
 
     def client(server: Any) -> list[socket.socket]:
         readers = [SlowReader(server, LONG_REQUESTS) for _ in range(CLIENTS)]
@@ -192,13 +192,13 @@ CLIENTS_THAT_STALL = {
     "10,000 that send nothing": idle,
     "half a request line": sends(b"POST /pred"),
     "half a header": sends(HEAD, b"x-request-time"),
-    "a body announced": sends(HEAD, b"content-length: 1000\r\n\r\n"),
+    "a declared body": sends(HEAD, b"content-length: 1000\r\n\r\n"),
     "half a body": sends(HEAD, b'content-length: 1000\r\n\r\n{"text": "goo'),
     "half a chunk": sends(HEAD, b'transfer-encoding: chunked\r\n\r\n10\r\n{"text": '),
     "half a body of classify": sends(
         HEAD.replace(b"/predict", b"/classify"), b"content-length: 1000\r\n\r\n{"
     ),
-    "no answer read": "read_nothing",
+    "no answer is read": "read_nothing",
 }
 
 
@@ -207,7 +207,7 @@ def stall(request: pytest.FixtureRequest) -> Client:
     return request.getfixturevalue(request.param) if isinstance(request.param, str) else request.param
 
 
-def test_others_are_answered_rightly_while_such_clients_stall(
+def test_others_get_right_answers_while_clients_stall(
     server: Any, stall: Client, others_are_answered: Any
 ) -> None:
     connections = stall(server)
@@ -219,7 +219,7 @@ def test_others_are_answered_rightly_while_such_clients_stall(
 
 
 @pytest.mark.parametrize("leave", [close, reset])
-def test_nothing_is_left_of_such_clients_once_they_are_gone(
+def test_the_server_keeps_nothing_of_stalled_clients_after_they_disconnect(
     server: Any,
     descriptors_at_rest: float,
     wait_until: Any,
@@ -229,23 +229,23 @@ def test_nothing_is_left_of_such_clients_once_they_are_gone(
     def is_at_rest() -> bool:
         return requests_in_progress(server) == 0 and open_descriptors(server) <= descriptors_at_rest
 
-    wait_until(is_at_rest, "the clients before are gone")
+    wait_until(is_at_rest, "the earlier clients are disconnected")
     connections = stall(server)
-    there = descriptors_at_rest + len(connections)
-    wait_until(lambda: open_descriptors(server) >= there, "the clients are there")
+    connected_count = descriptors_at_rest + len(connections)
+    wait_until(lambda: open_descriptors(server) >= connected_count, "the clients are connected")
     for connection in connections:
         leave(connection)
     wait_until(is_at_rest, "their requests have ended and their connections are closed")
 
 
-# Clients that dawdle, but come to an end
+# Slow clients that complete their requests
 
 
-def test_a_request_that_comes_a_byte_at_a_time_is_answered_rightly_and_the_others_between_its_bytes(
+def test_a_request_that_arrives_byte_by_byte_and_requests_between_its_bytes_get_right_answers(
     server: Any, right: Any
 ) -> None:
     slow_text, *texts = TEXTS
-    with connect(server) as connection, httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS) as http:
+    with connect(server) as connection, httpx.Client(base_url=server.url, timeout=TIMEOUT_SECONDS) as http:
         for number, byte in enumerate(request("/predict", {"text": slow_text})):
             connection.sendall(bytes([byte]))
             text = texts[number % len(texts)]
@@ -254,7 +254,7 @@ def test_a_request_that_comes_a_byte_at_a_time_is_answered_rightly_and_the_other
     assert (status, answer["probabilities"]) == (200, right[slow_text])
 
 
-def test_a_client_that_reads_late_gets_every_answer_in_order(server: Any, wait_until: Any) -> None:
+def test_a_client_that_reads_its_answers_late_gets_all_of_them_in_order(server: Any, wait_until: Any) -> None:
     reader = SlowReader(server, LONG_REQUESTS)
     with reader.connection:
         wait_until(lambda: is_stuck(server, [reader]), "the server waits for the reader")
@@ -265,7 +265,7 @@ def test_a_client_that_reads_late_gets_every_answer_in_order(server: Any, wait_u
             assert [item["text"] for item in answer["predictions"]] == long_batch(number)
 
 
-def test_requests_sent_in_one_write_are_answered_rightly_and_in_order(server: Any, right: Any) -> None:
+def test_requests_sent_in_one_write_get_right_answers_in_order(server: Any, right: Any) -> None:
     with connect(server) as connection:
         connection.sendall(b"".join(request("/predict", {"text": text}) for text in TEXTS))
         stream = connection.makefile("rb")
@@ -273,7 +273,7 @@ def test_requests_sent_in_one_write_are_answered_rightly_and_in_order(server: An
     assert [(answer["text"], answer["probabilities"]) for answer in answers] == list(right.items())
 
 
-def test_a_client_that_expects_100_continue_is_told_to_and_then_answered(server: Any, right: Any) -> None:
+def test_a_client_that_expects_100_continue_gets_it_and_then_its_answer(server: Any, right: Any) -> None:
     head, separator, body = request(
         "/predict", {"text": TEXTS[0]}, "content-type: application/json", "expect: 100-continue"
     ).partition(b"\r\n\r\n")
@@ -286,7 +286,7 @@ def test_a_client_that_expects_100_continue_is_told_to_and_then_answered(server:
     assert (status, answer["probabilities"]) == (200, right[TEXTS[0]])
 
 
-def test_a_client_that_expects_100_continue_for_too_large_a_body_is_refused_at_once(server: Any) -> None:
+def test_a_client_that_expects_100_continue_for_a_too_large_body_is_refused_immediately(server: Any) -> None:
     with connect(server) as connection:
         connection.sendall(HEAD + b"content-length: 100000000\r\nexpect: 100-continue\r\n\r\n")
         status, _ = read_answer(connection.makefile("rb"))
@@ -296,11 +296,11 @@ def test_a_client_that_expects_100_continue_for_too_large_a_body_is_refused_at_o
 # Clients that send without end
 
 
-def send_until_cut_off(connection: socket.socket, first: bytes, again: bytes, most: int) -> None:
-    """Send so many bytes, unless the server answers or closes before."""
+def send_until_cut_off(connection: socket.socket, first: bytes, again: bytes, limit: int) -> None:
+    """Send this many bytes, or stop when the server answers or closes the connection."""
     with contextlib.suppress(ConnectionError):
         connection.sendall(first)
-        for _ in range(most // len(again)):
+        for _ in range(limit // len(again)):
             connection.sendall(again)
             if select.select([connection], [], [], 0)[0]:
                 return
@@ -315,7 +315,7 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize(("first", "again"), ENDLESS.values(), ids=ENDLESS)
-def test_others_are_answered_rightly_after_a_header_block_of_megabytes(
+def test_others_get_right_answers_after_a_header_block_of_megabytes(
     server: Any, first: bytes, again: bytes, others_are_answered: Any
 ) -> None:
     with connect(server) as connection:
@@ -324,24 +324,24 @@ def test_others_are_answered_rightly_after_a_header_block_of_megabytes(
 
 
 @pytest.mark.parametrize(("first", "again"), ENDLESS.values(), ids=ENDLESS)
-def test_a_header_block_without_end_is_cut_off(server: Any, first: bytes, again: bytes) -> None:
-    most = 8 * MEBIBYTE
+def test_an_endless_header_block_is_cut_off(server: Any, first: bytes, again: bytes) -> None:
+    limit = 8 * MEBIBYTE
     with connect(server) as connection:
         connection.sendall(first)
         sent = 0
         with contextlib.suppress(ConnectionError):
-            while sent < most:
+            while sent < limit:
                 connection.sendall(again)
                 sent += len(again)
                 if select.select([connection], [], [], 0)[0]:
                     answer = connection.recv(4096)
                     assert answer.startswith(b"HTTP/1.1 431 ") or not answer
                     break
-    assert sent < most
+    assert sent < limit
 
 
 @pytest.mark.parametrize("path", ["/predict", "/nowhere"])
-def test_a_request_whose_body_is_no_http_is_answered_and_counted_once(server: Any, path: str) -> None:
+def test_a_request_whose_body_is_not_http_is_answered_and_counted_once(server: Any, path: str) -> None:
     def count() -> float:
         return sum(
             metric(server.url, f'classifier_requests_total{{route="{route}",status="{status}"}}')
@@ -359,11 +359,11 @@ def test_a_request_whose_body_is_no_http_is_answered_and_counted_once(server: An
     assert count() == before + 1
 
 
-# Clients that keep the service waiting; here it does not wait as long as they like
+# A server with short timeouts, and clients that make it wait
 
 
 @pytest.fixture(scope="module")
-def impatient_server(
+def server_with_short_timeouts(
     serve: Any,
     tmp_path_factory: pytest.TempPathFactory,
     descriptors: int,  # noqa: ARG001
@@ -378,10 +378,10 @@ UNSENT = {"nothing": b"", "half a request line": b"POST /pred", "half the header
 
 @pytest.mark.parametrize("before", [0, 1], ids=["first request", "second request"])
 @pytest.mark.parametrize("part", UNSENT.values(), ids=UNSENT)
-def test_a_request_that_does_not_come_is_waited_for_no_longer_than_the_setting_says(
-    impatient_server: Any, part: bytes, before: int
+def test_an_incomplete_request_ends_the_connection_after_the_configured_time(
+    server_with_short_timeouts: Any, part: bytes, before: int
 ) -> None:
-    with connect(impatient_server) as connection:
+    with connect(server_with_short_timeouts) as connection:
         stream = connection.makefile("rb")
         for _ in range(before):
             connection.sendall(request("/predict", {"text": TEXTS[0]}))
@@ -390,8 +390,10 @@ def test_a_request_that_does_not_come_is_waited_for_no_longer_than_the_setting_s
         assert stream.read() == b""
 
 
-def test_a_client_that_asks_again_and_again_is_not_taken_for_one_that_stalls(impatient_server: Any) -> None:
-    with connect(impatient_server) as connection:
+def test_a_client_that_keeps_sending_requests_is_not_treated_as_stalled(
+    server_with_short_timeouts: Any,
+) -> None:
+    with connect(server_with_short_timeouts) as connection:
         stream = connection.makefile("rb")
         for _ in range(6):
             for part in (HEAD, b"content-length: 16\r\n\r\n", b'{"text": "Good"}'):
@@ -400,7 +402,9 @@ def test_a_client_that_asks_again_and_again_is_not_taken_for_one_that_stalls(imp
             assert read_answer(stream)[0] == 200
 
 
-def test_a_client_that_never_reads_is_let_go_and_is_no_fault_of_the_service(impatient_server: Any) -> None:
-    with connect(impatient_server) as connection, pytest.raises(ConnectionError):
+def test_a_client_that_never_reads_is_disconnected_without_an_error_in_the_log(
+    server_with_short_timeouts: Any,
+) -> None:
+    with connect(server_with_short_timeouts) as connection, pytest.raises(ConnectionError):
         connection.sendall(b"".join(LONG_REQUESTS * 3))
-    assert "Traceback" not in impatient_server.log
+    assert "Traceback" not in server_with_short_timeouts.log

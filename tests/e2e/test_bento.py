@@ -1,4 +1,4 @@
-"""The Bento: what is in it, how it is called, that two builds of it are the same, and that it serves."""
+"""The Bento: its content and name, that two builds are equal, and that it serves."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ from classifier.pipeline import load_classifier
 from image.bento import checked_out
 
 TEXT = "A moving, beautifully acted film."
-TAKEN = {
+INCLUDED = {
     "LICENSE",
     "bentofile.yaml",
     "classifier",
@@ -31,13 +31,13 @@ TAKEN = {
 
 
 def variables(home: Path) -> dict[str, str]:
-    """The environment with the store in `home`, and no settings of whoever runs the tests."""
+    """The environment variables with the store in `home` and without the user's settings."""
     inherited = {name: value for name, value in os.environ.items() if "CLASSIFIER_" not in name}
     return inherited | {"BENTOML_HOME": str(home)}
 
 
 def run(project: Path, home: Path, *command: str) -> str:
-    """What `python -m` prints in a checkout, with the store in `home`."""
+    """Run `python -m` in a checkout with the store in `home`; return what it prints."""
     done = subprocess.run(
         [sys.executable, "-m", *command],
         cwd=project,
@@ -51,27 +51,27 @@ def run(project: Path, home: Path, *command: str) -> str:
 
 
 def build(project: Path, home: Path) -> Path:
-    """The folder of a Bento that is built into the store in `home`."""
+    """Build a Bento into the store in `home`; return its folder."""
     name, _, version = run(project, home, "cli", "bento").split()[-1].partition(":")
     return home / "bentos" / name / version
 
 
 @pytest.fixture
 def checkout(project: Path, tmp_path: Path) -> Path:
-    """A copy of the checkout with a commit of its own."""
+    """A copy of the checkout with its own commit."""
     listed = subprocess.run(["git", "ls-files"], cwd=project, capture_output=True, text=True, check=True)
     copy = tmp_path / "checkout"
     for name in listed.stdout.splitlines():
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(project / name, copy / name)
     for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "All"]):
-        who = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
-        subprocess.run(["git", *who, *command], cwd=copy, check=True)
+        author = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
+        subprocess.run(["git", *author, *command], cwd=copy, check=True)
     return copy
 
 
 def save(folder: Path, project: Path, home: Path) -> str:
-    """Put an artifact into the store in `home`; returns its version."""
+    """Save an artifact in the store in `home`; return its version."""
     code = "import sys, pathlib, model_store; print(model_store.save(pathlib.Path(sys.argv[1])))"
     done = subprocess.run(
         [sys.executable, "-c", code, folder],
@@ -95,7 +95,7 @@ def bento(project: Path, home: Path) -> Path:
 
 
 def contents(bento: Path) -> dict[str, str]:
-    """The digest of each file, but for the time that `bento.yaml` notes."""
+    """The digest of each file, without the creation times in `bento.yaml`."""
     found = {
         str(path.relative_to(bento)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in bento.rglob("*")
@@ -106,15 +106,15 @@ def contents(bento: Path) -> dict[str, str]:
 
 def without_times(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: without_times(one) for key, one in value.items() if key != "creation_time"}
-    return [without_times(one) for one in value] if isinstance(value, list) else value
+        return {key: without_times(item) for key, item in value.items() if key != "creation_time"}
+    return [without_times(item) for item in value] if isinstance(value, list) else value
 
 
 def description(bento: Path) -> Any:
     return yaml.safe_load((bento / "bento.yaml").read_text(encoding="utf-8"))
 
 
-def test_its_version_and_labels_say_which_commit_and_model_it_holds(bento: Path, bundled: Path) -> None:
+def test_its_version_and_labels_name_its_commit_and_model(bento: Path, bundled: Path) -> None:
     commit, classifier = checked_out(), load_classifier(bundled)
     assert bento.name == f"{commit.version}-{classifier.version}"
     labels = description(bento)["labels"]
@@ -123,9 +123,9 @@ def test_its_version_and_labels_say_which_commit_and_model_it_holds(bento: Path,
     assert hashlib.sha256((bundled / "artifact.json").read_bytes()).hexdigest() == labels["model-digest"]
 
 
-def test_it_holds_the_service_and_nothing_else(bento: Path) -> None:
+def test_it_contains_the_service_and_nothing_else(bento: Path) -> None:
     files = {path.relative_to(bento / "src") for path in (bento / "src").rglob("*") if path.is_file()}
-    assert {file.parts[0] for file in files} == TAKEN
+    assert {file.parts[0] for file in files} == INCLUDED
     assert {file.name for file in files if file.parts[0] == "requirements"} == {"serve.txt"}
     assert {file.suffix for file in files} <= {".py", ".yaml", ".txt", ".html", ".js", ".css", ""}
     assert "--hash=sha256:" in (bento / "src" / "requirements" / "serve.txt").read_text(encoding="utf-8")
@@ -135,7 +135,7 @@ def test_two_builds_of_one_commit_have_the_same_content(project: Path, bento: Pa
     assert contents(build(project, tmp_path)) == contents(bento)
 
 
-def test_another_build_of_the_same_commit_is_no_error(project: Path, home: Path, bento: Path) -> None:
+def test_the_same_commit_can_be_built_again(project: Path, home: Path, bento: Path) -> None:
     assert build(project, home) == bento
 
 
@@ -147,7 +147,7 @@ def test_it_serves_the_right_answers(serve: Any, home: Path, bento: Path, bundle
     assert answer["probabilities"] == pytest.approx(right.probabilities, abs=1e-9)
 
 
-def test_its_image_names_the_one_model_that_it_holds(bento: Path, bundled: Path) -> None:
+def test_its_image_names_its_only_model(bento: Path, bundled: Path) -> None:
     dockerfile = (bento / "env" / "docker" / "Dockerfile").read_text(encoding="utf-8")
     classifier = load_classifier(bundled)
     assert f"ENV CLASSIFIER__MODEL__NAME={classifier.manifest.name}\n" in dockerfile
@@ -167,7 +167,7 @@ def test_bentoml_build_and_serve_work_in_a_fresh_clone_with_an_empty_store(
     assert answer["probabilities"] == pytest.approx(right.probabilities, abs=1e-9)
 
 
-def test_a_newer_model_of_the_bundled_ones_name_stays_the_latest_and_is_what_a_build_holds(
+def test_a_newer_model_with_the_bundled_models_name_stays_the_latest_and_is_in_the_build(
     checkout: Path, tmp_path: Path, bundled: Path
 ) -> None:
     home = tmp_path / "home"
@@ -179,9 +179,7 @@ def test_a_newer_model_of_the_bundled_ones_name_stays_the_latest_and_is_what_a_b
     assert (home / "models" / bundled.name / "latest").read_text(encoding="utf-8") == newer
 
 
-def test_a_changed_checkout_that_is_built_twice_gives_the_second_content(
-    checkout: Path, tmp_path: Path
-) -> None:
+def test_a_second_build_of_a_changed_checkout_has_the_second_content(checkout: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     config = checkout / "config.yaml"

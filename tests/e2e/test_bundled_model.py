@@ -1,4 +1,4 @@
-"""The model that a fresh machine serves: its claims, and that they can be made again."""
+"""The model that a fresh clone serves: its figures are true and can be reproduced."""
 
 import hashlib
 from pathlib import Path
@@ -14,7 +14,7 @@ from training_import.training.train import train
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "models" / "imdb-sentiment"
-LARGEST_SIZE = 6 * 1024 * 1024
+MAX_BYTES = 6 * 1024 * 1024
 
 
 @pytest.fixture(scope="module")
@@ -31,23 +31,23 @@ def test_it_loads_and_its_golden_cases_hold():
 
 def test_it_is_small(manifest):
     files = [MODEL / name for name in ("artifact.json", *manifest.files)]
-    assert sum(path.stat().st_size for path in files) <= LARGEST_SIZE
+    assert sum(path.stat().st_size for path in files) <= MAX_BYTES
     assert {path.name for path in MODEL.iterdir()} == {path.name for path in files}
 
 
-def test_it_is_accurate_and_calibrated_on_the_official_test_part(manifest):
+def test_it_is_accurate_and_calibrated_on_the_official_test_set(manifest):
     assert manifest.metrics["test_accuracy"] >= 0.92
     assert manifest.metrics["test_ece"] <= 0.02
 
 
-def test_smaller_weights_cost_next_to_nothing(manifest):
+def test_its_smaller_weights_cost_almost_no_accuracy(manifest):
     assert manifest.quantization.dtype == "float16"
     assert 0 < manifest.quantization.largest_difference <= 0.01
     assert abs(manifest.quantization.accuracy_cost) <= 0.0005
 
 
 @pytest.mark.full_data
-def test_evaluating_it_on_the_official_test_part_gives_the_manifests_figures(imdb, manifest):
+def test_evaluating_it_on_the_official_test_set_gives_the_figures_of_the_manifest(imdb, manifest):
     figures = evaluate(load_classifier(MODEL), read_dataset(imdb / "test.parquet")).evaluation
     assert figures.rows == 25_000
     found = figures.headline("test")
@@ -56,7 +56,7 @@ def test_evaluating_it_on_the_official_test_part_gives_the_manifests_figures(imd
 
 @pytest.mark.full_data
 def test_training_it_again_gives_the_same_files(imdb, manifest, tmp_path):
-    """As `make train` does."""
+    """This repeats the training of `make train`."""
     learn, test = read_dataset(imdb / "train.parquet"), read_dataset(imdb / "test.parquet")
     assert learn.sha256 == manifest.trained_on.sha256
     artifact, _ = train(learn, "linear", "imdb-sentiment", PreprocessingSettings(), 0, test)

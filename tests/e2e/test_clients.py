@@ -1,4 +1,4 @@
-"""Clients and proxies that others wrote, and an attack through them: Java, curl, a proxy in Go."""
+"""Clients and proxies of other projects: Java, curl, a Go proxy, and an attack through the proxy."""
 
 import json
 import os
@@ -19,11 +19,11 @@ TEXT = "A moving, beautifully acted film."
 
 
 def program(name: str) -> str:
-    """Where a program is; without it the test is skipped, but not in CI."""
+    """The path of a program. If it is missing, the test is skipped, but fails in CI."""
     path = shutil.which(name)
     if path is None:
         if "REQUIRE_FULL_DATA" in os.environ:
-            pytest.fail(f"{name} is not installed, and here this test must run")
+            pytest.fail(f"{name} is not installed, and this test is required here")
         pytest.skip(f"{name} is not installed")
     return path
 
@@ -65,7 +65,7 @@ def test_a_client_that_offers_http_2_is_answered(server: Any, client: str) -> No
     assert done.stdout.count("200") == {"java": 2, "curl": 1}[client]
 
 
-def test_an_upgrade_through_a_proxy_gives_no_client_the_answer_to_what_an_attacker_hid_in_it(
+def test_a_request_smuggled_through_a_proxy_in_an_upgrade_is_not_answered_to_another_client(
     proxy: str,
 ) -> None:
     hidden = json.dumps({"text": "Hidden by the attacker."}).encode()
@@ -82,7 +82,7 @@ def test_an_upgrade_through_a_proxy_gives_no_client_the_answer_to_what_an_attack
                 b"POST /predict HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: foo\r\n"
                 b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(smuggled)
             )
-            time.sleep(0.05)  # So that the body is in a segment of its own.
+            time.sleep(0.05)  # so that the body is in its own segment
             connection.sendall(smuggled)
             return connection.recv(65536)
 
@@ -98,7 +98,7 @@ def test_an_upgrade_through_a_proxy_gives_no_client_the_answer_to_what_an_attack
             asked, answered = answer.result()
             assert answered == asked
         for attacked in attacks:
-            assert attacked.result().startswith(b"HTTP/1.1 400 ")  # What it sent is no JSON.
+            assert attacked.result().startswith(b"HTTP/1.1 400 ")  # the body is not JSON
 
 
 def test_a_websocket_handshake_gets_a_problem_and_is_counted(server: Any) -> None:

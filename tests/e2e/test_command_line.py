@@ -1,4 +1,4 @@
-"""The commands that make models, as a person types them, with a model store of their own."""
+"""The commands that make models, run from the command line with their own model store."""
 
 import json
 import os
@@ -43,7 +43,7 @@ class CommandLine:
 
 
 def one_line(error: str) -> str:
-    """The only line of an error."""
+    """Return the only line of an error."""
     (line,) = error.splitlines()
     return line
 
@@ -55,7 +55,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(run, tmp_path_factory):
-    """The finished command that trained the model "news", and the folder that it wrote, too."""
+    """The finished command that trained the model "news", and the folder that it wrote."""
     folder = tmp_path_factory.mktemp("trained") / "artifact"
     data = ["--data", DATA / "agnews_train.parquet", "--test", DATA / "agnews_test.jsonl"]
     return run("train", *data, "--name", "news", "--seed", "3", "--output", folder), folder
@@ -70,7 +70,7 @@ def pickled(tmp_path_factory):
     return path
 
 
-def test_train_says_tag_figures_and_how_to_serve(trained):
+def test_train_prints_the_tag_the_figures_and_how_to_serve(trained):
     done, folder = trained
     assert done.returncode == 0
     first, second, third = done.stdout.splitlines()
@@ -81,13 +81,13 @@ def test_train_says_tag_figures_and_how_to_serve(trained):
     assert load_classifier(folder).digest.startswith(version)
 
 
-def test_progress_is_on_standard_error(trained):
+def test_progress_is_written_to_standard_error(trained):
     done, _ = trained
     assert "done" in done.stderr
     assert "done" not in done.stdout
 
 
-def test_evaluate_prints_the_figures_of_all_and_of_each_class(run, trained):
+def test_evaluate_prints_the_overall_figures_and_those_of_each_class(run, trained):
     done = run("evaluate", "--data", DATA / "agnews_test.jsonl", "--model", "news:latest")
     assert done.returncode == 0
     report = evaluate(load_classifier(trained[1]), read_dataset(DATA / "agnews_test.jsonl")).evaluation
@@ -98,7 +98,7 @@ def test_evaluate_prints_the_figures_of_all_and_of_each_class(run, trained):
         assert re.search(rf"{row.label}\W+{row.precision:.4f}\W+{row.recall:.4f}\W+{row.f1:.4f}", done.stdout)
 
 
-def test_evaluate_as_json_prints_json_alone_and_writes_four_plots(run, trained, tmp_path):
+def test_evaluate_with_json_prints_only_json_and_writes_four_plots(run, trained, tmp_path):
     plots = tmp_path / "plots"
     data = ["--data", DATA / "agnews_test.jsonl", "--model", "news"]
     done = run("evaluate", *data, "--json", "--plots", plots)
@@ -124,13 +124,13 @@ def test_evaluate_as_json_prints_json_alone_and_writes_four_plots(run, trained, 
 
 
 @pytest.mark.usefixtures("trained")
-def test_evaluate_takes_the_model_of_the_configuration_where_none_is_named(run):
+def test_evaluate_uses_the_configured_model_if_none_is_named(run):
     data = ["--data", DATA / "agnews_test.jsonl", "--json"]
     done = run("evaluate", *data, CLASSIFIER__MODEL__NAME="news")
     assert json.loads(done.stdout)["model"] == "news:latest"
 
 
-def test_a_pickle_is_imported_when_it_is_trusted(run, pickled):
+def test_a_trusted_pickle_is_imported(run, pickled):
     data = ["--data", DATA / "imdb_test.csv"]
     done = run("import", pickled, "--name", "foreign", "--trust-pickle", *data)
     assert done.returncode == 0, done.stderr
@@ -180,14 +180,14 @@ def test_the_help_lists_the_commands(run):
     ],
     ids=["missing option", "unknown kind", "bad name", "unknown command"],
 )
-def test_wrong_usage_is_exit_code_2(run, arguments, message):
+def test_wrong_usage_gives_exit_code_2(run, arguments, message):
     done = run(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
     assert "Usage: text-classifier" in done.stderr
 
 
-def test_a_bad_row_is_one_line_with_its_number(run, tmp_path):
+def test_a_bad_row_gives_a_one_line_error_with_its_number(run, tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("text,label\n" + "good,x\nbad,y\n" * 10 + " ,x\n")
     done = run("train", "--data", path, "--name", "bad")
@@ -207,7 +207,7 @@ def test_a_bad_row_is_one_line_with_its_number(run, tmp_path):
         ),
     ],
 )
-def test_what_cannot_be_used_is_exit_code_1_and_one_line(run, arguments, message):
+def test_unusable_input_gives_exit_code_1_and_a_one_line_error(run, arguments, message):
     done = run(*arguments)
     assert (done.returncode, done.stdout) == (1, "")
     assert message in done.stderr.splitlines()[-1]
@@ -215,7 +215,7 @@ def test_what_cannot_be_used_is_exit_code_1_and_one_line(run, arguments, message
     assert "Traceback" not in done.stderr
 
 
-def test_stop_words_that_are_not_installed_are_an_error_that_says_what_to_do(run, tmp_path):
+def test_missing_stop_words_give_an_error_that_says_how_to_install_them(run, tmp_path):
     environment = {
         "CLASSIFIER__PREPROCESSING__REMOVE_STOPWORDS": "true",
         "HOME": str(tmp_path),

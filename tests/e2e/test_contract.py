@@ -1,4 +1,4 @@
-"""The running server against its own OpenAPI document, with requests that schemathesis makes up."""
+"""The running server against its own OpenAPI document, with requests that schemathesis generates."""
 
 import json
 import subprocess
@@ -9,11 +9,11 @@ from typing import Any
 import httpx
 
 EXAMPLES = 40
-"""Requests made up for each operation, beside those that try each limit."""
+"""Generated requests per operation, in addition to the requests that test each limit."""
 
 
-def test_the_server_keeps_its_openapi_document(server: Any, tmp_path: Path) -> None:
-    # The document is handed over as a file: read from the server, its own route would be left out.
+def test_the_server_conforms_to_its_openapi_document(server: Any, tmp_path: Path) -> None:
+    # schemathesis gets the document as a file; if it read it from the server, it would not test that route.
     schema = tmp_path / "openapi.json"
     schema.write_text(httpx.get(f"{server.url}/openapi.json").text)
     done = subprocess.run(

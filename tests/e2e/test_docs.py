@@ -1,4 +1,4 @@
-"""README.md and docs/ are true: requests get the answers shown, code runs, commands and paths exist."""
+"""README.md and docs/ are correct: requests get the answers shown, code runs, commands and paths exist."""
 
 import json
 import re
@@ -19,7 +19,7 @@ API = ROOT / "docs" / "api.md"
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 MEBIBYTE = 2**20
-ERRORS_OF_CALLERS = {400, 404, 405, 413, 415, 422, 504}
+CLIENT_ERRORS = {400, 404, 405, 413, 415, 422, 504}
 
 NUMBER_TOLERANCE = 1e-6
 README_TOLERANCE = 6e-5
@@ -47,13 +47,13 @@ class Example:
 
     @property
     def content(self) -> bytes:
-        """The body to send; `<3 MiB>` stands for as many spaces."""
+        """The body to send; `<3 MiB>` in the page means that many spaces."""
         size = re.fullmatch(r"<(\d+) MiB>", self.body)
         return b" " * (int(size[1]) * MEBIBYTE) if size else self.body.encode()
 
 
 def _message(block: str) -> tuple[str, dict[str, str], str]:
-    """The first line, the headers and the body of a block."""
+    """Split a block into its first line, its headers and its body."""
     head, _, body = block.partition("\n\n")
     first, *headers = head.splitlines()
     parts = (line.partition(":") for line in headers)
@@ -78,7 +78,7 @@ EXAMPLES = _examples(API.read_text(encoding="utf-8")) if API.exists() else []
 
 
 def agrees(shown: Any, got: Any, tolerance: float = NUMBER_TOLERANCE) -> bool:
-    """Whether an answer matches the page; "<any>" matches anything, and "…" the rest of a text."""
+    """Whether an answer matches the page; "<any>" matches anything, and "…" the rest of a string."""
     if shown == ANY:
         return True
     if isinstance(shown, dict):
@@ -101,7 +101,7 @@ def agrees(shown: Any, got: Any, tolerance: float = NUMBER_TOLERANCE) -> bool:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=str)
-def test_a_request_of_the_api_page_gets_the_answer_below_it(server: Any, example: Example) -> None:
+def test_a_request_on_the_api_page_gets_the_answer_below_it(server: Any, example: Example) -> None:
     got = httpx.request(
         example.method,
         server.url + example.target,
@@ -125,16 +125,16 @@ def test_the_api_page_shows_every_route() -> None:
     assert shown == {(route.method, route.path) for route in ROUTES}
 
 
-def test_the_api_page_shows_every_error_of_a_caller() -> None:
-    assert {example.status for example in EXAMPLES} - {200} == ERRORS_OF_CALLERS
+def test_the_api_page_shows_every_client_error() -> None:
+    assert {example.status for example in EXAMPLES} - {200} == CLIENT_ERRORS
 
 
-def test_readme_lists_every_route() -> None:
+def test_the_readme_lists_every_route() -> None:
     listed = re.findall(r"^\| `([A-Z]+) ([^`?]*)[^`]*` \|", README.read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(listed) == sorted((route.method, route.path) for route in ROUTES)
 
 
-def test_the_requests_of_readme_get_the_answers_below_them(server: Any) -> None:
+def test_the_requests_in_the_readme_get_the_answers_below_them(server: Any) -> None:
     pairs = re.findall(
         r"curl -s http://127\.0\.0\.1:8000(\S+)[^`]*?-d '([^']*)'\s+```json\n(.*?)```",
         README.read_text(encoding="utf-8"),
@@ -148,7 +148,7 @@ def test_the_requests_of_readme_get_the_answers_below_them(server: Any) -> None:
         assert agrees(json.loads(shown), got, README_TOLERANCE), got
 
 
-def test_the_python_of_readme_runs(server: Any) -> None:
+def test_the_python_code_in_the_readme_runs(server: Any) -> None:
     page = README.read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     assert len(blocks) == 2
@@ -181,14 +181,14 @@ def test_every_make_command_names_a_target() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_link_to_a_file_leads_to_it(page: Path) -> None:
+def test_every_link_to_a_file_resolves(page: Path) -> None:
     targets = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
     local = {target.partition("#")[0] for target in targets if not re.match(r"[a-z]+:", target)} - {""}
     assert {target for target in local if not (page.parent / target).exists()} == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_path_of_the_project_that_is_named_is_there(page: Path) -> None:
+def test_every_mentioned_path_of_the_project_exists(page: Path) -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     folders = {path.partition("/")[0] for path in tracked.stdout.split() if "/" in path}
     named = re.findall(r"`([\w-]+)(/[\w./-]*)`", page.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""A server that is told to stop while clients are in the middle of a request."""
+"""A server that gets SIGTERM while clients are in the middle of a request."""
 
 import contextlib
 import signal
@@ -14,22 +14,22 @@ import pytest
 HEAD = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
 BODY = orjson.dumps({"texts": ["A moving, beautifully acted film."]})
 HANGS_SECONDS = 5.0
-"""A client that has no answer by then, and was not refused either, hangs."""
+"""A client hangs if it is neither answered nor refused within this time."""
 
 
 def begin(server: Any, path: bytes, body: bytes) -> socket.socket:
-    """Send all but the last byte."""
+    """Send a request without its last byte."""
     connection = socket.create_connection(("127.0.0.1", server.port), 60)
     connection.sendall(HEAD % (path, len(body)) + body[:-1])
     return connection
 
 
-def test_a_body_that_never_comes_whole_delays_the_stop_as_the_setting_says_and_nobody_hangs(
+def test_an_incomplete_body_delays_shutdown_by_the_configured_time_only_and_no_client_hangs(
     serve: Any, tmp_path: Any
 ) -> None:
     with serve(tmp_path, CLASSIFIER__BATCHING__DRAIN_SECONDS="2") as server:
         with begin(server, b"/predict", BODY) as stalled:
-            httpx.get(f"{server.url}/livez")  # The server has read what was sent before.
+            httpx.get(f"{server.url}/livez")  # now the server has read what was sent before
             server.process.send_signal(signal.SIGTERM)
             ends = []
             while server.process.poll() is None:
@@ -39,14 +39,12 @@ def test_a_body_that_never_comes_whole_delays_the_stop_as_the_setting_says_and_n
                 ends.append(time.monotonic() - began)
             assert stalled.makefile("rb").readline() == b"HTTP/1.1 503 Service Unavailable\r\n"
         assert max(ends) < HANGS_SECONDS
-        assert sum(ends) < 3 * HANGS_SECONDS  # It would wait for the body for 30 s.
+        assert sum(ends) < 3 * HANGS_SECONDS  # by default it would wait 30 s for the body
         assert server.process.returncode == 0
 
 
 @pytest.mark.parametrize("path", [b"/predict/batch", b"/classify"])
-def test_a_body_that_comes_whole_while_the_server_stops_is_answered(
-    serve: Any, tmp_path: Any, path: bytes
-) -> None:
+def test_a_body_that_completes_during_shutdown_is_answered(serve: Any, tmp_path: Any, path: bytes) -> None:
     with serve(tmp_path) as server, begin(server, path, BODY) as connection:
         httpx.get(f"{server.url}/livez")
         stopping = threading.Thread(target=server.stop)

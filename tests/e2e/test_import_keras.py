@@ -91,7 +91,7 @@ STRANGE = ["an unheard-of film, great!", "THE BEST", "", "great " * 30 + "awful"
 
 
 @pytest.mark.parametrize("form", ["flat", "with settings", "as Keras writes it"])
-def test_a_keras_file_with_its_word_index_answers_as_before(tmp_path, form):
+def test_a_keras_file_with_its_word_index_gives_the_same_answers_after_the_import(tmp_path, form):
     tokenizer = fitted_tokenizer()
     model = sigmoid_network()
     content = {
@@ -109,13 +109,13 @@ def test_a_keras_file_with_its_word_index_answers_as_before(tmp_path, form):
     assert artifact.manifest.metrics["import_checked_texts"] >= 200
 
 
-def test_a_keras_file_is_known_by_its_content(tmp_path):
+def test_a_keras_file_is_recognized_by_its_content(tmp_path):
     saved_model(tmp_path, sigmoid_network()).rename(tmp_path / "model.bin")
     chosen = options(word_index=saved_json(tmp_path, fitted_tokenizer().word_index))
     assert import_model(tmp_path / "model.bin", chosen).manifest.model.kind == "onnx"
 
 
-def test_a_trained_recurrent_network_answers_as_before(tmp_path):
+def test_a_trained_recurrent_network_gives_the_same_answers_after_the_import(tmp_path):
     tokenizer = fitted_tokenizer(**{"oov_token": "<OOV>"})
     keras.utils.set_random_seed(1)
     model = keras.Sequential(
@@ -152,7 +152,7 @@ def test_a_trained_recurrent_network_answers_as_before(tmp_path):
     ],
     ids=str,
 )
-def test_the_package_answers_as_before_with_every_setting_of_its_tokenizer(tmp_path, settings):
+def test_a_package_gives_the_same_answers_with_every_setting_of_its_tokenizer(tmp_path, settings):
     tokenizer = fitted_tokenizer(**settings)
     model = sigmoid_network(length=None)
     package = saved_package(tmp_path, model=model, tokenizer=tokenizer, threshold=0.5, max_tokens=LENGTH)
@@ -240,7 +240,7 @@ def test_a_keras_file_without_word_index_is_refused(tmp_path):
         ({"word_index": {"a": 1}, "char_level": True}, "char_level=True"),
     ],
 )
-def test_a_word_index_that_cannot_be_used_is_refused(tmp_path, content, message):
+def test_an_unusable_word_index_is_refused(tmp_path, content, message):
     chosen = options(word_index=saved_json(tmp_path, content))
     with pytest.raises(UnsupportedModel, match=message):
         import_model(saved_model(tmp_path, sigmoid_network()), chosen)
@@ -271,7 +271,7 @@ def test_an_output_that_is_not_a_probability_is_refused(tmp_path, last, message)
         import_model(package, options(trust_pickle=True))
 
 
-def test_a_model_that_reads_no_ids_is_refused(tmp_path):
+def test_a_model_that_does_not_read_ids_is_refused(tmp_path):
     model = keras.Sequential([layers.Input((LENGTH,)), layers.Dense(1, activation="sigmoid")])
     package = saved_package(tmp_path, model=model, tokenizer=fitted_tokenizer())
     with pytest.raises(UnsupportedModel, match="no Embedding layer"):
@@ -293,7 +293,7 @@ def test_the_length_of_texts_must_be_known_and_agree(tmp_path):
         import_model(package, options(trust_pickle=True))
 
 
-def test_cleaning_before_the_tokenizer_is_kept(tmp_path):
+def test_cleaning_before_the_tokenizer_is_preserved(tmp_path):
     tokenizer, model = fitted_tokenizer(), sigmoid_network()
     package = saved_package(tmp_path, model=model, tokenizer=tokenizer)
     chosen = options(trust_pickle=True, strip_html=True, remove_special_chars=True, stopwords=("a", "and"))
@@ -303,7 +303,7 @@ def test_cleaning_before_the_tokenizer_is_kept(tmp_path):
     assert abs(prediction.probabilities["positive"] - expected[0, 0]) <= 1e-4
 
 
-def test_another_network_in_its_place_is_refused(tmp_path):
+def test_a_converted_network_that_differs_from_the_original_is_refused(tmp_path):
     tokenizer, model = fitted_tokenizer(), sigmoid_network()
     artifact = import_model(
         saved_package(tmp_path, model=model, tokenizer=tokenizer), options(trust_pickle=True)
@@ -384,7 +384,7 @@ def test_an_onnx_model_that_knows_fewer_words_than_described_is_refused(tmp_path
         ({"labels": ["a", "b", "c"]}, "'sigmoid', which is for two labels"),
     ],
 )
-def test_a_description_that_cannot_be_right_is_refused(tmp_path, change, message):
+def test_an_inconsistent_description_is_refused(tmp_path, change, message):
     path = exported(tmp_path, sigmoid_network())
     with pytest.raises(UnsupportedModel, match=message):
         import_model(path, options(tokenizer=saved_json(tmp_path, description(**change))))
@@ -410,7 +410,7 @@ def test_weights_in_another_file_are_refused_by_their_name(tmp_path):
         import_model(tmp_path / "model.onnx", options(tokenizer=saved_json(tmp_path, description())))
 
 
-def test_weights_of_a_branch_in_another_file_are_found_too(tmp_path):
+def test_weights_of_a_branch_in_another_file_are_also_found(tmp_path):
     tensor = TensorProto(name="hidden", data_type=TensorProto.FLOAT, dims=[1])
     tensor.data_location = TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value="/etc/passwd")
@@ -423,7 +423,7 @@ def test_weights_of_a_branch_in_another_file_are_found_too(tmp_path):
         import_model(tmp_path / "model.onnx", options(tokenizer=saved_json(tmp_path, description())))
 
 
-def test_a_hdf5_file_is_refused_with_the_way_out(tmp_path):
+def test_an_hdf5_file_is_refused_with_advice(tmp_path):
     sigmoid_network().save(tmp_path / "model.h5")
     with pytest.raises(UnsupportedModel, match=r"HDF5 file; load it .* and save it as \.keras"):
         import_model(tmp_path / "model.h5", options())

@@ -1,4 +1,4 @@
-"""A server with API keys and allowed hosts, asked over HTTP and by BentoML's clients."""
+"""A server with API keys and allowed hosts, asked over HTTP and with BentoML's clients."""
 
 import hashlib
 from collections.abc import Iterator
@@ -39,11 +39,11 @@ def test_a_request_with_a_key_is_answered(server: Any) -> None:
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz", "/health", "/metrics", "/docs"])
-def test_what_needs_no_key_is_answered_without(server: Any, path: str) -> None:
+def test_public_routes_are_answered_without_a_key(server: Any, path: str) -> None:
     assert httpx.get(server.url + path).status_code == 200
 
 
-def test_the_page_of_the_api_can_send_the_key(server: Any) -> None:
+def test_the_api_page_can_send_the_key(server: Any) -> None:
     document = httpx.get(f"{server.url}/openapi.json").json()
     assert document["components"]["securitySchemes"] == {"key": {"type": "http", "scheme": "bearer"}}
     assert document["paths"]["/predict"]["post"]["security"] == [{"key": []}]
@@ -51,20 +51,20 @@ def test_the_page_of_the_api_can_send_the_key(server: Any) -> None:
     assert "security" not in document["paths"]["/livez"]["get"]
 
 
-def test_bentoml_s_clients_send_the_key(server: Any) -> None:
+def test_bentomls_clients_send_the_key(server: Any) -> None:
     with bentoml.SyncHTTPClient(server.url, token=KEY) as client:
         assert client.predict(text=TEXT)["label"] == "positive"
         assert client.classify(texts=[TEXT])[0]["label"] == "positive"
 
 
 @pytest.mark.parametrize("path", ["/livez", "/predict"])
-def test_a_name_that_is_rebound_to_this_address_is_not_answered_to(server: Any, path: str) -> None:
+def test_a_host_name_that_is_not_allowed_is_refused(server: Any, path: str) -> None:
     answer = httpx.get(server.url + path, headers={"host": f"evil.example.com:{server.port}"})
     assert answer.status_code == 421
     assert answer.json()["detail"] == "the host 'evil.example.com' is not one that this service answers to"
 
 
-def test_an_answer_says_that_its_type_is_not_to_be_guessed(server: Any) -> None:
+def test_every_answer_forbids_guessing_its_content_type(server: Any) -> None:
     for path in ("/livez", "/docs", "/docs/static/docs.js", "/metrics", "/nowhere", "/openapi.json"):
         answer = httpx.get(server.url + path, headers={"authorization": f"Bearer {KEY}"})
         assert answer.headers["x-content-type-options"] == "nosniff", path
@@ -72,7 +72,7 @@ def test_an_answer_says_that_its_type_is_not_to_be_guessed(server: Any) -> None:
     assert (refused.status_code, refused.headers["x-content-type-options"]) == (400, "nosniff")
 
 
-def test_a_file_of_keys_that_cannot_be_used_stops_the_start(refuse: Any, tmp_path: Any) -> None:
+def test_an_unusable_keys_file_prevents_the_start(refuse: Any, tmp_path: Any) -> None:
     refused = refuse(tmp_path, CLASSIFIER__API__KEYS_FILE=str(tmp_path / "none"))
     assert refused.returncode == 1
     assert (

@@ -1,4 +1,4 @@
-"""The server under load: refusals, callers that hang up, and its end, with requests that it holds."""
+"""The server under load: refusals, clients that disconnect, and shutdown with requests in progress."""
 
 import functools
 import re
@@ -16,27 +16,27 @@ from classifier.schema import MAX_TEXT_CHARS, MAX_TEXTS
 
 GOOD = "A wonderful film that I will see again. "
 BAD = "A terrible film, the worst I have seen. "
-CALLERS = 24
+CLIENTS = 24
 
 LIVE_SECONDS = 0.25
-"""Within which `/livez` answers, whatever texts come."""
+"""The longest time in which `/livez` answers, whatever the texts."""
 
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""To read all of them for each client takes longer than the server takes for a request."""
+"""Loading all certificates for each client would take longer than a request."""
 
-PATIENT = {
+NO_LATE_REQUESTS = {
     "CLASSIFIER__BATCHING__MAX_WAITING_SECONDS": "100",
     "CLASSIFIER__BATCHING__DEADLINE_SECONDS": "100",
 }
-"""No request is late, nor refused for the time that it would have to wait."""
+"""Settings with which no request is late or refused because of its expected wait."""
 
-ROOMY = PATIENT | {"CLASSIFIER__BATCHING__MAX_WAITING_CHARACTERS": "100000000"}
-"""Nor for its size."""
+NO_REFUSALS = NO_LATE_REQUESTS | {"CLASSIFIER__BATCHING__MAX_WAITING_CHARACTERS": "100000000"}
+"""Settings with which no request is refused because of the queue's size either."""
 
 
-def long_text(caller: int) -> tuple[str, str]:
-    """As long a text as there may be, and its label."""
-    text, label = (GOOD, "positive") if caller % 2 else (BAD, "negative")
+def long_text(number: int) -> tuple[str, str]:
+    """A text of maximum length, and its label."""
+    text, label = (GOOD, "positive") if number % 2 else (BAD, "negative")
     return (text * MAX_TEXT_CHARS)[:MAX_TEXT_CHARS].strip(), label
 
 
@@ -45,10 +45,10 @@ def long_batch(is_odd: bool) -> bytes:
     return orjson.dumps({"texts": [long_text(int(is_odd))[0]] * MAX_TEXTS})
 
 
-def ask_for_a_long_batch(url: str, caller: int) -> httpx.Response:
+def ask_for_a_long_batch(url: str, number: int) -> httpx.Response:
     return httpx.post(
         f"{url}/predict/batch",
-        content=long_batch(caller % 2 == 1),
+        content=long_batch(number % 2 == 1),
         headers={"content-type": "application/json"},
         timeout=120,
         verify=NO_CERTIFICATES,
@@ -58,8 +58,8 @@ def ask_for_a_long_batch(url: str, caller: int) -> httpx.Response:
 def ask_until_held(
     server: Any, pool: ThreadPoolExecutor, wait_until: Any, count: int, at_least: int
 ) -> list[Future[httpx.Response]]:
-    """Ask for so many long batches, and go on once the server holds a number of them."""
-    asked = [pool.submit(ask_for_a_long_batch, server.url, caller) for caller in range(count)]
+    """Send `count` long batches; return when the server holds more than `at_least` of them."""
+    asked = [pool.submit(ask_for_a_long_batch, server.url, number) for number in range(count)]
     wait_until(
         lambda: metric(server.url, "classifier_requests_in_progress") > at_least, "the server holds requests"
     )
@@ -73,14 +73,14 @@ def labels(response: httpx.Response) -> set[str]:
 
 
 def metric(url: str, line: str) -> float:
-    """A metric's value; 0 where it has not been counted yet."""
+    """A metric's value; 0 if it has not been counted yet."""
     found = re.search(
         f"^{re.escape(line)} (.*)$", httpx.get(f"{url}/metrics", timeout=120).text, re.MULTILINE
     )
     return float(found[1]) if found else 0.0
 
 
-def test_an_overloaded_server_refuses_some_at_once_and_answers_the_others_rightly(
+def test_an_overloaded_server_refuses_some_requests_and_answers_the_others_correctly(
     serve: Any, tmp_path: Path
 ) -> None:
     settings = {
@@ -89,40 +89,40 @@ def test_an_overloaded_server_refuses_some_at_once_and_answers_the_others_rightl
         "CLASSIFIER__BATCHING__DEADLINE_SECONDS": "100",
     }
     with serve(tmp_path, **settings) as server:
-        with ThreadPoolExecutor(CALLERS) as pool:
-            responses = list(pool.map(lambda n: ask_for_a_long_batch(server.url, n), range(3 * CALLERS)))
-        for caller, response in enumerate(responses):
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            responses = list(pool.map(lambda n: ask_for_a_long_batch(server.url, n), range(3 * CLIENTS)))
+        for number, response in enumerate(responses):
             if response.status_code == 503:
                 assert response.headers["content-type"] == "application/problem+json"
                 assert int(response.headers["retry-after"]) >= 1
             else:
                 assert response.status_code == 200, response.text
-                assert labels(response) == {long_text(caller)[1]}
+                assert labels(response) == {long_text(number)[1]}
         assert {response.status_code for response in responses} == {200, 503}
         assert httpx.post(f"{server.url}/predict", json={"text": GOOD}).status_code == 200
         assert "Traceback" not in server.log
 
 
-def test_while_costly_texts_come_among_cheap_ones_that_are_long_the_server_says_at_once_that_it_lives(
+def test_livez_answers_quickly_while_costly_texts_arrive_among_long_cheap_ones(
     serve: Any, tmp_path: Path
 ) -> None:
-    """Cheap ones are 250 times as cheap: had they taught what texts cost, costly ones would take a second."""
+    """If predictions learned from the cheap texts only, a batch of costly ones would take a second."""
     texts = ["x" * MAX_TEXT_CHARS] * MAX_TEXTS, ["\N{TIBETAN LETTER GHA}" * MAX_TEXT_CHARS] * (MAX_TEXTS // 2)
     cheap, costly = (orjson.dumps({"texts": some}) for some in texts)
-    # Clients are made once, since that takes a tenth of a second.
+    # The clients are made once, because that takes a tenth of a second.
     with (
-        serve(tmp_path, **ROOMY) as server,
-        ThreadPoolExecutor(CALLERS) as pool,
-        httpx.Client(base_url=server.url, timeout=120) as caller,
+        serve(tmp_path, **NO_REFUSALS) as server,
+        ThreadPoolExecutor(CLIENTS) as pool,
+        httpx.Client(base_url=server.url, timeout=120) as client,
         httpx.Client(base_url=server.url, timeout=120) as probe,
     ):
 
         def ask(body: bytes) -> int:
             headers = {"content-type": "application/json"}
-            return caller.post("/predict/batch", content=body, headers=headers).status_code
+            return client.post("/predict/batch", content=body, headers=headers).status_code
 
-        assert set(pool.map(ask, [cheap] * 4 * CALLERS)) == {200}
-        asked = [pool.submit(ask, cheap if number % 8 == 0 else costly) for number in range(CALLERS)]
+        assert set(pool.map(ask, [cheap] * 4 * CLIENTS)) == {200}
+        asked = [pool.submit(ask, cheap if number % 8 == 0 else costly) for number in range(CLIENTS)]
         seconds = []
         while not all(future.done() for future in asked):
             begin = time.perf_counter()
@@ -133,21 +133,21 @@ def test_while_costly_texts_come_among_cheap_ones_that_are_long_the_server_says_
         assert max(seconds) < LIVE_SECONDS
 
 
-def test_callers_that_hang_up_are_noticed_and_harm_no_one(
+def test_clients_that_disconnect_are_noticed_and_do_not_harm_others(
     serve: Any, wait_until: Any, tmp_path: Path
 ) -> None:
-    with serve(tmp_path, **PATIENT) as server:
+    with serve(tmp_path, **NO_LATE_REQUESTS) as server:
         text, _ = long_text(0)
         body = orjson.dumps({"texts": [text] * MAX_TEXTS})
         head = f"POST /predict/batch HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n"
         request = f"{head}content-type: application/json\r\n\r\n".encode() + body
-        connections = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(CALLERS)]
-        with ThreadPoolExecutor(CALLERS) as pool:
+        connections = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(CLIENTS)]
+        with ThreadPoolExecutor(CLIENTS) as pool:
             list(pool.map(lambda connection: connection.sendall(request), connections))
         for connection in connections:
             connection.close()
-        gone = 'classifier_requests_total{route="/predict/batch",status="499"}'
-        wait_until(lambda: metric(server.url, gone) > 0, "a caller that hung up is counted")
+        disconnected = 'classifier_requests_total{route="/predict/batch",status="499"}'
+        wait_until(lambda: metric(server.url, disconnected) > 0, "a client that disconnected is counted")
         assert (
             httpx.post(f"{server.url}/predict", json={"text": GOOD}, timeout=60).json()["label"] == "positive"
         )
@@ -155,24 +155,24 @@ def test_callers_that_hang_up_are_noticed_and_harm_no_one(
         assert "Traceback" not in server.log
 
 
-def test_after_sigterm_new_requests_are_told_to_go_elsewhere_while_the_old_ones_are_finished(
+def test_after_sigterm_new_requests_are_refused_while_the_admitted_ones_are_finished(
     serve: Any, wait_until: Any, tmp_path: Path
 ) -> None:
-    with serve(tmp_path, **ROOMY) as server, ThreadPoolExecutor(CALLERS) as pool:
-        held = ask_until_held(server, pool, wait_until, CALLERS, at_least=CALLERS // 2)
+    with serve(tmp_path, **NO_REFUSALS) as server, ThreadPoolExecutor(CLIENTS) as pool:
+        held = ask_until_held(server, pool, wait_until, CLIENTS, at_least=CLIENTS // 2)
         server.process.terminate()
-        wait_until(lambda: not server.is_ready(), "it says that no more should come")
+        wait_until(lambda: not server.is_ready(), "it reports that it is not ready")
         refused = httpx.post(f"{server.url}/predict", json={"text": GOOD}, timeout=60)
         assert refused.status_code == 503
         assert refused.json()["title"] == "Shutting down"
         assert refused.headers["connection"] == "close"
         assert httpx.get(f"{server.url}/livez", timeout=60).status_code == 200
         answered = sum(future.result().status_code == 200 for future in held)
-        assert answered > CALLERS / 2  # those that it held; others may have come later
+        assert answered > CLIENTS / 2  # those that it held; others may have arrived later
         assert server.process.wait(60) in {0, -15}
 
 
-def test_after_sigterm_a_lame_duck_answers_and_sends_its_callers_to_other_connections(
+def test_after_sigterm_a_lame_duck_answers_and_ends_each_connection_with_its_answer(
     serve: Any, wait_until: Any, tmp_path: Path
 ) -> None:
     with serve(tmp_path, CLASSIFIER__API__LAME_DUCK_SECONDS="3") as server, httpx.Client() as client:
@@ -182,7 +182,7 @@ def test_after_sigterm_a_lame_duck_answers_and_sends_its_callers_to_other_connec
 
         assert "connection" not in ask().headers
         server.process.terminate()
-        wait_until(lambda: not server.is_ready(), "it says that no more should come")
+        wait_until(lambda: not server.is_ready(), "it reports that it is not ready")
         for _ in range(3):
             answer = ask()
             assert answer.json()["label"] == "positive"
@@ -191,13 +191,13 @@ def test_after_sigterm_a_lame_duck_answers_and_sends_its_callers_to_other_connec
         assert "drained" in server.log
 
 
-def test_what_cannot_be_finished_after_sigterm_is_refused_and_in_the_log(
+def test_requests_that_cannot_be_finished_after_sigterm_are_refused_and_logged(
     serve: Any, wait_until: Any, tmp_path: Path
 ) -> None:
-    settings = ROOMY | {"CLASSIFIER__BATCHING__DRAIN_SECONDS": "0"}
-    with serve(tmp_path, **settings) as server, ThreadPoolExecutor(CALLERS) as pool:
-        # So many that others come, whichever are answered meanwhile; the last find nobody to connect to.
-        asked = ask_until_held(server, pool, wait_until, 10 * CALLERS, at_least=4)
+    settings = NO_REFUSALS | {"CLASSIFIER__BATCHING__DRAIN_SECONDS": "0"}
+    with serve(tmp_path, **settings) as server, ThreadPoolExecutor(CLIENTS) as pool:
+        # So many that some still arrive after others were answered. The last cannot connect any more.
+        asked = ask_until_held(server, pool, wait_until, 10 * CLIENTS, at_least=4)
         server.process.terminate()
         answers = [future.result() for future in asked if future.exception() is None]
         refused = [answer for answer in answers if answer.status_code != 200]
@@ -208,9 +208,7 @@ def test_what_cannot_be_finished_after_sigterm_is_refused_and_in_the_log(
         assert "Traceback" not in server.log
 
 
-def test_a_body_that_does_not_come_is_waited_for_no_longer_than_the_setting_says(
-    serve: Any, tmp_path: Path
-) -> None:
+def test_a_body_that_never_arrives_is_refused_after_the_configured_time(serve: Any, tmp_path: Path) -> None:
     with serve(tmp_path, CLASSIFIER__API__REQUEST_SECONDS="0.5") as server:
         head = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n"
         with socket.create_connection(("127.0.0.1", server.port), 60) as connection:
@@ -221,10 +219,10 @@ def test_a_body_that_does_not_come_is_waited_for_no_longer_than_the_setting_says
         assert metric(server.url, "classifier_requests_in_progress") == 1
 
 
-def test_sigterm_loses_no_request_that_the_server_holds(serve: Any, wait_until: Any, tmp_path: Path) -> None:
-    with serve(tmp_path, **ROOMY) as server:
-        with ThreadPoolExecutor(CALLERS) as pool:
-            asked = ask_until_held(server, pool, wait_until, 10 * CALLERS, at_least=4)
+def test_sigterm_loses_no_request_in_progress(serve: Any, wait_until: Any, tmp_path: Path) -> None:
+    with serve(tmp_path, **NO_REFUSALS) as server:
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            asked = ask_until_held(server, pool, wait_until, 10 * CLIENTS, at_least=4)
             answered = sum(future.done() for future in asked)
             begun = metric(server.url, "classifier_requests_in_progress") - 1 + answered
             server.process.terminate()

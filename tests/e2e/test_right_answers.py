@@ -1,4 +1,4 @@
-"""Nobody gets another's answer: many callers at once, some of them gone early, some with poisoned texts."""
+"""No client gets another client's answer, even if clients disconnect or send texts that cause faults."""
 
 import asyncio
 import csv
@@ -28,15 +28,15 @@ from classifier.text import TextSettings
 
 CONNECTIONS = 64
 PATHS = {"/predict": 80, "/predict/batch": 12, "/predict/top-k": 6, "/classify": 2}
-"""What is asked, and how often in a hundred requests."""
+"""The routes, and how often each is asked in a hundred requests."""
 MAX_TEXTS = 20
 SHARE_POISONED = 0.01
-SHARE_HANGING_UP = 0.02
+SHARE_DISCONNECTING = 0.02
 PIECE_WORDS = 10
-PATIENCE_SECONDS = 600
-"""Long after the last answer should have come; without it, one that never comes would be waited for."""
+TIMEOUT_SECONDS = 600
+"""Much longer than all the answers take, so that a missing answer fails the test."""
 TOLERANCE = 1e-6
-"""How far a network's probability may be from that of the same text in another batch."""
+"""Largest difference between a network's probabilities of a text in two batches."""
 
 CAUSES = {
     Fault.RAISES.text: "ZeroDivisionError",
@@ -44,22 +44,22 @@ CAUSES = {
     Fault.NAN.text: "FloatingPointError",
     Fault.INFINITE.text: "FloatingPointError",
 }
-"""The texts that the model has no answer to, and the error of each."""
+"""The texts that the model cannot answer, and the error that each one causes."""
 
 Probabilities = Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Question:
-    """What a caller asks, and whether it goes away before its answer."""
+    """A client's request, and whether the client disconnects before the answer."""
 
     path: str
     texts: Sequence[str]
-    hangs_up: bool
+    disconnects: bool
 
     @property
     def cause(self) -> str | None:
-        """Why it cannot be answered, if it cannot."""
+        """The error that one of the texts causes, if any."""
         return next((CAUSES[text] for text in self.texts if text in CAUSES), None)
 
     @property
@@ -72,7 +72,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back, not yet parsed, since parsing would slow the callers down."""
+    """An answer that is not yet parsed, because parsing would slow the clients down."""
 
     status: int
     body: bytes
@@ -83,7 +83,7 @@ class Answer:
         return str(orjson.loads(self.body)["id"])
 
     def predictions(self, path: str) -> list[tuple[str, Probabilities]]:
-        """Each text that the answer repeats, with its probabilities."""
+        """The texts in the answer, each with its probabilities."""
         document = orjson.loads(self.body)
         match path:
             case "/predict/top-k":
@@ -100,23 +100,23 @@ class Answer:
 
 @dataclass(frozen=True)
 class Load:
-    """A server that has been asked a lot, and what it answered."""
+    """A server after many requests, and its answers."""
 
     server: Any
     count: int
     right: Mapping[str, Probabilities]
-    """The probabilities of each text."""
+    """The right probabilities of each text."""
     asked: Sequence[tuple[Question, Answer | None]]
-    """None where the caller went away."""
+    """The answer is None if the client disconnected."""
     metrics: str
-    """As they were once all had been answered."""
+    """The metrics after all requests were answered."""
 
     @property
     def answered(self) -> list[tuple[Question, Answer]]:
         return [(question, answer) for question, answer in self.asked if answer is not None]
 
     def is_right(self, question: Question, answer: Answer) -> bool:
-        """Whether an answer is that of the question's texts, in their order."""
+        """Whether an answer has the right probabilities of the question's texts, in their order."""
         if answer.status != 200:
             return False
         given = answer.predictions(question.path)
@@ -126,7 +126,7 @@ class Load:
 
     @property
     def logged_causes(self) -> dict[str, str]:
-        """The name of each error in the log, by its id."""
+        """The name of each error in the log, by id."""
         events = [orjson.loads(line) for line in self.server.log.splitlines() if is_failure(line)]
         return {event["id"]: event["exception"].splitlines()[-1].partition(":")[0] for event in events}
 
@@ -142,23 +142,23 @@ def is_failure(log_line: str) -> bool:
 
 
 def review_pieces(project: Path) -> list[str]:
-    """Texts of a few words each."""
+    """Split the reviews into texts of a few words."""
     with (project / "tests" / "data" / "imdb_test.csv").open(encoding="utf-8", newline="") as file:
         words = [word for row in csv.DictReader(file) for word in row["text"].split()]
     return [" ".join(words[start : start + PIECE_WORDS]) for start in range(0, len(words), PIECE_WORDS)]
 
 
 def right_answers(classifier: Classifier, texts: Sequence[str]) -> dict[str, Probabilities]:
-    """Those texts that their probabilities tell from each other, with their probabilities."""
+    """Select texts whose probabilities all differ; return them with their probabilities."""
     pairs = zip(texts, (prediction.probabilities for prediction in classifier.predict(texts)), strict=True)
     answers = [(probabilities["negative"], text, probabilities) for text, probabilities in pairs]
-    told_apart: dict[str, Probabilities] = {}
+    distinct: dict[str, Probabilities] = {}
     last = -math.inf
     for value, text, probabilities in sorted(answers, key=itemgetter(0)):
         if value > last + 10 * TOLERANCE:
-            told_apart[text] = probabilities
+            distinct[text] = probabilities
             last = value
-    return told_apart
+    return distinct
 
 
 def questions(texts: Sequence[str], count: int) -> Iterator[Question]:
@@ -166,11 +166,11 @@ def questions(texts: Sequence[str], count: int) -> Iterator[Question]:
     poisons = [fault.text for fault in Fault]
     paths = generator.choices(list(PATHS), list(PATHS.values()), k=count)
     for path in paths:
-        most = MAX_TEXTS if path in {"/predict/batch", "/classify"} else 1
-        asked = generator.sample(texts, generator.randint(1, most))
+        count = MAX_TEXTS if path in {"/predict/batch", "/classify"} else 1
+        asked = generator.sample(texts, generator.randint(1, count))
         if generator.random() < SHARE_POISONED:
             asked[generator.randrange(len(asked))] = generator.choice(poisons)
-        yield Question(path, asked, hangs_up=generator.random() < SHARE_HANGING_UP)
+        yield Question(path, asked, disconnects=generator.random() < SHARE_DISCONNECTING)
 
 
 async def read_answer(reader: asyncio.StreamReader) -> Answer:
@@ -181,13 +181,13 @@ async def read_answer(reader: asyncio.StreamReader) -> Answer:
 
 
 async def ask_all(port: int, pending: Iterator[Question]) -> list[tuple[Question, Answer | None]]:
-    """Callers, each with a connection of its own, ask one question after the other until none is left."""
+    """Run clients that each ask, on their own connection, one question after another until none is left."""
     asked: list[tuple[Question, Answer | None]] = []
-    someone_was_answered = asyncio.Event()
+    client_was_answered = asyncio.Event()
 
     async def wait_for_any_answer(reader: asyncio.StreamReader) -> None:
-        someone_was_answered.clear()
-        events = [asyncio.ensure_future(event) for event in (someone_was_answered.wait(), reader.read(1))]
+        client_was_answered.clear()
+        events = [asyncio.ensure_future(event) for event in (client_was_answered.wait(), reader.read(1))]
         await asyncio.wait(events, return_when=asyncio.FIRST_COMPLETED)
         for event in events:
             event.cancel()
@@ -196,24 +196,24 @@ async def ask_all(port: int, pending: Iterator[Question]) -> list[tuple[Question
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for question in pending:
             writer.write(question.request)
-            if question.hangs_up:
+            if question.disconnects:
                 await wait_for_any_answer(reader)
                 writer.close()
                 asked.append((question, None))
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
             else:
                 asked.append((question, await read_answer(reader)))
-                someone_was_answered.set()
+                client_was_answered.set()
         writer.close()
 
-    async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as callers:
+    async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as clients:
         for _ in range(CONNECTIONS):
-            callers.create_task(ask())
+            clients.create_task(ask())
     return asked
 
 
 def write_network(folder: Path, texts: Sequence[str]) -> Path:
-    """Write a network, drawn by lot, that knows the words of the texts; returns the artifact's folder."""
+    """Write a random network that knows the words of the texts; return the artifact's folder."""
     words = {word for text in [WORD, *texts] for word in re.findall(r"\w+", text.lower())}
     settings = OnnxSettings(first_id=2, unknown_id=1, pad_to=16, output="logits")
     embeddings = np.random.default_rng(0).normal(size=(2 + len(words), 2)).astype(np.float32)
@@ -249,12 +249,12 @@ def load(
     settings = {
         "PYTHONPATH": str(project),
         "CLASSIFIER__LOGGING__FORMAT": "json",
-        # However slow the machine is, no request is late or refused.
+        # With these settings no request is late or refused, even on a slow machine.
         "CLASSIFIER__API__REQUEST_SECONDS": "600",
         "CLASSIFIER__BATCHING__DEADLINE_SECONDS": "600",
         "CLASSIFIER__BATCHING__MAX_WAITING_SECONDS": "600",
     }
-    if not is_linear:  # Every batch runs in the thread.
+    if not is_linear:  # every batch runs in the worker thread
         settings["CLASSIFIER__BATCHING__MAX_INLINE_SECONDS"] = "1e-9"
     bentoml, here = Path(sys.executable).parent / "bentoml", Path(__file__).parent
     command = (bentoml, "serve", "poisoned_service:TextClassifier", "--working-dir", here)
@@ -268,7 +268,7 @@ def load(
         yield Load(server, count, right, asked, metrics())
 
 
-def test_every_caller_gets_the_right_answer_to_its_own_texts(load: Load) -> None:
+def test_every_client_gets_the_right_answer_to_its_own_texts(load: Load) -> None:
     wrong = [
         (question, answer)
         for question, answer in load.answered
@@ -277,13 +277,13 @@ def test_every_caller_gets_the_right_answer_to_its_own_texts(load: Load) -> None
     assert wrong[:3] == []
 
 
-def test_each_poisoned_request_is_answered_with_500_and_an_id_of_its_own(load: Load) -> None:
+def test_each_poisoned_request_is_answered_with_500_and_its_own_id(load: Load) -> None:
     answers = [answer for question, answer in load.answered if question.cause is not None]
     assert {answer.status for answer in answers} == {500}
     assert len({answer.id for answer in answers}) == len(answers)
 
 
-def test_each_request_is_counted_once_whether_its_caller_stayed_or_not(load: Load) -> None:
+def test_each_request_is_counted_once_whether_or_not_its_client_disconnected(load: Load) -> None:
     paths = "|".join(PATHS)
     counted = re.findall(
         rf'^classifier_requests_total{{route="(?:{paths})",.*}} (.*)$', load.metrics, re.MULTILINE
@@ -291,20 +291,20 @@ def test_each_request_is_counted_once_whether_its_caller_stayed_or_not(load: Loa
     assert sum(map(float, counted)) == len(load.asked) == load.count
 
 
-def test_the_log_has_under_the_id_of_each_500_what_its_own_text_set_off(load: Load) -> None:
+def test_the_log_has_the_cause_of_each_500_under_its_id(load: Load) -> None:
     causes = load.logged_causes
     answered = {answer.id: question.cause for question, answer in load.answered if answer.status == 500}
     assert {id_: causes.get(id_) for id_ in answered} == answered
 
 
-def test_the_log_tells_of_no_failure_but_those_of_the_poisoned_requests(load: Load) -> None:
+def test_the_log_reports_no_failures_except_those_of_poisoned_requests(load: Load) -> None:
     poisoned = [question for question, _ in load.asked if question.cause is not None]
     assert len(load.logged_causes) <= len(poisoned)
     rest = [line for line in load.server.log.splitlines() if not is_failure(line)]
     assert [line for line in rest if "Traceback" in line or "never retrieved" in line] == []
 
 
-def test_the_service_is_ready_and_answers_rightly_afterwards(load: Load) -> None:
+def test_the_service_is_ready_and_answers_correctly_afterwards(load: Load) -> None:
     text, right = next(iter(load.right.items()))
     assert load.server.is_ready()
     answer = httpx.post(f"{load.server.url}/predict", json={"text": text}).json()

@@ -1,4 +1,4 @@
-"""A real server: over HTTP, through BentoML's clients, over a bare socket, with many callers, and its end."""
+"""A real server: asked over HTTP, with BentoML's clients, over a raw socket and by many clients; shutdown."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from classifier.schema import DEFAULT_THRESHOLDS
 MEBIBYTE = 2**20
 GOOD = "A wonderful, moving film with great acting."
 BAD = "An awful, boring waste of time."
-CALLERS = 20
+CLIENTS = 20
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_the_server_answers_over_http(http: httpx.Client) -> None:
     assert response.json()["label"] == "positive"
 
 
-def test_one_connection_serves_an_error_and_then_an_answer(http: httpx.Client) -> None:
+def test_one_connection_carries_errors_and_answers(http: httpx.Client) -> None:
     for _ in range(3):
         assert http.post("/predict", json={"text": ""}).status_code == 422
         assert http.get("/nowhere").status_code == 404
@@ -84,13 +84,13 @@ def test_bentomls_client_classifies(sync_client: Any) -> None:
         assert [item["label"] for item in answer] == ["positive", "negative"]
 
 
-def test_bentomls_client_raises_what_the_service_answers(sync_client: Any) -> None:
+def test_bentomls_client_raises_the_services_error(sync_client: Any) -> None:
     with pytest.raises(bentoml.exceptions.BentoMLException, match="text is blank"):
         sync_client.predict(text=" ")
 
 
 @pytest.mark.parametrize("wrong", [{"text": 5}, {"text": GOOD, "threshold": 2.0}])
-def test_bentomls_client_is_refused_what_every_client_is_refused(
+def test_bentomls_client_gets_the_same_refusals_as_every_client(
     sync_client: Any, wrong: dict[str, Any]
 ) -> None:
     with pytest.raises(bentoml.exceptions.BentoMLException):
@@ -119,12 +119,12 @@ def test_bentomls_asynchronous_client_reaches_every_api(server: Any) -> None:
 @pytest.mark.parametrize(
     ("path", "field"), [("/predict", "text"), ("/predict/batch", "texts"), ("/classify", "texts")]
 )
-def test_many_callers_at_once_each_get_their_own_answer(server: Any, path: str, field: str) -> None:
-    def ask(caller: int) -> list[tuple[str, list[str]]]:
+def test_many_concurrent_clients_each_get_their_own_answer(server: Any, path: str, field: str) -> None:
+    def ask(client_number: int) -> list[tuple[str, list[str]]]:
         answers = []
         with httpx.Client(base_url=server.url, timeout=30) as client:
             for number in range(10):
-                text = f"caller {caller} question {number} " + (GOOD if caller % 2 else BAD)
+                text = f"client {client_number} question {number} " + (GOOD if client_number % 2 else BAD)
                 response = client.post(path, json={field: text if field == "text" else [text] * 3})
                 assert response.status_code == 200, response.text
                 body = response.json()
@@ -132,18 +132,18 @@ def test_many_callers_at_once_each_get_their_own_answer(server: Any, path: str, 
                 answers.append((text, [f"{item['text']} {item['label']}" for item in items]))
         return answers
 
-    with ThreadPoolExecutor(CALLERS) as callers:
-        for caller, answers in enumerate(callers.map(ask, range(CALLERS))):
-            label = "positive" if caller % 2 else "negative"
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        for client_number, answers in enumerate(pool.map(ask, range(CLIENTS))):
+            label = "positive" if client_number % 2 else "negative"
             for text, got in answers:
                 assert set(got) == {f"{text} {label}"}
 
 
-# A bare socket
+# A raw socket
 
 
 def answer_of(connection: socket.socket) -> tuple[int, dict[str, str], dict[str, Any]]:
-    """Read one answer: status, headers, JSON."""
+    """Read one answer; return its status, headers and JSON."""
     stream = connection.makefile("rb")
     status = int(stream.readline().split()[1])
     headers: dict[str, str] = {}
@@ -161,7 +161,9 @@ def open_request(server: Any, path: str, *headers: str) -> socket.socket:
 
 
 @pytest.mark.parametrize("path", ["/predict", "/classify"])
-def test_a_body_announced_as_too_large_is_answered_before_it_is_sent(server: Any, path: str) -> None:
+def test_a_body_that_declares_a_too_large_length_is_answered_before_it_is_sent(
+    server: Any, path: str
+) -> None:
     with open_request(server, path, f"content-length: {3 * MEBIBYTE}") as connection:
         status, headers, document = answer_of(connection)
     assert status == 413
@@ -175,7 +177,7 @@ def test_a_chunked_body_over_the_limit_is_answered_before_its_end_is_sent(server
     with open_request(server, path, "transfer-encoding: chunked") as connection:
         for _ in range(2 * MEBIBYTE // len(chunk) + 1):
             connection.sendall(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
-        status, headers, document = answer_of(connection)  # the last, empty chunk was never sent
+        status, headers, document = answer_of(connection)  # although the last, empty chunk was never sent
     assert status == 413
     assert headers["content-type"] == "application/problem+json"
     assert document["status"] == 413
@@ -190,7 +192,7 @@ def test_a_chunked_body_within_the_limit_is_answered(server: Any) -> None:
     assert (status, document["text"]) == (200, "good")
 
 
-def test_a_caller_that_hangs_up_in_its_body_harms_no_one_and_is_no_fault_of_the_service(
+def test_a_client_that_disconnects_within_its_body_harms_nobody_and_is_not_logged_as_an_error(
     server: Any, http: httpx.Client, wait_until: Any
 ) -> None:
     def refused() -> list[str]:
@@ -210,10 +212,10 @@ def test_a_caller_that_hangs_up_in_its_body_harms_no_one_and_is_no_fault_of_the_
     assert "internal_error" not in server.log
 
 
-# Its end
+# Shutdown
 
 
-def test_sigterm_ends_the_server_once_its_requests_are_answered(serve: Any, tmp_path: Path) -> None:
+def test_sigterm_stops_the_server_after_its_requests_are_answered(serve: Any, tmp_path: Path) -> None:
     with serve(tmp_path) as server:
         with open_request(server, "/predict", "content-length: 16") as connection:
             connection.sendall(b'{"text": ')
@@ -226,7 +228,7 @@ def test_sigterm_ends_the_server_once_its_requests_are_answered(serve: Any, tmp_
         assert "Traceback" not in server.log
 
 
-def test_an_idle_connection_does_not_hold_up_the_end(serve: Any, tmp_path: Path) -> None:
+def test_an_idle_connection_does_not_delay_shutdown(serve: Any, tmp_path: Path) -> None:
     with serve(tmp_path) as server, httpx.Client(base_url=server.url) as client:
         assert client.get("/livez").status_code == 200
         server.process.terminate()

@@ -1,4 +1,4 @@
-"""The service against `evaluate`: the same model, the same texts, the same answers."""
+"""The service and `evaluate` give the same answers to the same texts with the same model."""
 
 import random
 from dataclasses import replace
@@ -17,7 +17,7 @@ SAMPLE = 2000
 
 
 def check_text_by_text(server: Any, bundled: Path, dataset: Dataset) -> None:
-    """Ask for all texts in batches, and compare class and probabilities with those of `evaluate`."""
+    """Send all texts in batches, and compare class and probabilities with those of `evaluate`."""
     report = evaluate(load_classifier(bundled), dataset)
     answers: list[dict[str, Any]] = []
     with httpx.Client(base_url=server.url, timeout=60) as http:
@@ -34,12 +34,12 @@ def check_text_by_text(server: Any, bundled: Path, dataset: Dataset) -> None:
         )
 
 
-def test_the_service_answers_what_evaluate_says_on_a_slice(server: Any, bundled: Path, project: Path) -> None:
+def test_the_service_agrees_with_evaluate_on_a_slice(server: Any, bundled: Path, project: Path) -> None:
     check_text_by_text(server, bundled, read_dataset(project / "tests" / "data" / "imdb_test.csv"))
 
 
 @pytest.mark.full_data
-def test_the_service_answers_what_evaluate_says_on_the_official_test_part(
+def test_the_service_agrees_with_evaluate_on_the_official_test_set(
     server: Any, bundled: Path, imdb: Path
 ) -> None:
     whole = read_dataset(imdb / "test.parquet")

@@ -22,7 +22,7 @@ DATA = Path(__file__).parents[1] / "data"
     ("learn", "test"), [("imdb_train.csv", "imdb_test.csv"), ("agnews_train.parquet", "agnews_test.jsonl")]
 )
 @pytest.mark.parametrize("size", [1, 32, 200], ids=["one by one", "batches of 32", "all at once"])
-def test_the_linear_runtime_answers_as_scikit_learn_on_real_texts(tmp_path, learn, test, size):
+def test_the_linear_runtime_gives_scikit_learns_answers_on_real_texts(tmp_path, learn, test, size):
     data, texts = read_dataset(DATA / learn), read_dataset(DATA / test).texts
     vectorizer = CountVectorizer(ngram_range=(1, 3), min_df=2, binary=True)
     pipeline = make_pipeline(vectorizer, Normalizer(), LogisticRegression(max_iter=1000))

@@ -1,4 +1,4 @@
-"""How the server starts, and how it refuses to start: one sentence that names the file, no stack trace."""
+"""How the server starts, and how it refuses to start: with one sentence and without a stack trace."""
 
 import os
 import re
@@ -35,7 +35,7 @@ def stored(home: Path, name: str) -> list[str]:
 
 
 def save(folder: Path, home: Path, project: Path) -> str:
-    """Put an artifact into the store at `home`, in another process: BentoML reads BENTOML_HOME once."""
+    """Save an artifact in the store in `home`. BentoML reads BENTOML_HOME once, so this needs a process."""
     done = subprocess.run(
         [
             sys.executable,
@@ -53,7 +53,7 @@ def save(folder: Path, home: Path, project: Path) -> str:
 
 
 def only_sentence(refused: subprocess.CompletedProcess[str]) -> str:
-    """The only line on standard error of a server that did not start."""
+    """Return the only line on standard error of a server that did not start."""
     assert refused.returncode == 1, refused.stderr
     assert "Traceback" not in refused.stdout + refused.stderr
     assert "Serving" not in refused.stdout
@@ -62,11 +62,11 @@ def only_sentence(refused: subprocess.CompletedProcess[str]) -> str:
     return line
 
 
-# What starts
+# Starts that succeed
 
 
-def test_onnx_runtime_leaves_no_mark_of_the_machine(project: Path, tmp_path: Path) -> None:
-    """By default it keeps an id of the machine and a queue of reports in the home folder."""
+def test_onnx_runtime_writes_nothing_to_the_home_folder(project: Path, tmp_path: Path) -> None:
+    """By default ONNX Runtime keeps an id of the machine and a queue of reports in the home folder."""
     (tmp_path / "model.onnx").write_bytes(mean_network(np.ones((4, 2), np.float32)))
     home = tmp_path / "home"
     home.mkdir()
@@ -77,7 +77,7 @@ def test_onnx_runtime_leaves_no_mark_of_the_machine(project: Path, tmp_path: Pat
         "tokenizer = Tokenizer(TextSettings(max_tokens=8), ('a', 'b')); "
         "OnnxRuntime(pathlib.Path(sys.argv[1]).read_bytes(), settings, tokenizer, 2)"
     )
-    # Without the variables of CI, where it reports nothing by itself.
+    # The environment lacks the variables of CI, because with them ONNX Runtime reports nothing anyway.
     subprocess.run(
         [sys.executable, "-c", load, tmp_path / "model.onnx"],
         cwd=project,
@@ -87,7 +87,7 @@ def test_onnx_runtime_leaves_no_mark_of_the_machine(project: Path, tmp_path: Pat
     assert list(home.rglob("*")) == []
 
 
-def test_a_fresh_machine_serves_the_bundled_model_on_the_given_port(serve: Any, tmp_path: Path) -> None:
+def test_a_fresh_clone_serves_the_bundled_model_on_the_given_port(serve: Any, tmp_path: Path) -> None:
     with serve(tmp_path) as server:
         assert httpx.get(f"{server.url}/model/info").json()["name"] == "imdb-sentiment"
         assert f"Serving imdb-sentiment:latest, in a moment, at\n\n      {server.url} " in server.log
@@ -130,12 +130,12 @@ def test_the_bundled_model_is_imported_once(serve: Any, tmp_path: Path) -> None:
     assert artifact.stat().st_mtime_ns == changed
 
 
-def test_bentoml_serve_serves_the_bundled_model_on_a_fresh_machine(serve: Any, tmp_path: Path) -> None:
+def test_bentoml_serve_serves_the_bundled_model_from_an_empty_store(serve: Any, tmp_path: Path) -> None:
     with serve(tmp_path, BY_BENTOML) as server:
         assert httpx.get(f"{server.url}/model/info").json()["name"] == "imdb-sentiment"
 
 
-def test_bentoml_serve_serves_what_is_in_the_store(
+def test_bentoml_serve_serves_the_model_in_the_store(
     serve: Any, bundled: Path, project: Path, tmp_path: Path
 ) -> None:
     tag = save(bundled, tmp_path, project)
@@ -150,7 +150,7 @@ def test_an_environment_variable_overrides_the_file(serve: Any, tmp_path: Path) 
     assert answer.json()["detail"].endswith("at most 1024 are allowed")
 
 
-def test_the_access_log_has_one_line_of_json_a_request(serve: Any, tmp_path: Path) -> None:
+def test_the_access_log_has_one_line_of_json_per_request(serve: Any, tmp_path: Path) -> None:
     settings = {"CLASSIFIER__LOGGING__FORMAT": "json", "CLASSIFIER__LOGGING__ACCESS": "true"}
     with serve(tmp_path, **settings) as server:
         httpx.post(f"{server.url}/predict", json={"text": "good"})
@@ -169,14 +169,14 @@ def test_a_model_of_four_classes_is_served(serve: Any, project: Path, tmp_path: 
         info = http.get("/model/info").json()
         predict = http.post("/predict", json={"text": "a good film"}).json()
         top = http.post("/predict/top-k?k=3", json={"text": "a good film"}).json()
-        all_of_them = http.post("/predict/top-k", json={"text": "a good film", "k": 99}).json()
+        all_classes = http.post("/predict/top-k", json={"text": "a good film", "k": 99}).json()
         thresholds = http.post("/predict/thresholds", json={"text": "a good film"})
     assert (info["num_classes"], info["classes"]) == (4, list(FOUR_LABELS))
     assert list(predict["probabilities"]) == list(FOUR_LABELS)
     assert "probability_positive" not in predict
     ranked = sorted(predict["probabilities"].items(), key=lambda item: -item[1])
-    assert [(item["label"], item["probability"]) for item in all_of_them["top_predictions"]] == ranked
-    assert top["top_predictions"] == all_of_them["top_predictions"][:3]
+    assert [(item["label"], item["probability"]) for item in all_classes["top_predictions"]] == ranked
+    assert top["top_predictions"] == all_classes["top_predictions"][:3]
     assert predict["label"] == ranked[0][0]
     assert thresholds.status_code == 422
     assert thresholds.headers["content-type"] == "application/problem+json"
@@ -205,11 +205,11 @@ def test_an_onnx_model_is_served(serve: Any, project: Path, tmp_path: Path) -> N
     with serve(home, CLASSIFIER__MODEL__NAME="tiny") as server, httpx.Client(base_url=server.url) as http:
         kind = http.get("/model/info").json()["model_type"]
         batch = http.post("/predict/batch", json={"texts": texts}).json()["predictions"]
-        alone = [http.post("/predict", json={"text": text}).json() for text in texts]
+        single = [http.post("/predict", json={"text": text}).json() for text in texts]
     assert kind == "onnx"
     assert [item["label"] for item in batch[:4]] == ["positive", "negative", "positive", "negative"]
-    for in_batch, by_itself in zip(batch, alone, strict=True):
-        assert in_batch["probabilities"] == pytest.approx(by_itself["probabilities"], abs=1e-6)
+    for in_batch, separate in zip(batch, single, strict=True):
+        assert in_batch["probabilities"] == pytest.approx(separate["probabilities"], abs=1e-6)
     assert ["warnings" in item for item in batch] == [False, False, False, False, True]
 
 
@@ -226,19 +226,19 @@ def _half_of_the_weights(model: Path) -> None:
 
 
 @both_commands
-@pytest.mark.parametrize("spoil", [_only_the_folder, _half_of_the_weights])
+@pytest.mark.parametrize("damage", [_only_the_folder, _half_of_the_weights])
 def test_a_bundled_model_whose_import_was_killed_is_imported_again(
-    serve: Any, command: tuple[str, ...], one_model: Path, tmp_path: Path, spoil: Callable[[Path], None]
+    serve: Any, command: tuple[str, ...], one_model: Path, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
     home = shutil.copytree(one_model, tmp_path / "home", symlinks=True)
     (version,) = stored(home, "imdb-sentiment")
-    spoil(home / "models" / "imdb-sentiment" / version)
+    damage(home / "models" / "imdb-sentiment" / version)
     with serve(home, command) as server:
         assert httpx.get(f"{server.url}/model/info").json()["version"] == version
 
 
 @pytest.mark.parametrize("seconds", [0.1, 0.5, 0.9])
-def test_ctrl_c_in_the_first_second_prints_no_stack_trace(
+def test_ctrl_c_within_the_first_second_prints_no_stack_trace(
     project: Path, one_model: Path, seconds: float
 ) -> None:
     with socket.socket() as free:
@@ -260,11 +260,13 @@ def test_ctrl_c_in_the_first_second_prints_no_stack_trace(
     assert "KeyboardInterrupt" not in shown
 
 
-# What does not start
+# Starts that are refused
 
 
 @pytest.mark.parametrize("home", ["file", "file/home"])
-def test_a_home_that_cannot_be_made_stops_the_start(refuse: Any, tmp_path: Path, home: str) -> None:
+def test_a_home_folder_that_cannot_be_created_prevents_the_start(
+    refuse: Any, tmp_path: Path, home: str
+) -> None:
     (tmp_path / "file").write_text("not a folder")
     line = only_sentence(refuse(tmp_path / home))
     assert line.startswith(f"error: the BentoML home cannot be made: {tmp_path / 'file'}")
@@ -272,7 +274,7 @@ def test_a_home_that_cannot_be_made_stops_the_start(refuse: Any, tmp_path: Path,
 
 
 @both_commands
-def test_a_version_that_is_too_long_stops_the_start(
+def test_a_version_that_is_too_long_prevents_the_start(
     refuse: Any, command: tuple[str, ...], tmp_path: Path
 ) -> None:
     line = only_sentence(refuse(tmp_path, command, CLASSIFIER__MODEL__VERSION="a" * 5000))
@@ -282,17 +284,17 @@ def test_a_version_that_is_too_long_stops_the_start(
 
 @both_commands
 @pytest.mark.parametrize("content", [b"", b"- 1", b"{"], ids=repr)
-def test_a_broken_description_in_the_store_stops_the_start(
-    refuse: Any, command: tuple[str, ...], spoilt: tuple[Path, Path], content: bytes
+def test_a_broken_description_in_the_store_prevents_the_start(
+    refuse: Any, command: tuple[str, ...], damaged: tuple[Path, Path], content: bytes
 ) -> None:
-    home, model = spoilt
+    home, model = damaged
     (model / "model.yaml").write_bytes(content)
     line = only_sentence(refuse(home, command, CLASSIFIER__MODEL__NAME="mine"))
     assert line.startswith(f"error: {model / 'model.yaml'} cannot be read: ")
 
 
 @both_commands
-def test_an_unknown_setting_stops_the_start(refuse: Any, command: tuple[str, ...], tmp_path: Path) -> None:
+def test_an_unknown_setting_prevents_the_start(refuse: Any, command: tuple[str, ...], tmp_path: Path) -> None:
     line = only_sentence(refuse(tmp_path, command, CLASSIFIER__API__PROT="1"))
     assert line == (
         "error: environment variable CLASSIFIER__API__PROT: section 'api' has no key 'prot'; "
@@ -301,7 +303,7 @@ def test_an_unknown_setting_stops_the_start(refuse: Any, command: tuple[str, ...
 
 
 @both_commands
-def test_a_setting_out_of_its_range_stops_the_start(
+def test_a_setting_out_of_its_range_prevents_the_start(
     refuse: Any, command: tuple[str, ...], tmp_path: Path
 ) -> None:
     line = only_sentence(refuse(tmp_path, command, CLASSIFIER__API__PORT="70000"))
@@ -310,14 +312,14 @@ def test_a_setting_out_of_its_range_stops_the_start(
 
 @both_commands
 @pytest.mark.parametrize("host", ["", "no.such.host.invalid"])
-def test_a_host_without_an_address_stops_the_start(
+def test_a_host_without_an_address_prevents_the_start(
     refuse: Any, one_model: Path, command: tuple[str, ...], host: str
 ) -> None:
     assert f"api.host is {host!r}" in only_sentence(refuse(one_model, command, CLASSIFIER__API__HOST=host))
 
 
 @both_commands
-def test_a_wrong_configuration_file_stops_the_start(
+def test_an_invalid_configuration_file_prevents_the_start(
     refuse: Any, command: tuple[str, ...], tmp_path: Path
 ) -> None:
     file = tmp_path / "mine.yaml"
@@ -327,7 +329,7 @@ def test_a_wrong_configuration_file_stops_the_start(
 
 
 @both_commands
-def test_a_missing_configuration_file_stops_the_start(
+def test_a_missing_configuration_file_prevents_the_start(
     refuse: Any, command: tuple[str, ...], tmp_path: Path
 ) -> None:
     line = only_sentence(refuse(tmp_path, command, CLASSIFIER_CONFIG=str(tmp_path / "none.yaml")))
@@ -336,7 +338,7 @@ def test_a_missing_configuration_file_stops_the_start(
 
 @both_commands
 @pytest.mark.parametrize("version", ["latest", "abcdef"])
-def test_a_missing_model_stops_the_start(
+def test_a_missing_model_prevents_the_start(
     refuse: Any, command: tuple[str, ...], tmp_path: Path, version: str
 ) -> None:
     settings = {"CLASSIFIER__MODEL__NAME": "nothing", "CLASSIFIER__MODEL__VERSION": version}
@@ -344,12 +346,12 @@ def test_a_missing_model_stops_the_start(
     assert line == f"error: the BentoML model store has no model 'nothing:{version}'; it is empty"
 
 
-def test_a_missing_model_is_named_with_the_stored_ones(refuse: Any, one_model: Path) -> None:
+def test_the_error_for_a_missing_model_lists_the_stored_ones(refuse: Any, one_model: Path) -> None:
     line = only_sentence(refuse(one_model, CLASSIFIER__MODEL__NAME="nothing"))
     assert "has no model 'nothing:latest'; it has imdb-sentiment:" in line
 
 
-def test_a_port_that_is_taken_stops_the_start(refuse: Any, one_model: Path) -> None:
+def test_a_port_that_is_in_use_prevents_the_start(refuse: Any, one_model: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -378,8 +380,8 @@ def foreign_model(bundled: Path, project: Path, tmp_path_factory: pytest.TempPat
 
 
 @pytest.fixture
-def spoilt(foreign_model: Path, tmp_path: Path) -> tuple[Path, Path]:
-    """A store, and the folder of its only model, which a test can damage."""
+def damaged(foreign_model: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A store and the folder of its only model, which a test can damage."""
     home = shutil.copytree(foreign_model, tmp_path / "home", symlinks=True)
     (version,) = stored(home, "mine")
     return home, home / "models" / "mine" / version
@@ -387,10 +389,10 @@ def spoilt(foreign_model: Path, tmp_path: Path) -> tuple[Path, Path]:
 
 @both_commands
 @pytest.mark.parametrize("name", ["weights.npz", "vocabulary.json", "golden.jsonl", "MODEL_CARD.md"])
-def test_a_corrupted_file_of_the_model_stops_the_start(
-    refuse: Any, command: tuple[str, ...], spoilt: tuple[Path, Path], name: str
+def test_a_corrupted_file_of_the_model_prevents_the_start(
+    refuse: Any, command: tuple[str, ...], damaged: tuple[Path, Path], name: str
 ) -> None:
-    home, model = spoilt
+    home, model = damaged
     content = bytearray((model / name).read_bytes())
     content[len(content) // 2] ^= 1
     (model / name).write_bytes(content)
@@ -401,10 +403,10 @@ def test_a_corrupted_file_of_the_model_stops_the_start(
 
 @both_commands
 @pytest.mark.parametrize("name", ["weights.npz", "artifact.json"])
-def test_a_missing_file_of_the_model_stops_the_start(
-    refuse: Any, command: tuple[str, ...], spoilt: tuple[Path, Path], name: str
+def test_a_missing_file_of_the_model_prevents_the_start(
+    refuse: Any, command: tuple[str, ...], damaged: tuple[Path, Path], name: str
 ) -> None:
-    home, model = spoilt
+    home, model = damaged
     (model / name).unlink()
     line = only_sentence(refuse(home, command, CLASSIFIER__MODEL__NAME="mine"))
     assert str(model) in line
@@ -412,20 +414,20 @@ def test_a_missing_file_of_the_model_stops_the_start(
 
 
 @both_commands
-def test_a_manifest_that_is_not_json_stops_the_start(
-    refuse: Any, command: tuple[str, ...], spoilt: tuple[Path, Path]
+def test_a_manifest_that_is_not_json_prevents_the_start(
+    refuse: Any, command: tuple[str, ...], damaged: tuple[Path, Path]
 ) -> None:
-    home, model = spoilt
+    home, model = damaged
     (model / "artifact.json").write_text("{")
     line = only_sentence(refuse(home, command, CLASSIFIER__MODEL__NAME="mine"))
     assert str(model / "artifact.json") in line
 
 
 @both_commands
-def test_a_foreign_model_in_the_store_stops_the_start(
-    refuse: Any, command: tuple[str, ...], spoilt: tuple[Path, Path]
+def test_a_foreign_model_in_the_store_prevents_the_start(
+    refuse: Any, command: tuple[str, ...], damaged: tuple[Path, Path]
 ) -> None:
-    home, model = spoilt
+    home, model = damaged
     for file in model.iterdir():
         if file.name != "model.yaml":
             file.unlink()

@@ -1,4 +1,4 @@
-"""Both kinds of model, trained end to end on slices of real data."""
+"""Models of both kinds are trained end to end on slices of real data."""
 
 import functools
 import os
@@ -75,7 +75,7 @@ def test_test_texts_are_classified_far_better_than_by_the_most_frequent_class(ki
 
 
 @EVERY_MODEL
-def test_the_manifest_has_what_evaluate_finds(kind, name):
+def test_the_manifest_has_the_figures_of_evaluate(kind, name):
     artifact = trained(kind, name)
     figures = evaluate(Classifier(artifact), part(SLICES[name][1])).evaluation
     # The last digits of a network's answer to a text depend on the width of the batch.
@@ -139,7 +139,7 @@ def test_calibration_lowers_the_held_out_log_loss(kind, name):
 
 
 @pytest.mark.parametrize(("kind", "name"), [("linear", "imdb"), ("cnn", "agnews")])
-def test_the_same_seed_gives_the_same_files_in_another_process_too(tmp_path, kind, name):
+def test_the_same_seed_gives_the_same_files_in_another_process(tmp_path, kind, name):
     write_artifact(trained(kind, name), tmp_path / "here")
     learn, test = SLICES[name]
     command = [
@@ -161,7 +161,7 @@ def test_the_same_seed_gives_the_same_files_in_another_process_too(tmp_path, kin
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
 
 
-def test_a_network_trained_again_in_one_process_is_the_same(tmp_path):
+def test_training_a_network_again_in_one_process_gives_the_same_files(tmp_path):
     learn, test = SLICES["agnews"]
     again, _ = train(part(learn), "cnn", "agnews", PreprocessingSettings(), 0, part(test))
     write_artifact(trained("cnn", "agnews"), tmp_path / "first")
@@ -170,7 +170,7 @@ def test_a_network_trained_again_in_one_process_is_the_same(tmp_path):
     assert (tmp_path / "again" / NETWORK).stat().st_size > 100_000
 
 
-def test_another_seed_holds_out_other_texts():
+def test_a_different_seed_holds_out_different_texts():
     first, other = trained("linear", "agnews"), trained("linear", "agnews", seed=1)
     held_out = ["validation_accuracy", "validation_log_loss", "validation_ece"]
     assert [first.manifest.metrics[name] for name in held_out] != [
@@ -179,7 +179,7 @@ def test_another_seed_holds_out_other_texts():
     assert [case.text for case in first.golden] != [case.text for case in other.golden]
 
 
-def test_cleaning_travels_in_the_artifact(tmp_path):
+def test_the_artifact_contains_the_cleaning_settings(tmp_path):
     settings = PreprocessingSettings(
         strip_html=False, lowercase=False, remove_special_chars=True, max_tokens=50
     )
@@ -200,9 +200,9 @@ def test_cleaning_travels_in_the_artifact(tmp_path):
 
 
 @pytest.mark.skipif(
-    not NLTK_DATA.exists() and "REQUIRE_FULL_DATA" not in os.environ, reason=f"{NLTK_DATA} is not there"
+    not NLTK_DATA.exists() and "REQUIRE_FULL_DATA" not in os.environ, reason=f"{NLTK_DATA} is missing"
 )
-def test_stop_words_of_the_configuration_travel_in_the_artifact(tmp_path):
+def test_the_artifact_contains_the_configured_stop_words(tmp_path):
     (tmp_path / "store").mkdir()
     command = [sys.executable, "-m", "cli", "train", "--data", str(DATA / "imdb_train.csv")]
     command += ["--name", "no-stop-words", "--output", str(tmp_path / "artifact")]
@@ -226,7 +226,7 @@ def test_stop_words_of_the_configuration_travel_in_the_artifact(tmp_path):
 
 @pytest.mark.parametrize("kind", ["linear", "cnn"])
 @pytest.mark.parametrize("words", ["word{0} other{0}", "???"], ids=["every word once", "no word"])
-def test_texts_without_a_word_to_learn_from_are_refused(kind, words):
+def test_texts_without_any_word_to_learn_from_are_refused(kind, words):
     dataset = Dataset("made up", "", [words.format(i) for i in range(20)], ["x", "y"] * 10)
     with pytest.raises(ClassifierError, match="nothing to learn"):
         train(dataset, kind, "nothing", PreprocessingSettings(), 0)
@@ -261,9 +261,9 @@ def test_a_test_label_that_is_not_a_class_is_refused_before_the_training():
     assert steps == []
 
 
-def test_one_text_and_all_texts_get_the_same_probabilities_from_a_trained_network():
+def test_a_trained_network_gives_a_text_the_same_probabilities_alone_and_in_a_batch():
     classifier = Classifier(trained("cnn", "agnews"))
     texts = part("agnews_test.jsonl").texts[:40]
     together = [list(prediction.probabilities.values()) for prediction in classifier.predict(texts)]
-    alone = [list(classifier.predict([text])[0].probabilities.values()) for text in texts]
-    assert np.abs(np.array(together) - np.array(alone)).max() < 1e-5
+    single = [list(classifier.predict([text])[0].probabilities.values()) for text in texts]
+    assert np.abs(np.array(together) - np.array(single)).max() < 1e-5

@@ -1,4 +1,4 @@
-"""Fuzzing: each test gets its part of FUZZ_SECONDS, and FUZZ_SEED gives the same inputs again."""
+"""Divides FUZZ_SECONDS among the fuzz tests; the same FUZZ_SEED gives the same inputs."""
 
 import functools
 import os
@@ -21,7 +21,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def fuzz(request: pytest.FixtureRequest) -> Fuzz:
-    """Check cases until this test's part of the time is over."""
+    """Check cases until this test has used its share of the time."""
     seconds = request.config.stash[SECONDS] / request.session.testscollected
     bound = functools.partial(fuzz_for, seconds, request.config.stash[SEED], request.node.name)
 

@@ -1,4 +1,4 @@
-"""A connection of the service's protocol without a network: bytes in, bytes out, and faults."""
+"""A connection to the service's protocol without a network: bytes in, bytes out, and logged faults."""
 
 import asyncio
 import hashlib
@@ -14,11 +14,11 @@ from serving.request.protocol import ServiceProtocol
 from serving.running import CONNECTIONS, Connections
 
 TURNS = 3000
-"""Of the event loop, in which every request must be answered."""
+"""Turns of the event loop within which every request must be answered."""
 
 
 class Transport(asyncio.Transport):
-    """The other end reads all that is written."""
+    """A transport whose other end reads everything that is written."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, protocol: Any) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Transport(asyncio.Transport):
         return 0
 
     def write(self, data: Any) -> None:
-        assert not self.is_eof, f"{bytes(data)!r} is written behind the end"
+        assert not self.is_eof, f"{bytes(data)!r} is written after the end"
         if not self.is_closed:
             self.written += data
 
@@ -64,12 +64,12 @@ class Transport(asyncio.Transport):
 
 
 def identity(method: str, target: str, body: bytes) -> bytes:
-    """What the app answers to a request, by which it is known again."""
+    """The app's answer to a request; it identifies the request."""
     return f"{method} {target.removesuffix('?')} {len(body)} {hashlib.sha256(body).hexdigest()[:8]}".encode()
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Answers with what was asked. A path of /slow… takes some turns, and one of /unread reads no body."""
+    """Answer with the request's identity. /slow… takes a few turns, and /unread… does not read the body."""
     body, is_whole = b"", scope["path"].startswith("/unread")
     for _ in range(7 if scope["path"].startswith("/slow") else 0):
         await asyncio.sleep(0)
@@ -88,7 +88,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 @dataclass
 class Outcome:
-    """What a client saw, and what the service noted."""
+    """What the client received, and the faults that the service logged."""
 
     written: bytes = b""
     is_ended: bool = False
@@ -112,7 +112,7 @@ CONFIG.load()
 def converse(
     loop: asyncio.AbstractEventLoop, shared: Connections, segments: Sequence[bytes], ends_its_side: bool
 ) -> Outcome:
-    """Send segments, perhaps end the sending side, wait for what is due, and hang up."""
+    """Send the segments, maybe end the sending side, wait for the answers that are due, and disconnect."""
     outcome = Outcome()
     handler = _Faults(outcome.faults)
     loop.set_exception_handler(lambda _, context: outcome.faults.append(repr(context)))
@@ -138,27 +138,27 @@ async def _converse(
     transport = Transport(loop, protocol)
     protocol.connection_made(transport)
     for segment in segments:
-        await _until(lambda: not transport.is_paused or transport.is_closed, "the service reads on")
+        await _until(lambda: not transport.is_paused or transport.is_closed, "the service reads again")
         if transport.is_closed:
             break
         protocol.data_received(segment)
     if ends_its_side and not transport.is_closed:
-        await _until(lambda: not transport.is_paused or transport.is_closed, "the service reads on")
+        await _until(lambda: not transport.is_paused or transport.is_closed, "the service reads again")
         if not transport.is_closed and not protocol.eof_received():
             transport.close()
     for _ in range(20):
-        await asyncio.sleep(0)  # An answer may come before the rest of its request.
+        await asyncio.sleep(0)  # an answer may come before the rest of its request
     await _until(lambda: transport.is_closed or _is_quiet(protocol), "all requests are answered")
     outcome.is_ended = transport.is_eof or transport.is_closed
     transport.close()
-    await _until(lambda: not state.connections and not state.tasks, "the connection is gone")
+    await _until(lambda: not state.connections and not state.tasks, "the connection is closed")
     outcome.written = bytes(transport.written)
     if shared.budget.held or shared.budget.has_unfinished:
-        outcome.faults.append(f"{shared.budget.held} bytes are held by a connection that is gone")
+        outcome.faults.append(f"{shared.budget.held} bytes are still held by a closed connection")
 
 
 def _is_quiet(protocol: Any) -> bool:
-    """Whether no answer is due that the client need not send more for."""
+    """Whether the service owes no answer to what the client has sent so far."""
     if protocol._is_ending:
         return True
     if protocol._unparsed:
@@ -172,4 +172,4 @@ async def _until(condition: Any, what: str) -> None:
         if condition():
             return
         await asyncio.sleep(0)
-    raise AssertionError(f"waited in vain until {what}")
+    raise AssertionError(f"it did not happen within {TURNS} turns that {what}")

@@ -1,8 +1,8 @@
-"""The loop of fuzzing: draw a case, check it, and make one that fails small.
+"""The loop of fuzzing: draws a case, checks it, and shrinks a case that fails.
 
-The cases are drawn by grammars from a plain generator of random numbers, since Hypothesis takes ten times as
-long to draw a conversation as the service takes to answer it. A fuzzer that is guided by coverage, as atheris
-is, would see little, since what parses here is written in C and Rust.
+Grammars draw the cases from a plain random number generator, because Hypothesis takes ten times as long to
+draw a conversation as the service takes to answer it. A fuzzer guided by coverage, such as atheris, would not
+help, because the parsers here are written in C and Rust.
 """
 
 import random
@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-SMALLER_TRIES = 4000
-"""How many smaller cases are tried when one has failed."""
+MAX_SMALLER_CASES = 4000
+"""Most smaller cases that are tried after a case has failed."""
 
 Fuzz = Callable[[Callable[[random.Random], Any], Callable[[Any], None]], None]
 
@@ -24,9 +24,9 @@ def fuzz_for(
     draw: Callable[[random.Random], Any],
     check: Callable[[Any], None],
 ) -> int:
-    """Check cases, each of a seed of its own, until the time is over; return how many.
+    """Check cases, each from its own seed, until the time is over; return their number.
 
-    A case is a frozen dataclass whose `content` can be made smaller. `name` is that of the test.
+    A case is a frozen dataclass whose `content` can be shortened. `name` is the test's name.
     """
     end = time.monotonic() + seconds
     seed = first_seed
@@ -34,12 +34,12 @@ def fuzz_for(
         case = draw(random.Random(seed))
         if _failure(check, case) is not None:
             smallest = _smallest(case, check)
-            print(f"It failed with {smallest!r}")  # noqa: T201
-            print(f"The same again: make fuzz SECONDS=1 SEED={seed} ONLY={name}")  # noqa: T201
+            print(f"The check failed with {smallest!r}")  # noqa: T201
+            print(f"To repeat it: make fuzz SECONDS=1 SEED={seed} ONLY={name}")  # noqa: T201
             check(smallest)
             check(case)
             raise AssertionError(
-                "it failed once, but neither with the same case again nor with a smaller one"
+                "the check failed once, but did not fail again with the same case or with a smaller one"
             )
         seed += 1
     return seed - first_seed
@@ -54,8 +54,8 @@ def _failure(check: Callable[[Any], None], case: Any) -> Exception | None:
 
 
 def _smallest(case: Any, check: Callable[[Any], None]) -> Any:
-    """Take parts of the content away, for as long as what is left still fails."""
-    tries_left = SMALLER_TRIES
+    """Remove parts of the content as long as the check still fails."""
+    tries_left = MAX_SMALLER_CASES
     size = max(1, len(case.content) // 2)
     while size:
         at = 0

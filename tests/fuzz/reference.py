@@ -1,6 +1,6 @@
-"""A strict reading of HTTP/1.1 requests after RFC 9112, independent of the parser that is under test.
+"""A strict reader of HTTP/1.1 requests after RFC 9112, independent of the parser under test.
 
-It says `UNSURE` where the standard leaves a choice to the server; what comes behind is then left unread.
+It stops with `UNSURE` where the standard leaves a choice to the server, and does not read further.
 """
 
 import enum
@@ -16,14 +16,14 @@ class Stop(enum.Enum):
 
     BETWEEN = "between requests"
     PARTIAL = "within a request"
-    LAST = "behind a request that ends the connection"
-    MALFORMED = "in front of what is not a request"
+    LAST = "after a request that ends the connection"
+    MALFORMED = "before something that is not a request"
     UNSURE = "where a server may choose"
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that came whole."""
+    """A complete request."""
 
     method: str
     target: str
@@ -32,12 +32,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a stream of bytes asks."""
+    """The requests in a stream of bytes."""
 
     requests: tuple[Asked, ...]
     stop: Stop
     unfinished: tuple[str, str] | None = None
-    """Method and target of a request with a well-formed head, whose body is not whole or is malformed."""
+    """Method and target of a request with a well-formed head and an incomplete or malformed body."""
 
 
 class _Ended(Exception):
@@ -58,14 +58,14 @@ _FRAMING = {b"content-length", b"transfer-encoding", b"host", b"connection", b"u
 
 
 def read(stream: bytes) -> Reading:
-    """The requests that came whole, and why there are no more."""
+    """Return the complete requests, and why there are no more."""
     reader, requests = _Reader(stream), []
     while True:
         reader.unfinished = None
         try:
             asked, is_last = reader.request()
         except _Ended as ended:
-            # What is wrong in a head may be said where the head ends.
+            # A server may report a malformed head only when the head has ended.
             may_wait = ended.stop is Stop.MALFORMED and not reader.unfinished and not reader.has_empty_line()
             return Reading(tuple(requests), Stop.PARTIAL if may_wait else ended.stop, reader.unfinished)
         requests.append(asked)
@@ -80,14 +80,14 @@ class _Reader:
         self.unfinished: tuple[str, str] | None = None
 
     def has_empty_line(self) -> bool:
-        """Whether the head that was begun may have ended, for whatever parser."""
+        """Whether some parser might consider the head that has begun to be complete."""
         return re.search(rb"\r?\n\r?\n", self.stream[self.head_at :]) is not None
 
     def line(self) -> bytes:
         end = self.stream.find(b"\n", self.at)
         rest = self.stream[self.at :] if end < 0 else self.stream[self.at : end]
         if end < 0:
-            raise _Ended(Stop.PARTIAL)  # If it is malformed already, a server may say so at once or wait.
+            raise _Ended(Stop.PARTIAL)  # if it is already malformed, a server may answer now or wait
         if not rest.endswith(b"\r"):
             raise _Ended(Stop.MALFORMED)
         self.at = end + 1
@@ -99,7 +99,7 @@ class _Reader:
         if self.at == len(self.stream):
             raise _Ended(Stop.BETWEEN)
         if self.stream[self.at] in b"\r\n":
-            raise _Ended(Stop.UNSURE)  # Which empty lines may come first is not said.
+            raise _Ended(Stop.UNSURE)  # the standard does not say which empty lines may come first
         self.head_at = self.at
         method, target, version = self._request_line(self.line())
         fields = self._fields()
@@ -115,7 +115,7 @@ class _Reader:
     def _request_line(self, line: bytes) -> tuple[str, str, bytes]:
         parts = _REQUEST_LINE.fullmatch(line)
         if parts is None:
-            # A server may take any byte above ASCII in a target, and more than one space.
+            # A server may accept bytes above ASCII in a target, and more than one space.
             raise _Ended(Stop.UNSURE if re.search(rb"[\x80-\xff]|  ", line) else Stop.MALFORMED)
         method, target, version = parts[1].decode(), parts[2], parts[3] + b"." + parts[4]
         if version not in {b"1.1", b"1.0"} or method == "CONNECT":
@@ -144,11 +144,11 @@ class _Reader:
 
     @staticmethod
     def _length(fields: list[tuple[bytes, bytes]], version: bytes) -> int | None:
-        """Of the body; None where it comes in chunks."""
+        """The length of the body; None if it is chunked."""
         lengths = [value for name, value in fields if name == b"content-length"]
         codings = [value.lower() for name, value in fields if name == b"transfer-encoding"]
         if codings:
-            # Other codings are allowed, but this service reads none of them.
+            # The standard allows other codings, but this service accepts none of them.
             if version == b"1.0" or lengths or codings != [b"chunked"]:
                 raise _Ended(Stop.MALFORMED)
             return None

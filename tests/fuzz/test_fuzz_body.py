@@ -1,5 +1,5 @@
-# ruff: noqa: E501 - the tables of what is sent are easier to read with several entries in a line
-"""Bodies and headers before `serving.request.body`: whatever comes, it is read or refused with an error that has an answer."""
+# ruff: noqa: E501 - tables of inputs are easier to read with several entries per line
+"""Whatever the body and the headers of a request are, `serving.request.body` reads or refuses them; a refusal has an answer."""
 
 import json
 from collections.abc import Coroutine
@@ -134,7 +134,7 @@ MEDIA_TYPES = [
 
 @dataclass(frozen=True)
 class Body:
-    """A body, where its chunks end, and what its request says beside it."""
+    """A body, the size of its chunks, and the query and headers of its request."""
 
     content: bytes
     chunk_bytes: int
@@ -143,7 +143,7 @@ class Body:
 
 
 def drawn_value(random: Random, depth: int = 0) -> Any:
-    """A value that JSON has, or nearly."""
+    """Draw a value that JSON can express, or nearly can."""
     match random.randrange(8 if depth < 3 else 4):
         case 0 | 1:
             return random.choice(STRINGS)
@@ -153,7 +153,7 @@ def drawn_value(random: Random, depth: int = 0) -> Any:
             return random.choice([None, True, False])
         case 4 | 5:
             items = [drawn_value(random, depth + 1) for _ in range(random.choice([0, 1, 1, 2, 3]))]
-            # Only what is short is repeated: repeated within a repetition, a body would have 100 MB.
+            # Only short items are repeated; nested repetitions would make bodies of 100 MB.
             is_short = all(not isinstance(item, list | dict) and len(str(item)) < 100 for item in items)
             return items * random.choice([1, 1, 1, 101]) if is_short else items
         case _:
@@ -192,7 +192,7 @@ def drawn_body(random: Random) -> Body:
 
 
 def request_of(body: Body) -> Request:
-    """Its last message may be empty, as a server's is."""
+    """The request with this body; its last message is empty, as a server's may be."""
     chunks = [
         body.content[at : at + body.chunk_bytes] for at in range(0, len(body.content), body.chunk_bytes)
     ]
@@ -206,16 +206,16 @@ def request_of(body: Body) -> Request:
 
 
 def finished(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Its result, where it never waits: much faster than an event loop for each."""
+    """The result of a coroutine that never waits. This is much faster than an event loop for each."""
     try:
         coroutine.send(None)
     except StopIteration as stop:
         return stop.value
-    raise AssertionError("it waits")
+    raise AssertionError("the coroutine waits")
 
 
 def check_refusal(error: HttpError) -> None:
-    """It is a problem document that says why, and no longer than a client wants to read."""
+    """Check that the answer is a short problem document with a reason."""
     response = problem_response(error)
     document = orjson.loads(response.body)
     assert 400 <= document["status"] < 500
@@ -223,7 +223,7 @@ def check_refusal(error: HttpError) -> None:
     assert len(response.body) < 100_000, f"the answer has {len(response.body)} bytes"
 
 
-def test_a_body_is_read_or_refused_with_an_error_that_has_an_answer(fuzz: Fuzz) -> None:
+def test_every_body_is_read_or_refused_with_a_problem_document(fuzz: Fuzz) -> None:
     def check(body: Body) -> None:
         try:
             value = finished(read_json(request_of(body), MAX_BYTES))
@@ -243,7 +243,7 @@ def test_a_body_is_read_or_refused_with_an_error_that_has_an_answer(fuzz: Fuzz) 
     fuzz(drawn_body, check)
 
 
-def test_headers_are_read_or_refused_with_an_error_that_has_an_answer(fuzz: Fuzz) -> None:
+def test_all_headers_are_read_or_refused_with_a_problem_document(fuzz: Fuzz) -> None:
     def check(body: Body) -> None:
         for read in (lambda: check_headers(body.headers, MAX_BYTES), lambda: request_timeout(body.headers)):
             try:

@@ -1,5 +1,5 @@
-# ruff: noqa: E501 - the tables of what is sent are easier to read with several entries in a line
-"""The protocol answers the requests that a strict reader finds in a stream, however the stream is split."""
+# ruff: noqa: E501 - tables of inputs are easier to read with several entries per line
+"""The protocol answers exactly the requests that a strict reader finds, however the stream is split."""
 
 import asyncio
 import itertools
@@ -21,14 +21,14 @@ from serving.running import Connections
 
 GUARDED = {route.path for route in ROUTES if route.request is not None}
 AMPLE, TIGHT = 2**26, 9000
-"""Limits of the budget: no stream here reaches the first, two requests reach the second."""
+"""Limits of the byte budget. No stream here reaches the first; two requests reach the second."""
 
 _RUN = re.compile(r"([a-z])\1{30,}")
 
 
 @dataclass(frozen=True, repr=False)
 class Conversation:
-    """What a client sends, in segments that end at the cuts, and in which state the service is."""
+    """What a client sends in segments that end at the cuts, and the state of the service."""
 
     content: bytes
     cuts: tuple[int, ...]
@@ -43,11 +43,11 @@ class Conversation:
 
     def __repr__(self) -> str:
         sent = [_RUN.sub(lambda run: f"<{run[1]} {len(run[0])} times>", repr(each)) for each in self.segments]
-        ending = " and ends its side" if self.ends_its_side else ""
+        ending = ", then the client ends its side" if self.ends_its_side else ""
         return f"{' | '.join(sent)}{ending}; admission is {self.admission}, the budget {self.budget} bytes"
 
 
-# What is sent
+# Requests
 
 METHODS = [
     "POST",
@@ -153,7 +153,7 @@ def filled(pattern: bytes, number: int) -> bytes:
 
 
 def drawn_request(random: Random) -> bytes:
-    """One request, more or less."""
+    """Draw one request, which may be malformed."""
     body, content = random.choice(BODIES), b""
     first = filter(None, (random.choice(METHODS), random.choice(TARGETS), random.choice(VERSIONS)))
     fields = [random.choice(HOSTS), *random.choices(FIELDS, k=random.randrange(4))]
@@ -179,7 +179,7 @@ def drawn_request(random: Random) -> bytes:
 
 
 def damaged(random: Random, content: bytes) -> bytes:
-    """Some bytes are others, are gone or stand twice."""
+    """Change, remove or repeat some bytes."""
     for _ in range(random.randint(1, 3)):
         at = random.randint(0, min(len(content), 400))
         content = content[:at] + random.choice(PUT) + content[at + random.randrange(4) :]
@@ -204,7 +204,7 @@ def drawn_conversation(random: Random) -> Conversation:
     return Conversation(stream, tuple(cuts), bool(random.randrange(2)), admission, budget)
 
 
-# What must come back
+# Answers
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ class Answer:
 
 
 def answers(written: bytes, methods: list[str]) -> Iterator[Answer]:
-    """Read the answers to requests of these methods; any other stands behind them."""
+    """Read the answers to requests of these methods, and then any further answers."""
     number = 0
     while written:
         head, end, written = written.partition(b"\r\n\r\n")
@@ -226,7 +226,7 @@ def answers(written: bytes, methods: list[str]) -> Iterator[Answer]:
         if status == b"100":
             continue
         fields = dict(line.lower().split(b": ", 1) for line in lines)
-        # The answer to HEAD has the length of a body that it does not have; so may the last one, to what is no request.
+        # An answer to HEAD states the length of a body that it does not have. So may the last answer, to what is not a request.
         is_to_head = methods[number] == "HEAD" if number < len(methods) else not written
         length = 0 if is_to_head else int(fields[b"content-length"])
         assert len(written) >= length, f"the answer {head!r} lacks {length - len(written)} bytes"
@@ -243,13 +243,13 @@ def check_answers(conversation: Conversation, reading: Reading, written: bytes, 
     came = list(itertools.islice(answers(written, methods), understood))
     for place, asked in enumerate(reading.requests):
         if place == len(came) and conversation.budget == TIGHT and is_ended:
-            assert place == 0 or came[-1].closes, "the connection ends without notice"
+            assert place == 0 or came[-1].closes, "the connection ends although no answer announced it"
             return
         assert place < len(came), f"request {place} {asked.method} {asked.target} is not answered; {came}"
         answer = came[place]
         if answer.status == 503 and may_be_refused(conversation, asked):
             if answer.closes:
-                assert place == len(came) - 1, "an answer comes behind the last"
+                assert place == len(came) - 1, "an answer comes after the last one"
                 assert is_ended, "the connection does not end with its last answer"
                 return
             continue
@@ -258,24 +258,26 @@ def check_answers(conversation: Conversation, reading: Reading, written: bytes, 
         assert (answer.status, answer.body) == (200, expected), (
             f"request {place} {asked.method} {asked.target}"
         )
-        if conversation.admission == "closed":  # Then each answer that a request gets is the last one.
+        if conversation.admission == "closed":  # then the first answer is the last one
             assert answer.closes, "a service that is stopping keeps the connection"
-            assert place == len(came) - 1, "an answer comes behind the last"
+            assert place == len(came) - 1, "an answer comes after the last one"
             assert is_ended, "the connection does not end with its last answer"
             return
-    behind = came[len(reading.requests) :]
+    further = came[len(reading.requests) :]
     match reading.stop:
         case Stop.BETWEEN:
-            assert not behind, f"nobody asked for {behind}"
-            assert is_ended == conversation.ends_its_side, "the connection ends where the client's side does"
+            assert not further, f"no request asked for {further}"
+            assert is_ended == conversation.ends_its_side, (
+                "the connection must end exactly if the client ends its side"
+            )
         case Stop.LAST:
-            assert not behind, f"{behind} comes behind the last answer"
+            assert not further, f"{further} comes after the last answer"
             assert is_ended, "the connection does not end with its last answer"
         case Stop.MALFORMED:
-            check_one_refusal(reading, behind)
-            assert is_ended, "what is malformed does not end the connection"
+            check_one_refusal(reading, further)
+            assert is_ended, "a malformed request does not end the connection"
         case Stop.PARTIAL:
-            check_one_refusal(reading, behind)
+            check_one_refusal(reading, further)
 
 
 def may_be_refused(conversation: Conversation, asked: Asked) -> bool:
@@ -283,19 +285,19 @@ def may_be_refused(conversation: Conversation, asked: Asked) -> bool:
     return conversation.budget == TIGHT or (is_guarded and conversation.admission in {"full", "closed"})
 
 
-def check_one_refusal(reading: Reading, behind: list[Answer]) -> None:
-    assert len(behind) <= 1, f"there are two answers to one request: {behind}"
-    if behind and behind[0].status == 200:
-        assert reading.unfinished, f"what is not a request is answered: {behind}"
+def check_one_refusal(reading: Reading, further: list[Answer]) -> None:
+    assert len(further) <= 1, f"there are two answers to one request: {further}"
+    if further and further[0].status == 200:
+        assert reading.unfinished, f"something that is not a request is answered: {further}"
         assert reading.unfinished[1].startswith("/unread"), (
-            f"a request without its body is answered: {behind}"
+            f"a request without its body is answered: {further}"
         )
-    elif behind:
-        assert behind[0].closes or behind[0].status == 503, f"the connection goes on behind {behind}"
+    elif further:
+        assert further[0].closes or further[0].status == 503, f"the connection continues after {further}"
 
 
 def shared_by(conversation: Conversation) -> Connections:
-    """What the connection of a conversation gets from the service."""
+    """The service's shared state for the connection of a conversation."""
     admission = Admission(
         BatchingSettings(), Stage.CLOSED if conversation.admission == "closed" else Stage.OPEN
     )
@@ -312,7 +314,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
-def test_what_a_strict_reading_finds_is_answered_once_and_in_order_and_nothing_else(
+def test_exactly_the_requests_that_a_strict_reader_finds_are_answered_once_and_in_order(
     fuzz: Fuzz, loop: asyncio.AbstractEventLoop
 ) -> None:
     def check(conversation: Conversation) -> None:

@@ -1,5 +1,5 @@
-# ruff: noqa: E501 - the tables of what is sent are easier to read with several entries in a line
-"""Texts and token patterns before `classifier.text`: every text is encoded, in a time linear in its length."""
+# ruff: noqa: E501 - tables of inputs are easier to read with several entries per line
+"""`classifier.text` encodes every text with every accepted token pattern, in a time linear in the text's length."""
 
 import time
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from classifier.text import TextSettings, Tokenizer, clean
 
 MAX_CHARACTERS = 10_000
 CHARACTER_SECONDS = 20e-6
-"""CPU time for each character of a text: twenty times what the slowest needs, and far below a square's."""
+"""CPU time per character: twenty times what the slowest text needs, and far less than quadratic time would need."""
 SPARE_SECONDS = 0.1
-"""For what Python does now and then, such as collecting garbage."""
+"""CPU time allowed for occasional work of Python, such as garbage collection."""
 
 ALPHABETS = [
     "ab ", "aA1_ ", "<>a/! ", "<", "<a", "<!-- ", "@", "a@", "@ ", "www.", "http://", "h.:/w", "'", "-", "a-", "\n\t\r\x0b\x1c\x1f",
@@ -37,7 +37,7 @@ VOCABULARY = ["a", "b", "ab", None, "aa", "e\u0301", "\xe9", "1", "", "\ud800", 
 
 @dataclass(frozen=True)
 class Batch:
-    """A text that is encoded between two others."""
+    """A text that is encoded between two other texts."""
 
     content: str
     changes: dict[str, object]
@@ -45,7 +45,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Pattern:
-    """A token pattern, and a text that it is tried on."""
+    """A token pattern, and a text to try it on."""
 
     content: str
     text: str
@@ -90,20 +90,22 @@ def cpu_seconds(call: object) -> float:
 
 
 def check_time(tokenizer: Tokenizer, text: str) -> None:
-    """The least of three, since another process may have taken the caches."""
-    most = SPARE_SECONDS + CHARACTER_SECONDS * len(text)
-    if (seconds := cpu_seconds(lambda: tokenizer.encode([text]))) > most:
+    """Check the lowest of three times, because another process may have evicted the caches."""
+    limit = SPARE_SECONDS + CHARACTER_SECONDS * len(text)
+    if (seconds := cpu_seconds(lambda: tokenizer.encode([text]))) > limit:
         seconds = min(seconds, *(cpu_seconds(lambda: tokenizer.encode([text])) for _ in range(2)))
-    assert seconds <= most, f"{len(text)} characters took {seconds:.3f} s; at most {most:.3f} s are allowed"
+    assert seconds <= limit, (
+        f"{len(text)} characters took {seconds:.3f} s; at limit {limit:.3f} s are allowed"
+    )
 
 
-def test_every_text_is_encoded_alone_as_among_others_and_in_linear_time(fuzz: Fuzz) -> None:
+def test_every_text_is_encoded_in_linear_time_and_independently_of_other_texts(fuzz: Fuzz) -> None:
     def check(batch: Batch) -> None:
         settings = TextSettings.model_validate(batch.changes)
         tokenizer = Tokenizer(settings, VOCABULARY)
         check_time(tokenizer, batch.content)
         assert isinstance(clean(batch.content, settings), str)
-        alone = tokenizer.encode([batch.content])
+        single = tokenizer.encode([batch.content])
         texts = ["a b", batch.content, "b aa"]
         encoded = tokenizer.encode(texts)
         assert len(encoded.ends) == len(encoded.unknown) == len(encoded.cut) == len(texts)
@@ -111,8 +113,8 @@ def test_every_text_is_encoded_alone_as_among_others_and_in_linear_time(fuzz: Fu
         assert encoded.ids.max() < tokenizer.id_count
         np.testing.assert_array_equal(np.flatnonzero(encoded.ids == tokenizer.separator_id), encoded.ends)
         begin, end = encoded.ends[0] + 1, encoded.ends[1]
-        np.testing.assert_array_equal(encoded.ids[begin : end + 1], alone.ids)
-        assert (encoded.unknown[1], encoded.cut[1]) == (alone.unknown[0], alone.cut[0])
+        np.testing.assert_array_equal(encoded.ids[begin : end + 1], single.ids)
+        assert (encoded.unknown[1], encoded.cut[1]) == (single.unknown[0], single.cut[0])
         assert end - begin <= settings.max_tokens
         tokens = tokenizer.tokens(batch.content)
         assert not set(tokens) & set(settings.stopwords)
@@ -124,7 +126,7 @@ def test_every_text_is_encoded_alone_as_among_others_and_in_linear_time(fuzz: Fu
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
-def test_a_token_pattern_is_refused_by_name_or_reads_every_text_in_linear_time(fuzz: Fuzz) -> None:
+def test_every_token_pattern_is_refused_by_name_or_splits_every_text_in_linear_time(fuzz: Fuzz) -> None:
     def check(pattern: Pattern) -> None:
         try:
             settings = TextSettings(token_pattern=pattern.content, max_tokens=MAX_CHARACTERS)

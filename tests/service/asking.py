@@ -1,4 +1,4 @@
-"""Requests to the service in this process, and checks of its problems."""
+"""Sends requests to the service in this process, and checks its problem documents."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ TITLES = {
 
 
 def post(client: TestClient, path: str, body: bytes | object, headers: Mapping[str, str] = JSON) -> Response:
-    """Send `body` as it is, or as JSON."""
+    """Send `body` unchanged if it is bytes, otherwise as JSON."""
     content = body if isinstance(body, bytes) else orjson.dumps(body)
     return client.post(path, content=content, headers=dict(headers))
 
 
 def problem(response: Response, status: int) -> dict[str, Any]:
-    """Check an error's form, and return it."""
+    """Check that the answer is a well-formed problem document, and return it."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     document = response.json()
@@ -48,23 +48,23 @@ def problem(response: Response, status: int) -> dict[str, Any]:
 
 
 def broken_rules(response: Response) -> list[tuple[list[str | int], str, str]]:
-    """Where, what and of which kind is each error of a 422."""
+    """Return the place, the message and the type of each error of a 422."""
     return [(error["loc"], error["msg"], error["type"]) for error in problem(response, 422)["errors"]]
 
 
 @dataclass
 class Streamed:
-    """The answer to a body sent in chunks, and how many of them the service took."""
+    """The answer to a body sent in chunks, and the number of chunks that the service read."""
 
     status: int
     document: dict[str, Any]
-    chunks_taken: int
+    chunks_read: int
 
 
 def stream(client: TestClient, path: str, chunks: Iterable[bytes], headers: Mapping[str, str]) -> Streamed:
-    """Offer a body chunk by chunk to the ASGI app, as a server does; TestClient would read it all first."""
+    """Offer a body chunk by chunk to the ASGI app, as a server does. TestClient reads all of it first."""
     offered = iter(chunks)
-    taken = 0
+    read_count = 0
     sent: list[dict[str, Any]] = []
     scope = {
         "type": "http",
@@ -83,11 +83,11 @@ def stream(client: TestClient, path: str, chunks: Iterable[bytes], headers: Mapp
     }
 
     async def receive() -> dict[str, Any]:
-        nonlocal taken
+        nonlocal read_count
         chunk = next(offered, None)
         if chunk is None:
             return {"type": "http.request", "body": b"", "more_body": False}
-        taken += 1
+        read_count += 1
         return {"type": "http.request", "body": chunk, "more_body": True}
 
     async def send(message: dict[str, Any]) -> None:
@@ -99,4 +99,4 @@ def stream(client: TestClient, path: str, chunks: Iterable[bytes], headers: Mapp
     assert client.portal is not None
     client.portal.call(ask)
     body = b"".join(message.get("body", b"") for message in sent)
-    return Streamed(sent[0]["status"], orjson.loads(body), taken)
+    return Streamed(sent[0]["status"], orjson.loads(body), read_count)

@@ -1,4 +1,4 @@
-"""The service in this process, with the bundled model; and a real server with its protocol alone."""
+"""Fixtures: the service in this process with the bundled model, and a real server with only its protocol."""
 
 import socket
 import threading
@@ -21,13 +21,13 @@ from serving.request.protocol import ServiceProtocol
 from serving.running import CONNECTIONS, Connections, RunningService, running_service
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # Starlette would rather have httpx2
+    warnings.simplefilter("ignore")  # Starlette warns that it prefers httpx2
     from starlette.testclient import TestClient
 
 
 @pytest.fixture(scope="session")
 def service(bundled: Path) -> ModuleType:
-    """`service.py`, imported once its model is in the store, as the module needs it."""
+    """`service.py`, imported after its model was saved in the store, which the module needs."""
     model_store.save(bundled)
     import service
 
@@ -42,7 +42,7 @@ def client(service: ModuleType) -> Iterator[TestClient]:
 
 @pytest.fixture
 def running(client: TestClient) -> Iterator[RunningService]:
-    """The service in this process. Its admission is open again afterwards."""
+    """The service in this process. After the test, its admission is open again."""
     running = running_service({"state": client.app_state})
     yield running
     running.admission.stage = Stage.OPEN
@@ -76,13 +76,13 @@ def server(app: App, listener: socket.socket) -> Iterator[uvicorn.Server]:
 
 @pytest.fixture(scope="module")
 def port(server: uvicorn.Server, listener: socket.socket) -> int:  # noqa: ARG001
-    """Where the server listens."""
+    """The port on which the server listens."""
     return listener.getsockname()[1]
 
 
 @pytest.fixture
 def held(app: App) -> App:
-    """The app, ready to hold the next request for /hold."""
+    """The app, which will hold the next request for /hold."""
     app.held.clear()
     app.go.clear()
     return app
@@ -97,16 +97,16 @@ def connection(port: int) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def give(server: uvicorn.Server) -> Iterator[Callable[..., Connections]]:
-    """Give other values to the connections that open from now on; it returns what they get."""
+def change(server: uvicorn.Server) -> Iterator[Callable[..., Connections]]:
+    """Change the values that new connections get; the function returns all their values."""
     state = server.lifespan.state
     before = state[CONNECTIONS]
 
-    def give(**changed: Any) -> Connections:
+    def change(**changed: Any) -> Connections:
         state[CONNECTIONS] = replace(state[CONNECTIONS], **changed)
         return state[CONNECTIONS]
 
-    yield give
+    yield change
     state[CONNECTIONS] = before
 
 

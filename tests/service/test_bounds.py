@@ -18,13 +18,13 @@ BODY = 300_000
 
 
 @pytest.fixture
-def budget(give: Callable[..., Connections]) -> ByteBudget:
-    return give(budget=ByteBudget(LIMIT)).budget
+def budget(change: Callable[..., Connections]) -> ByteBudget:
+    return change(budget=ByteBudget(LIMIT)).budget
 
 
 @pytest.fixture
 def connect(port: int, budget: ByteBudget) -> Iterator[Callable[[], Connection]]:
-    """Open connections, and wait at the end until they are gone, so that each ends with its own budget."""
+    """Open connections. At the end, close them and wait until the budget holds nothing for them."""
     opened: list[Connection] = []
 
     def connect() -> Connection:
@@ -35,14 +35,14 @@ def connect(port: int, budget: ByteBudget) -> Iterator[Callable[[], Connection]]
     for connection in opened:
         connection.stream.close()
         connection.socket.close()
-    wait_until(lambda: budget.held == 0, "nothing is held for clients that are gone")
+    wait_until(lambda: budget.held == 0, "nothing is held for disconnected clients")
 
 
 HALF_BODY = head("/predict", 2 * BODY) + b"x" * BODY
 HALF_HEAD = b"POST /predict HTTP/1.1\r\nhost: x\r\nx-a: " + b"a" * 60_000
 
 
-def test_what_came_of_a_body_is_held_until_its_request_is_answered(
+def test_the_bytes_of_a_body_are_held_until_its_request_is_answered(
     held: App, connect: Callable[[], Connection], budget: ByteBudget
 ) -> None:
     connection = connect()
@@ -55,12 +55,12 @@ def test_what_came_of_a_body_is_held_until_its_request_is_answered(
 
 
 @pytest.mark.parametrize("sent", [HALF_BODY, HALF_HEAD], ids=["bodies", "heads"])
-def test_requests_that_never_come_whole_are_refused_the_oldest_first_and_others_are_answered(
+def test_requests_that_never_complete_are_refused_oldest_first_and_others_are_answered(
     connect: Callable[[], Connection], budget: ByteBudget, sent: bytes
 ) -> None:
     connections = [connect() for _ in range(2 * LIMIT // len(sent))]
     connections[0].send(sent)
-    wait_until(lambda: budget.held > 0, "its bytes are counted")
+    wait_until(lambda: budget.held > 0, "the bytes are counted")
     for connection in connections[1:]:
         connection.send(sent)
     status, headers, body = connections[0].answer()
@@ -75,7 +75,7 @@ def test_requests_that_never_come_whole_are_refused_the_oldest_first_and_others_
         connections[-1].answer()
 
 
-def test_while_whole_requests_take_the_budget_no_other_is_let_in(
+def test_no_other_request_is_admitted_while_complete_requests_use_up_the_budget(
     held: App, connect: Callable[[], Connection], budget: ByteBudget
 ) -> None:
     large, small, other = connect(), connect(), connect()
@@ -98,7 +98,7 @@ def test_while_whole_requests_take_the_budget_no_other_is_let_in(
     assert other.answer()[0] == 200
 
 
-def test_an_answer_that_nobody_reads_is_held_and_one_that_is_read_is_not(
+def test_an_unread_answer_is_held_and_a_read_one_is_not(
     connect: Callable[[], Connection], budget: ByteBudget
 ) -> None:
     budget.limit = 100 * LIMIT
@@ -106,14 +106,14 @@ def test_an_answer_that_nobody_reads_is_held_and_one_that_is_read_is_not(
     requests = [head("/echo", 900_000), b"x" * 900_000] * 20
     sender = threading.Thread(target=connection.send, args=requests)
     sender.start()
-    wait_until(lambda: budget.held > 1_000_000, "an unread answer and the request behind it are counted")
+    wait_until(lambda: budget.held > 1_000_000, "an unread answer and the request after it are counted")
     for _ in range(20):
         assert len(connection.answer()[2]) == 900_000
     sender.join()
     wait_until(lambda: budget.held == 0, "nothing is held")
 
 
-def test_requests_that_wait_behind_one_that_is_answered_are_read_only_in_part(
+def test_pipelined_requests_that_wait_are_read_only_in_part(
     held: App, connect: Callable[[], Connection], budget: ByteBudget
 ) -> None:
     connection = connect()
@@ -124,7 +124,7 @@ def test_requests_that_wait_behind_one_that_is_answered_are_read_only_in_part(
         while True:
             connection.socket.send(head("/a", 0) * 1000)
     wait_until(lambda: budget.held > 100_000, "requests wait")
-    # A slice of requests is parsed, and what else was read waits as bytes.
+    # One slice of requests is parsed; the rest of what was read waits as bytes.
     assert budget.held < 1.5 * LIMIT
     held.go.set()
 
@@ -134,11 +134,11 @@ def test_requests_that_wait_behind_one_that_is_answered_are_read_only_in_part(
 
 @pytest.fixture
 def few_connections(
-    give: Callable[..., Connections], server: uvicorn.Server, connect: Callable[[], Connection]
+    change: Callable[..., Connections], server: uvicorn.Server, connect: Callable[[], Connection]
 ) -> list[Connection]:
-    """As many connections as may be open, each of which has had an answer."""
-    wait_until(lambda: not server.server_state.connections, "the connections before are gone")
-    give(max_connections=3)
+    """The highest allowed number of connections; each has had an answer."""
+    wait_until(lambda: not server.server_state.connections, "earlier connections are closed")
+    change(max_connections=3)
     connections = [connect() for _ in range(3)]
     for connection in connections:
         connection.send(head("/livez", 0, method="GET"))
@@ -146,36 +146,36 @@ def few_connections(
     return connections
 
 
-def test_a_client_beyond_the_most_connections_gets_503_and_is_closed_and_the_others_go_on(
+def test_a_connection_above_the_limit_gets_503_and_is_closed_and_the_others_continue(
     app: App, few_connections: list[Connection], connect: Callable[[], Connection]
 ) -> None:
     before = counted(app.connections, "other", 503)
-    beyond = connect()
-    beyond.send(head("/predict", 3))
-    status, headers, body = beyond.answer()
+    excess = connect()
+    excess.send(head("/predict", 3))
+    status, headers, body = excess.answer()
     assert (status, headers["connection"], headers["retry-after"]) == (503, "close", "1")
     assert orjson.loads(body)["detail"] == "3 connections are open, and no more are allowed"
-    assert beyond.is_ended()
+    assert excess.is_ended()
     assert counted(app.connections, "other", 503) == before + 1
     few_connections[0].send(head("/predict", 3), b"abc")
     assert few_connections[0].answer()[0] == 200
 
 
-def test_when_one_goes_another_may_come(
+def test_when_a_connection_closes_another_one_is_accepted(
     few_connections: list[Connection], connect: Callable[[], Connection]
 ) -> None:
     few_connections[0].stream.close()
     few_connections[0].socket.close()
 
-    def is_let_in() -> bool:
+    def is_accepted() -> bool:
         connection = connect()
         connection.send(head("/livez", 0, method="GET"))
         return connection.answer()[0] == 200
 
-    wait_until(is_let_in, "another connection is let in")
+    wait_until(is_accepted, "another connection is accepted")
 
 
-def test_clients_that_are_refused_and_stay_are_let_go_and_many_of_them_are_reset(
+def test_refused_clients_that_stay_connected_do_not_harm_others(
     few_connections: list[Connection], connect: Callable[[], Connection]
 ) -> None:
     connections = [connect() for _ in range(REFUSED_CONNECTIONS + 50)]

@@ -1,4 +1,4 @@
-"""Every request that breaks the contract: which problem it gets, and that the problem says what is wrong."""
+"""A request that breaks the contract gets a problem document that names the thing, its value and the rule."""
 
 from collections.abc import Iterator
 from types import ModuleType
@@ -48,7 +48,7 @@ BLANK = "is blank; it needs at least one character that is not white space"
         pytest.param(b'{"text":' * 100_000, id="100,000 nested objects"),
     ],
 )
-def test_a_body_that_is_not_json_is_refused_with_the_place(
+def test_a_body_that_is_not_json_is_refused_with_the_position_of_the_error(
     client: TestClient, path: str, body: bytes
 ) -> None:
     detail = problem(post(client, path, body), 400)["detail"]
@@ -89,17 +89,19 @@ def test_a_body_without_a_media_type_is_refused(client: TestClient, path: str) -
 
 
 @pytest.mark.parametrize("path", POSTED)
-def test_an_announced_body_over_the_limit_is_refused_before_any_of_it_is_read(
+def test_a_body_whose_declared_length_is_over_the_limit_is_refused_unread(
     client: TestClient, path: str
 ) -> None:
     answer = stream(client, path, [b" " * MEBIBYTE] * 3, JSON | {"content-length": str(3 * MEBIBYTE)})
     assert answer.status == 413
     assert answer.document["detail"] == f"the body has {3 * MEBIBYTE} bytes; at most {LIMIT} are allowed"
-    assert answer.chunks_taken == 0
+    assert answer.chunks_read == 0
 
 
 @pytest.mark.parametrize("path", POSTED)
-def test_a_chunked_body_over_the_limit_is_refused_without_reading_on(client: TestClient, path: str) -> None:
+def test_a_chunked_body_over_the_limit_is_refused_without_reading_the_rest(
+    client: TestClient, path: str
+) -> None:
     def endless() -> Iterator[bytes]:
         while True:
             yield b" " * 2**16
@@ -107,16 +109,16 @@ def test_a_chunked_body_over_the_limit_is_refused_without_reading_on(client: Tes
     answer = stream(client, path, endless(), JSON | {"transfer-encoding": "chunked"})
     assert answer.status == 413
     assert answer.document["detail"] == f"the body has more than {LIMIT} bytes, which is the most allowed"
-    assert answer.chunks_taken == LIMIT // 2**16 + 1
+    assert answer.chunks_read == LIMIT // 2**16 + 1
 
 
 @pytest.mark.parametrize("path", POSTED)
-def test_a_body_that_is_longer_than_it_announced_is_refused_all_the_same(
+def test_a_body_over_the_limit_is_refused_although_it_declared_a_short_length(
     client: TestClient, path: str
 ) -> None:
     answer = stream(client, path, [b" " * MEBIBYTE] * 4, JSON | {"content-length": "10"})
     assert answer.status == 413
-    assert answer.chunks_taken == 3
+    assert answer.chunks_read == 3
 
 
 def test_a_body_of_exactly_the_limit_is_read(client: TestClient) -> None:
@@ -125,7 +127,7 @@ def test_a_body_of_exactly_the_limit_is_read(client: TestClient) -> None:
     problem(post(client, "/predict", body + b" " * (LIMIT + 1 - len(body))), 413)
 
 
-def test_the_limit_is_the_settings(service: ModuleType) -> None:
+def test_the_limit_is_that_of_the_settings(service: ModuleType) -> None:
     assert service.settings.api.max_body_bytes == LIMIT
 
 
@@ -144,7 +146,9 @@ def test_the_limit_is_the_settings(service: ModuleType) -> None:
         (b'"good"', '"good"'),
     ],
 )
-def test_json_that_is_no_object_is_refused(client: TestClient, path: str, body: bytes, shown: str) -> None:
+def test_json_that_is_not_an_object_is_refused(
+    client: TestClient, path: str, body: bytes, shown: str
+) -> None:
     rule = (["body"], f"the body is {shown}; it must be an object", "model_type")
     assert broken_rules(post(client, path, body)) == [rule]
 
@@ -174,7 +178,7 @@ def test_an_unknown_field_is_refused_and_the_known_ones_are_listed(
     assert broken_rules(post(client, path, body)) == [(["body", "treshold"], message, "extra_forbidden")]
 
 
-def test_each_broken_rule_is_told(client: TestClient) -> None:
+def test_every_broken_rule_is_reported(client: TestClient) -> None:
     rules = broken_rules(post(client, "/predict", {"txt": "good", "threshold": -1}))
     assert [(loc, kind) for loc, _, kind in rules] == [
         (["body", "text"], "missing"),
@@ -192,7 +196,7 @@ def test_many_unknown_fields_get_one_short_answer(client: TestClient, path: str)
     assert len(response.content) < 1000
 
 
-def test_a_long_name_of_an_unknown_field_is_not_repeated_whole(client: TestClient) -> None:
+def test_a_long_name_of_an_unknown_field_is_truncated_in_the_answer(client: TestClient) -> None:
     response = post(client, "/predict", {"text": "good", "n" * 1_000_000: 1})
     ((loc, message, _),) = broken_rules(response)
     assert loc == ["body", "n" * 60 + "…"]
@@ -211,7 +215,9 @@ def test_a_text_of_another_type_is_refused(client: TestClient, path: str, value:
 
 
 @pytest.mark.parametrize("depth", [300, 1000])
-def test_a_nested_value_of_another_type_is_refused_as_any_other(client: TestClient, depth: int) -> None:
+def test_a_deeply_nested_value_of_another_type_is_refused_like_any_other(
+    client: TestClient, depth: int
+) -> None:
     body = b'{"text": ' + b"[" * depth + b"]" * depth + b"}"
     rule = (["body", "text"], "text is an array: input should be a valid string", "string_type")
     assert broken_rules(post(client, "/predict", body)) == [rule]
@@ -231,7 +237,7 @@ def test_one_character_too_many_is_refused_with_both_numbers(client: TestClient,
 
 
 @pytest.mark.parametrize("path", WITH_TEXTS)
-def test_no_texts_are_refused(client: TestClient, path: str) -> None:
+def test_an_empty_list_of_texts_is_refused(client: TestClient, path: str) -> None:
     rule = (["body", "texts"], "texts has 0 items; at least 1 is needed", "too_short")
     assert broken_rules(post(client, path, {"texts": []})) == [rule]
 
@@ -260,7 +266,7 @@ def test_one_wrong_text_among_a_hundred_is_named_by_its_index(
 
 
 @pytest.mark.parametrize("path", WITH_TEXTS)
-def test_texts_that_are_no_list_are_refused(client: TestClient, path: str) -> None:
+def test_texts_that_are_not_a_list_are_refused(client: TestClient, path: str) -> None:
     rule = (["body", "texts"], 'texts is "good": input should be a valid list', "list_type")
     assert broken_rules(post(client, path, {"texts": "good"})) == [rule]
 
@@ -274,7 +280,7 @@ def test_texts_that_are_no_list_are_refused(client: TestClient, path: str) -> No
         (True, "threshold is true: input should be a valid number", "float_type"),
     ],
 )
-def test_a_threshold_that_is_no_probability_is_refused(
+def test_a_threshold_that_is_not_a_probability_is_refused(
     client: TestClient, value: Any, message: str, kind: str
 ) -> None:
     response = post(client, "/predict", {"text": "good", "threshold": value})
@@ -315,9 +321,7 @@ def test_return_probabilities_must_be_a_boolean(client: TestClient) -> None:
         (None, "k is null: input should be a valid integer", "int_type"),
     ],
 )
-def test_a_k_in_the_body_that_counts_nothing_is_refused(
-    client: TestClient, value: Any, message: str, kind: str
-) -> None:
+def test_an_invalid_k_in_the_body_is_refused(client: TestClient, value: Any, message: str, kind: str) -> None:
     response = post(client, "/predict/top-k", {"text": "good", "k": value})
     assert broken_rules(response) == [(["body", "k"], message, kind)]
 
@@ -336,14 +340,14 @@ def test_a_k_in_the_body_that_counts_nothing_is_refused(
     ],
 )
 @pytest.mark.parametrize("fields", [{}, {"k": 2}], ids=["not in the body", "also in the body"])
-def test_a_k_in_the_query_that_counts_nothing_is_refused_there(
+def test_an_invalid_k_in_the_query_is_refused_with_its_place(
     client: TestClient, query: str, message: str, kind: str, fields: dict[str, int]
 ) -> None:
     response = post(client, f"/predict/top-k?{query}", {"text": "good"} | fields)
     assert broken_rules(response) == [(["query", "k"], message, kind)]
 
 
-def test_a_wrong_k_in_the_body_is_refused_whatever_the_query_says(client: TestClient) -> None:
+def test_an_invalid_k_in_the_body_is_refused_even_if_the_query_has_a_valid_one(client: TestClient) -> None:
     response = post(client, "/predict/top-k?k=2", {"text": "good", "k": 0})
     assert [loc for loc, _, _ in broken_rules(response)] == [["body", "k"]]
 
@@ -355,12 +359,12 @@ def test_a_wrong_k_in_the_body_is_refused_whatever_the_query_says(client: TestCl
     "path", ["/nowhere", "/predict/", "/predict/nothing", "/docs.json", "/static_content/x"]
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS"])
-def test_an_unknown_route_is_named_in_a_problem(client: TestClient, method: str, path: str) -> None:
+def test_an_unknown_route_gets_a_problem_that_names_it(client: TestClient, method: str, path: str) -> None:
     detail = problem(client.request(method, path), 404)["detail"]
     assert detail == f"there is no route '{path}'; GET / lists the routes"
 
 
-def test_a_long_unknown_path_is_not_repeated_whole(client: TestClient) -> None:
+def test_a_long_unknown_path_is_truncated_in_the_answer(client: TestClient) -> None:
     assert len(problem(client.get("/" + "x" * 5000), 404)["detail"]) < 300
 
 
@@ -371,7 +375,7 @@ def test_an_odd_path_is_an_unknown_route(client: TestClient, path: str) -> None:
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
-def test_another_method_is_refused_and_the_right_one_told(
+def test_another_method_is_refused_and_the_answer_names_the_right_one(
     client: TestClient, method: str, route: Any
 ) -> None:
     if method == route.method:
@@ -383,11 +387,11 @@ def test_another_method_is_refused_and_the_right_one_told(
 
 
 @pytest.mark.parametrize("path", ["/docs/static/nothing.js", "/docs/static/../docs.html", "/docs/swagger/"])
-def test_a_missing_file_of_the_page_is_a_problem(client: TestClient, path: str) -> None:
+def test_a_missing_file_of_the_api_page_gets_a_problem(client: TestClient, path: str) -> None:
     problem(client.get(path), 404)
 
 
-def test_a_length_of_thousands_of_digits_is_read_or_refused_like_any_other(client: TestClient) -> None:
+def test_a_content_length_of_thousands_of_digits_is_treated_like_any_other(client: TestClient) -> None:
     body = b'{"text": "Good"}'
     long = JSON | {"content-length": "0" * 5000 + str(len(body))}
     assert post(client, "/predict", body, long).status_code == 200

@@ -1,4 +1,4 @@
-"""Faults of the service, and of one client among many: who gets which error, and what it reveals."""
+"""Faults of the service and of one client among many: who gets an error, and what the error reveals."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +19,7 @@ POSTED = [route.path for route in ROUTES if route.request is not None]
 
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A classifier that fails on every batch with one certain text in it."""
+    """Make the classifier fail on every batch that contains one certain text."""
     encode = LinearRuntime.encode
 
     def encode_or_fail(self: LinearRuntime, texts: Sequence[str]) -> Encoded:
@@ -37,7 +37,7 @@ def ask_with_texts(client: TestClient, path: str, texts: list[str]) -> Response:
 
 @pytest.mark.usefixtures("failing")
 @pytest.mark.parametrize("path", POSTED)
-def test_an_unforeseen_error_gives_an_id_that_is_in_the_log_and_nothing_of_the_cause(
+def test_an_unexpected_error_gives_an_id_that_is_in_the_log_and_does_not_reveal_the_cause(
     client: TestClient, path: str
 ) -> None:
     with capture_logs() as log:
@@ -52,7 +52,7 @@ def test_an_unforeseen_error_gives_an_id_that_is_in_the_log_and_nothing_of_the_c
 
 
 @pytest.mark.usefixtures("failing")
-def test_the_service_answers_on_after_an_unforeseen_error(client: TestClient) -> None:
+def test_the_service_still_answers_after_an_unexpected_error(client: TestClient) -> None:
     with capture_logs():
         problem(ask_with_texts(client, "/predict", [POISON]), 500)
     assert ask_with_texts(client, "/predict", ["good"]).status_code == 200
@@ -60,19 +60,21 @@ def test_the_service_answers_on_after_an_unforeseen_error(client: TestClient) ->
 
 
 @pytest.mark.usefixtures("failing")
-def test_each_error_has_an_id_of_its_own(client: TestClient) -> None:
+def test_each_error_has_its_own_id(client: TestClient) -> None:
     with capture_logs():
         ids = {problem(ask_with_texts(client, "/predict", [POISON]), 500)["id"] for _ in range(3)}
     assert len(ids) == 3
 
 
 @pytest.mark.parametrize("wrong", [[" "], [], ["good", "\n"]])
-def test_in_classify_a_callers_broken_request_is_not_anothers(client: TestClient, wrong: list[str]) -> None:
+def test_in_classify_a_broken_request_does_not_affect_other_clients(
+    client: TestClient, wrong: list[str]
+) -> None:
     def ask(number: int) -> Response:
         return post(client, "/classify", {"texts": wrong if number % 4 == 0 else [f"good {number}"] * 2})
 
-    with ThreadPoolExecutor(20) as callers:
-        responses = list(callers.map(ask, range(60)))
+    with ThreadPoolExecutor(20) as clients:
+        responses = list(clients.map(ask, range(60)))
     for number, response in enumerate(responses):
         if number % 4 == 0:
             assert broken_rules(response)
@@ -81,13 +83,13 @@ def test_in_classify_a_callers_broken_request_is_not_anothers(client: TestClient
 
 
 @pytest.mark.usefixtures("failing")
-def test_in_classify_a_text_that_the_model_fails_on_fails_only_its_caller(client: TestClient) -> None:
+def test_in_classify_a_text_on_which_the_model_fails_affects_only_its_client(client: TestClient) -> None:
     def ask(number: int) -> Response:
         text = POISON if number % 5 == 0 else f"good {number}"
         return post(client, "/classify", {"texts": ["bad", text]})
 
-    with capture_logs(), ThreadPoolExecutor(20) as callers:
-        responses = list(callers.map(ask, range(60)))
+    with capture_logs(), ThreadPoolExecutor(20) as clients:
+        responses = list(clients.map(ask, range(60)))
     for number, response in enumerate(responses):
         if number % 5 == 0:
             problem(response, 500)

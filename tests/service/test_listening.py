@@ -30,23 +30,23 @@ def connect(listener: socket.socket) -> socket.socket:
     return socket.create_connection(listener.getsockname(), 60)
 
 
-def turns_until_made(listener: socket.socket, count: int) -> int:
-    """How many turns of the event loop it takes until so many waiting connections are set up."""
+def turns_until_connected(listener: socket.socket, count: int) -> int:
+    """Count the turns of the event loop until `count` waiting connections are set up."""
 
     async def run() -> int:
-        made = 0
+        connected = 0
 
         class Counted(asyncio.Protocol):
             def connection_made(self, _transport: asyncio.BaseTransport) -> None:
-                nonlocal made
-                made += 1
+                nonlocal connected
+                connected += 1
 
         with contextlib.ExitStack() as clients:
             for _ in range(count):
                 clients.enter_context(connect(listener))
             server = await asyncio.get_running_loop().create_server(Counted, sock=listener, backlog=4096)
             turns = 0
-            while made < count:
+            while connected < count:
                 turns += 1
                 await asyncio.sleep(0)
             server.close()
@@ -60,15 +60,17 @@ def run_in_loop(main: Callable[[], Any]) -> Any:
         return runner.run(main())
 
 
-def test_all_connections_that_wait_are_accepted_in_one_turn(listener: socket.socket) -> None:
-    assert turns_until_made(listener, 300) < 20
+def test_all_waiting_connections_are_accepted_in_one_turn(listener: socket.socket) -> None:
+    assert turns_until_connected(listener, 300) < 20
 
 
-def test_more_than_a_turn_may_take_are_accepted_in_the_next_turns(listener: socket.socket) -> None:
-    assert turns_until_made(listener, 2 * MAX_ACCEPTED_PER_TURN + 1) < 40
+def test_connections_above_the_limit_of_a_turn_are_accepted_in_the_next_turns(
+    listener: socket.socket,
+) -> None:
+    assert turns_until_connected(listener, 2 * MAX_ACCEPTED_PER_TURN + 1) < 40
 
 
-def test_a_server_that_is_closed_refuses_connections_though_another_process_holds_the_socket(
+def test_a_closed_server_refuses_connections_although_another_process_holds_the_socket(
     listener: socket.socket,
 ) -> None:
     held_elsewhere = listener.dup()
@@ -84,7 +86,7 @@ def test_a_server_that_is_closed_refuses_connections_though_another_process_hold
         run_in_loop(run)
         with pytest.raises(ConnectionRefusedError):
             connect(held_elsewhere)
-        # The next worker listens on the same socket, and its connections carry bytes.
+        # The next worker listens on the same socket, and its connections can carry bytes.
         stop_listening(held_elsewhere)
         held_elsewhere.listen()
         with connect(held_elsewhere) as client, held_elsewhere.accept()[0] as accepted:
@@ -92,11 +94,11 @@ def test_a_server_that_is_closed_refuses_connections_though_another_process_hold
             assert client.recv(1) == b"x"
 
 
-def test_a_process_that_can_open_no_more_files_pauses_and_goes_on(
+def test_a_process_that_cannot_open_more_files_pauses_and_continues(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Exhausted:
-        """The listening socket while no more files can be opened, for the first three times."""
+        """A listening socket that cannot accept the first three times, because too many files are open."""
 
         def __init__(self) -> None:
             self.times = 0
@@ -113,15 +115,15 @@ def test_a_process_that_can_open_no_more_files_pauses_and_goes_on(
     async def run() -> int:
         exhausted = Exhausted()
         loop = asyncio.get_running_loop()
-        made = loop.create_future()
+        connected = loop.create_future()
 
-        class Made(asyncio.Protocol):
+        class Connected(asyncio.Protocol):
             def connection_made(self, _transport: asyncio.BaseTransport) -> None:
-                made.set_result(None)
+                connected.set_result(None)
 
-        server = await loop.create_server(Made, sock=exhausted)  # type: ignore[call-overload]
+        server = await loop.create_server(Connected, sock=exhausted)  # type: ignore[call-overload]
         with connect(listener):
-            await asyncio.wait_for(made, 60)
+            await asyncio.wait_for(connected, 60)
         server.close()
         return exhausted.times
 
@@ -133,13 +135,13 @@ def test_a_process_that_can_open_no_more_files_pauses_and_goes_on(
 
 @pytest.fixture
 def files() -> Iterator[tuple[int, int]]:
-    """The limits of open files, which are as before afterwards."""
+    """The limits of open files. They are restored after the test."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     yield limits
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
-def test_the_limit_of_open_files_is_raised_as_far_as_connections_need_it(files: tuple[int, int]) -> None:
+def test_the_limit_of_open_files_is_raised_as_far_as_the_connections_need(files: tuple[int, int]) -> None:
     hard = files[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
     assert room_for_connections(2000) == 2000
@@ -148,12 +150,12 @@ def test_the_limit_of_open_files_is_raised_as_far_as_connections_need_it(files: 
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == (2000 + OTHER_FILES, hard)
 
 
-def test_where_fewer_files_may_be_open_there_is_room_for_fewer_connections_and_that_is_logged(
+def test_a_low_limit_of_open_files_leaves_room_for_fewer_connections_and_is_logged(
     files: tuple[int, int],
 ) -> None:
     hard = files[1]
     if hard == resource.RLIM_INFINITY:
-        pytest.skip("this process may open as many files as it likes")
+        pytest.skip("this process may open any number of files")
     with capture_logs() as log:
         assert room_for_connections(hard) == hard - OTHER_FILES
     (line,) = log

@@ -1,4 +1,4 @@
-"""What a client gets when the queue is full, its deadline passes or the service drains."""
+"""The answers that a client gets when the queue is full, its deadline passes or the service drains."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +21,7 @@ def body(path: str) -> dict[str, Any]:
 
 @pytest.fixture
 def queue_full(running: RunningService) -> Iterator[None]:
-    """A queue that has no room for a single text."""
+    """A queue without room for a single text."""
     limit = running.settings.batching.max_waiting_texts
     assert running.admission.load.texts == 0
     running.admission.load.texts = limit
@@ -32,7 +32,7 @@ def queue_full(running: RunningService) -> Iterator[None]:
 
 @pytest.mark.usefixtures("queue_full")
 @pytest.mark.parametrize("path", POSTED)
-def test_a_full_queue_is_answered_with_when_to_try_again(client: TestClient, path: str) -> None:
+def test_a_refusal_by_a_full_queue_says_when_to_retry(client: TestClient, path: str) -> None:
     response = post(client, path, body(path))
     document = problem(response, 503)
     assert int(response.headers["retry-after"]) >= 1
@@ -41,25 +41,25 @@ def test_a_full_queue_is_answered_with_when_to_try_again(client: TestClient, pat
 
 @pytest.mark.usefixtures("queue_full")
 @pytest.mark.parametrize("path", TIMED)
-def test_while_the_queue_is_full_no_body_is_read(client: TestClient, path: str) -> None:
+def test_no_body_is_read_while_the_queue_is_full(client: TestClient, path: str) -> None:
     refused = stream(client, path, [b"x"] * 10, JSON)
-    assert (refused.status, refused.chunks_taken) == (503, 0)
+    assert (refused.status, refused.chunks_read) == (503, 0)
 
 
 @pytest.mark.parametrize("path", TIMED)
-def test_a_deadline_that_has_passed_is_a_504(client: TestClient, path: str) -> None:
+def test_a_passed_deadline_gives_504(client: TestClient, path: str) -> None:
     problem(post(client, path, body(path), JSON | {"x-request-timeout": "0.0000001"}), 504)
 
 
 @pytest.mark.parametrize("path", TIMED)
-def test_a_deadline_far_away_changes_nothing(client: TestClient, path: str) -> None:
-    patient = post(client, path, body(path), JSON | {"x-request-timeout": "1e9"})
-    assert patient.status_code == 200
-    assert patient.json() == post(client, path, body(path)).json()
+def test_a_distant_deadline_changes_nothing(client: TestClient, path: str) -> None:
+    answered = post(client, path, body(path), JSON | {"x-request-timeout": "1e9"})
+    assert answered.status_code == 200
+    assert answered.json() == post(client, path, body(path)).json()
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "soon", "nan", "inf", "", "1s"])
-def test_a_timeout_that_is_no_number_of_seconds_is_refused(client: TestClient, value: str) -> None:
+def test_a_timeout_that_is_not_a_number_of_seconds_is_refused(client: TestClient, value: str) -> None:
     response = post(client, "/predict", body("/predict"), JSON | {"x-request-timeout": value})
     ((loc, message, kind),) = broken_rules(response)
     assert (loc, kind) == (["header", "x-request-timeout"], "timeout")
@@ -67,7 +67,7 @@ def test_a_timeout_that_is_no_number_of_seconds_is_refused(client: TestClient, v
 
 
 @pytest.mark.parametrize("path", POSTED)
-def test_a_draining_service_refuses(client: TestClient, running: RunningService, path: str) -> None:
+def test_a_draining_service_refuses_requests(client: TestClient, running: RunningService, path: str) -> None:
     running.admission.stage = Stage.CLOSED
     response = post(client, path, body(path))
     assert response.status_code == 503

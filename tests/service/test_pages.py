@@ -1,4 +1,4 @@
-"""The routes that predict nothing: what they tell, and that they load nothing from elsewhere."""
+"""The routes that do not predict: their answers, and that the pages load nothing from other hosts."""
 
 import os
 import re
@@ -23,15 +23,15 @@ from serving.running import RunningService
 
 
 @pytest.fixture
-def drained(client: TestClient, running: RunningService) -> TestClient:
-    """The service while it drains."""
+def leaving(client: TestClient, running: RunningService) -> TestClient:
+    """A client of a service that is leaving."""
     running.admission.stage = Stage.LEAVING
     return client
 
 
 @pytest.fixture(scope="module")
 def document(client: TestClient) -> dict[str, Any]:
-    """The OpenAPI document."""
+    """The service's OpenAPI document."""
     return client.get("/openapi.json").json()
 
 
@@ -51,7 +51,7 @@ def test_the_index_names_the_service_and_lists_every_endpoint(client: TestClient
     }
 
 
-def test_every_route_is_answered_by_an_endpoint_or_a_page_or_by_bentoml(service: ModuleType) -> None:
+def test_every_route_is_answered_by_an_endpoint_a_page_or_bentoml(service: ModuleType) -> None:
     endpoints = {endpoint.route for endpoint in ENDPOINTS}
     by_bentoml = {route for route in ROUTES if route.is_answered_by_bentoml}
     paths = {route.path for route in Pages("any", "0", False).app.routes if isinstance(route, StarletteRoute)}
@@ -62,7 +62,7 @@ def test_every_route_is_answered_by_an_endpoint_or_a_page_or_by_bentoml(service:
     }
 
 
-def test_health_tells_of_a_loaded_model(client: TestClient) -> None:
+def test_health_reports_a_loaded_model(client: TestClient) -> None:
     assert fields(client, "/health") == {"status": "healthy", "model_loaded": True, "device": "cpu"}
 
 
@@ -72,11 +72,11 @@ def test_the_probes_answer(client: TestClient, path: str) -> None:
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.method == "GET"], ids=lambda r: r.path)
-def test_what_can_be_read_can_be_asked_for_by_head(client: TestClient, route: Any) -> None:
+def test_every_get_route_also_answers_head(client: TestClient, route: Any) -> None:
     assert client.head(route.path).status_code == 200
 
 
-def test_model_info_tells_what_answers(client: TestClient, bundled: Path) -> None:
+def test_model_info_describes_the_model_that_answers(client: TestClient, bundled: Path) -> None:
     info = fields(client, "/model/info")
     assert list(info) == list(schema.ModelInfo.__annotations__)
     TypeAdapter(schema.ModelInfo).validate_python(info, strict=True)
@@ -91,29 +91,29 @@ def test_model_info_tells_what_answers(client: TestClient, bundled: Path) -> Non
     assert info["metrics"]["test_accuracy"] > 0.9
 
 
-def test_a_draining_service_is_alive_but_not_ready(drained: TestClient) -> None:
-    assert drained.get("/livez").status_code == 200
-    ready = drained.get("/readyz")
+def test_a_draining_service_is_alive_but_not_ready(leaving: TestClient) -> None:
+    assert leaving.get("/livez").status_code == 200
+    ready = leaving.get("/readyz")
     assert ready.status_code == 503
     assert ready.headers["content-type"] == "application/problem+json"
     assert int(ready.headers["retry-after"]) > 0
 
 
-def test_a_draining_service_says_that_it_is_unhealthy(drained: TestClient) -> None:
-    health = drained.get("/health")
+def test_a_draining_service_reports_that_it_is_unhealthy(leaving: TestClient) -> None:
+    health = leaving.get("/health")
     assert health.status_code == 503
     assert health.json() == {"status": "unhealthy", "model_loaded": False, "device": "none"}
 
 
-def test_a_draining_service_has_no_model_to_tell_of(drained: TestClient) -> None:
-    info = drained.get("/model/info")
+def test_a_draining_service_reports_no_model(leaving: TestClient) -> None:
+    info = leaving.get("/model/info")
     assert info.status_code == 503
     assert info.headers["content-type"] == "application/problem+json"
     assert int(info.headers["retry-after"]) > 0
 
 
-def test_a_draining_service_still_answers_the_requests_that_it_has(drained: TestClient) -> None:
-    assert drained.post("/predict", json={"text": "good"}).status_code == 200
+def test_a_draining_service_still_answers_requests(leaving: TestClient) -> None:
+    assert leaving.post("/predict", json={"text": "good"}).status_code == 200
 
 
 def test_the_shutdown_of_the_app_ends_readiness(project: Path) -> None:
@@ -155,7 +155,7 @@ def count(client: TestClient, name: str) -> float:
     return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(name + " ")), 0.0)
 
 
-def test_made_up_paths_and_methods_make_no_series_of_their_own(client: TestClient) -> None:
+def test_unknown_paths_and_methods_add_no_series(client: TestClient) -> None:
     client.get("/made-up")
     before = series(client)
     for number in range(50):
@@ -181,7 +181,7 @@ def test_only_routes_of_the_table_are_labels(client: TestClient) -> None:
     assert labelled <= {route.path for route in ROUTES} | {"other"}
 
 
-def test_the_request_for_the_metrics_is_the_one_in_progress(client: TestClient) -> None:
+def test_the_request_for_the_metrics_counts_as_in_progress(client: TestClient) -> None:
     assert count(client, "classifier_requests_in_progress") == 1
 
 
@@ -189,7 +189,7 @@ def test_the_request_for_the_metrics_is_the_one_in_progress(client: TestClient) 
 
 
 class Links(HTMLParser):
-    """Collects what a page loads or links to."""
+    """Collects the links of a page and the files that it loads."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -203,7 +203,7 @@ class Links(HTMLParser):
         self.inline_scripts += tag == "script" and not links
 
 
-def test_the_page_of_the_api_loads_nothing_from_another_host(client: TestClient) -> None:
+def test_the_api_page_loads_nothing_from_another_host(client: TestClient) -> None:
     response = client.get("/docs")
     assert response.headers["content-type"].startswith("text/html")
     links = Links(response.text)
@@ -212,13 +212,13 @@ def test_the_page_of_the_api_loads_nothing_from_another_host(client: TestClient)
     assert not [link for link in links.found if "//" in link]
 
 
-def test_all_that_the_page_of_the_api_loads_is_there(client: TestClient) -> None:
+def test_every_file_that_the_api_page_loads_exists(client: TestClient) -> None:
     for link in Links(client.get("/docs").text).found:
         if not link.startswith("data:"):
             assert client.get(f"/{link}").status_code == 200
 
 
-def test_the_page_of_the_api_forbids_the_browser_to_load_from_elsewhere(client: TestClient) -> None:
+def test_the_api_page_forbids_the_browser_to_load_from_other_hosts(client: TestClient) -> None:
     policy = client.get("/docs").headers["content-security-policy"]
     directives = dict(part.strip().split(" ", 1) for part in policy.split(";"))
     assert directives["default-src"] == "'self'"
@@ -227,19 +227,19 @@ def test_the_page_of_the_api_forbids_the_browser_to_load_from_elsewhere(client: 
     assert not re.search(r"https?:|\*", policy)
 
 
-def test_the_page_of_the_api_asks_no_one_to_check_its_schema(client: TestClient) -> None:
+def test_the_api_page_does_not_send_its_schema_to_a_validator(client: TestClient) -> None:
     assert "validatorUrl: null" in client.get("/docs/static/docs.js").text
 
 
 # /openapi.json
 
 
-def test_the_openapi_document_has_every_route_and_no_other(document: dict[str, Any]) -> None:
+def test_the_openapi_document_lists_exactly_the_routes(document: dict[str, Any]) -> None:
     described = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
     assert described == {(route.method, route.path) for route in ROUTES}
 
 
-def test_each_operation_of_the_openapi_document_has_a_name_of_its_own(document: dict[str, Any]) -> None:
+def test_each_operation_of_the_openapi_document_has_a_unique_name(document: dict[str, Any]) -> None:
     names = [operation["operationId"] for item in document["paths"].values() for operation in item.values()]
     assert len(set(names)) == len(ROUTES)
 
@@ -267,7 +267,7 @@ def test_each_error_of_a_route_is_described_as_a_problem(document: dict[str, Any
         }
 
 
-def test_the_limits_of_the_openapi_document_are_the_schemas(document: dict[str, Any]) -> None:
+def test_the_limits_in_the_openapi_document_are_those_of_the_schema(document: dict[str, Any]) -> None:
     parts = {name: part["properties"] for name, part in document["components"]["schemas"].items()}
     for name in ("PredictRequest", "TopKRequest", "ThresholdsRequest"):
         assert parts[name]["text"]["maxLength"] == schema.MAX_TEXT_CHARS
@@ -285,7 +285,9 @@ def test_the_limits_of_the_openapi_document_are_the_schemas(document: dict[str, 
     assert "maximum" not in k
 
 
-def test_the_pattern_of_a_text_finds_exactly_what_is_not_white_space(document: dict[str, Any]) -> None:
+def test_the_pattern_for_texts_matches_exactly_the_characters_that_are_not_white_space(
+    document: dict[str, Any],
+) -> None:
     pattern = re.compile(document["components"]["schemas"]["PredictRequest"]["properties"]["text"]["pattern"])
     characters = [chr(code) for code in range(sys.maxunicode + 1)]
     assert [c for c in characters if bool(pattern.search(c)) != bool(c.strip())] == []
@@ -297,7 +299,7 @@ def test_unknown_fields_are_forbidden_in_the_openapi_document(document: dict[str
             assert document["components"]["schemas"][route.request.__name__]["additionalProperties"] is False
 
 
-def test_only_k_may_stand_in_the_query(document: dict[str, Any]) -> None:
+def test_only_k_may_be_in_the_query(document: dict[str, Any]) -> None:
     given = {
         (path, parameter["name"], parameter["in"])
         for path, item in document["paths"].items()
@@ -306,7 +308,7 @@ def test_only_k_may_stand_in_the_query(document: dict[str, Any]) -> None:
     assert given == {("/predict/top-k", "k", "query")}
 
 
-def test_every_reference_of_the_openapi_document_leads_somewhere(
+def test_every_reference_in_the_openapi_document_resolves(
     client: TestClient, document: dict[str, Any]
 ) -> None:
     references = set(re.findall(r'"\$ref":"([^"]*)"', client.get("/openapi.json").text))

@@ -1,4 +1,4 @@
-"""The prediction routes: their fields exactly, their types and their order."""
+"""The prediction routes: the fields of their answers, with types and order."""
 
 import pytest
 from asking import post
@@ -37,7 +37,7 @@ def test_predict_answers_the_fields_of_the_contract_in_order(client: TestClient)
     }
 
 
-def test_predict_tells_good_from_bad(client: TestClient) -> None:
+def test_predict_distinguishes_good_from_bad_reviews(client: TestClient) -> None:
     good, bad = (ask(client, "/predict", {"text": text}) for text in (GOOD, BAD))
     assert (good["label"], good["predicted_class"]) == ("positive", 1)
     assert (bad["label"], bad["predicted_class"]) == ("negative", 0)
@@ -52,7 +52,7 @@ def test_the_probabilities_agree_with_each_other_and_sum_to_one(client: TestClie
     assert answer["confidence"] == answer["probabilities"][answer["label"]]
 
 
-def test_the_answer_repeats_the_text_without_white_space_at_its_ends(client: TestClient) -> None:
+def test_the_answer_repeats_the_text_without_surrounding_white_space(client: TestClient) -> None:
     answer = ask(client, "/predict", {"text": f"\n\t {GOOD}  "})
     assert answer == ask(client, "/predict", {"text": GOOD})
     assert answer["text"] == GOOD
@@ -72,27 +72,27 @@ def test_a_threshold_above_the_confidence_gives_uncertain(client: TestClient) ->
     assert answer["label"] == "positive"
 
 
-def test_a_threshold_of_null_is_no_threshold(client: TestClient) -> None:
+def test_a_null_threshold_is_the_same_as_no_threshold(client: TestClient) -> None:
     assert ask(client, "/predict", {"text": GOOD, "threshold": None}) == ask(
         client, "/predict", {"text": GOOD}
     )
 
 
-def test_warnings_stand_last_and_only_where_there_are_any(client: TestClient) -> None:
+def test_warnings_are_the_last_field_and_present_only_if_there_are_any(client: TestClient) -> None:
     assert "warnings" not in ask(client, "/predict", {"text": GOOD})
     answer = ask(client, "/predict", {"text": STRANGE, "threshold": 0.5})
     assert list(answer) == [*PREDICTION, *PROBABILITIES, *DECISION, "warnings"]
     assert answer["warnings"] == ["unknown words: the model knows 0 of the text's 3 tokens"]
 
 
-def test_a_text_of_more_tokens_than_the_model_reads_is_said_to_be_cut(client: TestClient) -> None:
+def test_a_text_with_more_tokens_than_the_model_reads_gets_a_warning(client: TestClient) -> None:
     limit = client.get("/model/info").json()["max_input_length"]
     assert ask(client, "/predict", {"text": "good " * limit}).get("warnings") is None
     cut = ask(client, "/predict", {"text": "a " * (limit + 1)})
     assert cut["warnings"] == [f"cut: only the first {limit} tokens of the text were read"]
 
 
-def test_exactly_as_many_characters_as_allowed_are_read_white_space_around_not_counted(
+def test_white_space_around_a_text_does_not_count_towards_its_length(
     client: TestClient,
 ) -> None:
     answer = ask(client, "/predict", {"text": "  " + "a" * 10_000 + "\n"})
@@ -119,7 +119,7 @@ def test_json_may_be_declared_with_parameters_and_in_capitals(client: TestClient
     assert response.status_code == 200
 
 
-def test_a_batch_is_answered_in_its_order(client: TestClient) -> None:
+def test_the_answers_to_a_batch_are_in_its_order(client: TestClient) -> None:
     texts = [f"{GOOD if number % 2 else BAD} {number}" for number in range(MAX_TEXTS)]
     answer = ask(client, "/predict/batch", {"texts": texts})
     assert list(answer) == ["predictions", "total_processed"]
@@ -133,12 +133,12 @@ def test_a_batch_answers_each_text_as_predict_does(client: TestClient) -> None:
     answer = ask(client, "/predict/batch", {"texts": texts, "return_probabilities": True})
     assert list(answer["predictions"][0]) == PREDICTION + PROBABILITIES
     for item, text in zip(answer["predictions"], texts, strict=True):
-        alone = ask(client, "/predict", {"text": text})
-        assert item["probabilities"] == pytest.approx(alone["probabilities"], abs=1e-9)
-        assert item.get("warnings") == alone.get("warnings")
+        single = ask(client, "/predict", {"text": text})
+        assert item["probabilities"] == pytest.approx(single["probabilities"], abs=1e-9)
+        assert item.get("warnings") == single.get("warnings")
 
 
-def test_a_batch_without_probabilities_has_none_of_them(client: TestClient) -> None:
+def test_a_batch_asked_without_probabilities_has_no_probability_fields(client: TestClient) -> None:
     answer = ask(client, "/predict/batch", {"texts": [GOOD], "return_probabilities": False})
     assert list(answer["predictions"][0]) == PREDICTION
 
@@ -153,42 +153,44 @@ def test_top_k_ranks_the_most_probable_first(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(("query", "fields"), [("?k=1", {}), ("", {"k": 1})])
-def test_k_may_stand_in_the_query_or_in_the_body(client: TestClient, query: str, fields: dict) -> None:
+def test_k_may_be_in_the_query_or_in_the_body(client: TestClient, query: str, fields: dict) -> None:
     answer = ask(client, f"/predict/top-k{query}", {"text": GOOD} | fields)
     assert [item["label"] for item in answer["top_predictions"]] == ["positive"]
 
 
-def test_the_bodys_k_counts_where_both_are_given(client: TestClient) -> None:
+def test_the_k_in_the_body_overrides_the_k_in_the_query(client: TestClient) -> None:
     assert len(ask(client, "/predict/top-k?k=2", {"text": GOOD, "k": 1})["top_predictions"]) == 1
 
 
 @pytest.mark.parametrize("k", [2, 3, 10**9, 10**18])
 @pytest.mark.parametrize("place", ["query", "body"])
-def test_k_at_or_above_the_number_of_classes_gives_all(client: TestClient, k: int, place: str) -> None:
+def test_k_at_or_above_the_number_of_classes_gives_all_classes(
+    client: TestClient, k: int, place: str
+) -> None:
     query, fields = (f"?k={k}", {}) if place == "query" else ("", {"k": k})
     answer = ask(client, f"/predict/top-k{query}", {"text": GOOD} | fields)
     assert len(answer["top_predictions"]) == 2
 
 
 @pytest.mark.parametrize("number", ["2.0", "1e1", "1e300", "1" + "0" * 200])
-def test_a_whole_number_in_any_notation_of_json_is_a_k(client: TestClient, number: str) -> None:
+def test_k_may_be_a_whole_number_in_any_json_notation(client: TestClient, number: str) -> None:
     answer = ask(client, "/predict/top-k", f'{{"text": "good", "k": {number}}}'.encode())
     assert len(answer["top_predictions"]) == 2
 
 
-def test_a_k_of_many_digits_in_the_query_gives_all(client: TestClient) -> None:
+def test_a_k_of_many_digits_in_the_query_gives_all_classes(client: TestClient) -> None:
     assert len(ask(client, f"/predict/top-k?k={10**200}", {"text": GOOD})["top_predictions"]) == 2
 
 
-def test_other_parameters_of_the_query_are_ignored(client: TestClient) -> None:
+def test_other_query_parameters_are_ignored(client: TestClient) -> None:
     assert ask(client, "/predict?utm=1&k=1&text=x", {"text": GOOD})["text"] == GOOD
 
 
-def test_top_k_warns_too(client: TestClient) -> None:
+def test_top_k_answers_contain_warnings(client: TestClient) -> None:
     assert list(ask(client, "/predict/top-k", {"text": STRANGE})) == ["text", "top_predictions", "warnings"]
 
 
-def test_thresholds_are_tried_in_the_order_asked(client: TestClient) -> None:
+def test_the_results_for_thresholds_are_in_the_order_of_the_request(client: TestClient) -> None:
     p = ask(client, "/predict", {"text": GOOD})["probability_positive"]
     answer = ask(client, "/predict/thresholds", {"text": GOOD, "thresholds": [1, 0.5, 0]})
     assert list(answer) == ["text", "results"]
@@ -217,13 +219,13 @@ def test_thresholds_are_tried_in_the_order_asked(client: TestClient) -> None:
     ]
 
 
-def test_the_default_thresholds_go_from_a_tenth_to_nine_tenths(client: TestClient) -> None:
+def test_the_default_thresholds_are_0_1_to_0_9(client: TestClient) -> None:
     answer = ask(client, "/predict/thresholds", {"text": GOOD})
     tried = [row["threshold"] for row in answer["results"]]
     assert tried == list(DEFAULT_THRESHOLDS) == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
 
 
-def test_thresholds_warn_too(client: TestClient) -> None:
+def test_threshold_answers_contain_warnings(client: TestClient) -> None:
     assert list(ask(client, "/predict/thresholds", {"text": STRANGE})) == ["text", "results", "warnings"]
 
 

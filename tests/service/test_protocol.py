@@ -1,4 +1,4 @@
-"""The service's protocol: requests that are refused before they are read, and their connections."""
+"""The service's protocol: which requests it refuses before they are read, and when the connection ends."""
 
 import time
 from collections.abc import Callable
@@ -17,11 +17,11 @@ from serving.request.head import MAX_HEAD_BYTES
 from serving.request.plain import PLAIN_REQUEST
 from serving.running import Connections
 
-Give = Callable[..., Connections]
+Change = Callable[..., Connections]
 
 
 @pytest.mark.usefixtures("full")
-def test_while_the_queue_is_full_a_request_is_refused_though_its_body_never_arrives(
+def test_a_full_queue_refuses_a_request_before_its_body_arrives(
     connection: Connection,
 ) -> None:
     connection.send(head("/predict", 1000))
@@ -33,7 +33,7 @@ def test_while_the_queue_is_full_a_request_is_refused_though_its_body_never_arri
     assert (document["title"], document["status"]) == ("Overloaded", 503)
 
 
-def test_the_body_of_a_refused_request_is_skipped_and_the_connection_goes_on(
+def test_the_body_of_a_refused_request_is_skipped_and_the_connection_continues(
     connection: Connection, full: Admission
 ) -> None:
     for _ in range(3):
@@ -45,7 +45,7 @@ def test_the_body_of_a_refused_request_is_skipped_and_the_connection_goes_on(
 
 
 @pytest.mark.usefixtures("full")
-def test_refused_requests_in_one_packet_are_refused_one_by_one(connection: Connection) -> None:
+def test_pipelined_requests_are_refused_one_by_one(connection: Connection) -> None:
     connection.send(*[head("/predict", 3), b"abc"] * 5, head("/livez", 0, method="GET"))
     assert [connection.answer()[0] for _ in range(6)] == [503] * 5 + [200]
 
@@ -62,8 +62,8 @@ def test_a_request_that_is_not_for_the_model_is_answered_while_the_queue_is_full
 
 
 @pytest.mark.usefixtures("full")
-def test_a_refusal_is_in_the_access_log_if_that_is_on(port: int, give: Give) -> None:
-    give(logs_requests=True)
+def test_a_refusal_is_in_the_access_log_if_it_is_on(port: int, change: Change) -> None:
+    change(logs_requests=True)
     connection = Connection(port)
     with capture_logs() as log, connection.socket, connection.stream:
         connection.send(head("/predict", 0))
@@ -77,7 +77,7 @@ def test_a_refusal_is_in_the_access_log_if_that_is_on(port: int, give: Give) -> 
     )
 
 
-def test_endless_headers_get_a_problem_and_the_end_of_the_connection(connection: Connection) -> None:
+def test_endless_headers_get_a_problem_and_end_the_connection(connection: Connection) -> None:
     connection.send(b"GET /livez HTTP/1.1\r\nx-a: ", b"a" * MAX_HEAD_BYTES)
     status, headers, body = connection.answer()
     assert (status, headers["connection"]) == (431, "close")
@@ -110,8 +110,8 @@ def test_endless_headers_are_counted_by_their_route(
     assert counted(app.connections, route, 431) == before + 1
 
 
-def test_endless_headers_are_in_the_access_log_if_that_is_on(port: int, give: Give) -> None:
-    give(logs_requests=True)
+def test_endless_headers_are_in_the_access_log_if_it_is_on(port: int, change: Change) -> None:
+    change(logs_requests=True)
     connection = Connection(port)
     with capture_logs() as log, connection.socket, connection.stream:
         connection.send(b"GET /livez HTTP/1.1\r\nx-a: ", b"a" * MAX_HEAD_BYTES)
@@ -122,8 +122,8 @@ def test_endless_headers_are_in_the_access_log_if_that_is_on(port: int, give: Gi
 
 
 CHUNKED = b"POST /predict HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
-NO_CHUNK = b"no chunk\r\n"
-NO_HTTP = {
+NOT_A_CHUNK = b"no chunk\r\n"
+NOT_HTTP = {
     "line": (b"no HTTP at all\r\n\r\n", "other"),
     "long line": (b"no HTTP at all" + b"l" * 2 * MAX_HEAD_BYTES, "other"),
     "target": (b"GET http://a HTTP/1.1\r\n\r\n", "other"),
@@ -132,8 +132,8 @@ NO_HTTP = {
 }
 
 
-@pytest.mark.parametrize(("sent", "route"), NO_HTTP.values(), ids=NO_HTTP)
-def test_a_request_that_is_not_http_gets_a_problem_and_the_end_of_the_connection(
+@pytest.mark.parametrize(("sent", "route"), NOT_HTTP.values(), ids=NOT_HTTP)
+def test_a_request_that_is_not_http_gets_a_problem_and_ends_the_connection(
     connection: Connection, app: App, sent: bytes, route: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = counted(app.connections, route, 400)
@@ -148,33 +148,33 @@ def test_a_request_that_is_not_http_gets_a_problem_and_the_end_of_the_connection
 
 
 @pytest.mark.parametrize("expect", ["x-a: b", "expect: 100-continue"])
-def test_a_body_that_is_not_http_gets_a_problem_and_the_end_of_the_connection(
+def test_a_body_that_is_not_http_gets_a_problem_and_ends_the_connection(
     connection: Connection, expect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    connection.send(CHUNKED.replace(b"host: x", expect.encode()), b"3\r\nabc\r\n", NO_CHUNK)
+    connection.send(CHUNKED.replace(b"host: x", expect.encode()), b"3\r\nabc\r\n", NOT_A_CHUNK)
     status, headers, body = connection.answer()
     assert (status, headers["connection"]) == (400, "close")
     assert orjson.loads(body)["title"] == "Malformed request"
     assert connection.is_ended()
-    assert "RuntimeError" not in caplog.text  # "100 Continue" behind it
+    assert "RuntimeError" not in caplog.text  # of a "100 Continue" after the answer
 
 
 @pytest.mark.usefixtures("full")
-def test_a_refused_request_whose_body_is_not_http_has_one_answer(connection: Connection) -> None:
+def test_a_refused_request_whose_body_is_not_http_gets_only_one_answer(connection: Connection) -> None:
     connection.send(CHUNKED)
     assert connection.answer()[0] == 503
-    connection.send(NO_CHUNK)
+    connection.send(NOT_A_CHUNK)
     assert connection.is_ended()
 
 
-BEHIND = {name: sent for name, (sent, _) in NO_HTTP.items()} | {"chunk": CHUNKED + NO_CHUNK}
+LAST = {name: sent for name, (sent, _) in NOT_HTTP.items()} | {"chunk": CHUNKED + NOT_A_CHUNK}
 
 
-@pytest.mark.parametrize("behind", BEHIND.values(), ids=BEHIND)
-def test_a_request_that_is_not_http_ends_the_connection_behind_the_answers_that_are_due(
-    held: App, connection: Connection, behind: bytes
+@pytest.mark.parametrize("last", LAST.values(), ids=LAST)
+def test_a_request_that_is_not_http_ends_the_connection_after_the_answers_that_are_due(
+    held: App, connection: Connection, last: bytes
 ) -> None:
-    connection.send(head("/hold", 0), head("/second", 3), b"abc", behind)
+    connection.send(head("/hold", 0), head("/second", 3), b"abc", last)
     assert held.held.wait(60)
     held.go.set()
     assert connection.answer()[2] == b"/hold 0"
@@ -184,12 +184,12 @@ def test_a_request_that_is_not_http_ends_the_connection_behind_the_answers_that_
 
 
 @pytest.mark.parametrize(
-    "sent", [NO_HTTP["line"][0], CHUNKED + NO_CHUNK, head("/second", 0) + b"no HTTP\r\n"]
+    "sent", [NOT_HTTP["line"][0], CHUNKED + NOT_A_CHUNK, head("/second", 0) + b"no HTTP\r\n"]
 )
 def test_a_client_that_did_not_send_http_and_keeps_its_connection_is_disconnected(
-    port: int, sent: bytes, give: Give
+    port: int, sent: bytes, change: Change
 ) -> None:
-    give(request_seconds=0.2)
+    change(request_seconds=0.2)
     connection = Connection(port)
     with connection.socket, connection.stream:
         connection.send(sent)
@@ -205,7 +205,7 @@ def test_a_request_with_a_query_is_refused_too(connection: Connection) -> None:
 
 
 @pytest.mark.usefixtures("full")
-def test_a_request_behind_one_that_is_being_answered_does_not_get_its_answer(
+def test_a_pipelined_request_does_not_get_the_answer_of_the_request_before_it(
     held: App, connection: Connection
 ) -> None:
     connection.send(head("/hold", 0), head("/predict", 3), b"abc")
@@ -217,7 +217,7 @@ def test_a_request_behind_one_that_is_being_answered_does_not_get_its_answer(
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 @pytest.mark.usefixtures("full")
-def test_a_client_that_asks_for_the_end_of_the_connection_gets_it_with_its_refusal(
+def test_a_refusal_ends_the_connection_if_the_client_asks_for_it(
     connection: Connection, version: str
 ) -> None:
     connection.send(head("/predict", 0, "connection: close", version=version))
@@ -248,7 +248,7 @@ def test_a_client_that_is_still_sending_gets_the_answer_of_an_app_that_does_not_
 
 
 @pytest.mark.usefixtures("closed")
-def test_requests_behind_the_last_answer_of_a_draining_service_are_not_answered(
+def test_a_draining_service_answers_no_request_after_its_last_answer(
     connection: Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     connection.send(head("/predict", 0) * 3, b"no HTTP at all\r\n\r\n")
@@ -258,11 +258,11 @@ def test_requests_behind_the_last_answer_of_a_draining_service_are_not_answered(
 
 
 @pytest.mark.usefixtures("full")
-def test_a_refusal_before_its_body_keeps_the_connection_for_as_long_as_an_answer_does(
-    port: int, give: Give
+def test_a_refusal_before_the_body_keeps_the_connection_as_long_as_an_answer_does(
+    port: int, change: Change
 ) -> None:
-    give(keep_alive_seconds=1.0)
-    give(request_seconds=60.0)
+    change(keep_alive_seconds=1.0)
+    change(request_seconds=60.0)
     connection = Connection(port)
     with connection.socket, connection.stream:
         connection.send(head("/predict", 3))
@@ -271,7 +271,7 @@ def test_a_refusal_before_its_body_keeps_the_connection_for_as_long_as_an_answer
         assert connection.is_ended()
 
 
-def test_a_service_that_is_leaving_ends_the_connection_with_a_refusal_too(
+def test_a_service_that_is_leaving_also_ends_the_connection_with_a_refusal(
     connection: Connection, full: Admission
 ) -> None:
     full.stage = Stage.LEAVING
@@ -282,7 +282,7 @@ def test_a_service_that_is_leaving_ends_the_connection_with_a_refusal_too(
 
 
 @pytest.mark.usefixtures("closed")
-def test_a_service_that_drains_ends_the_connection_with_its_refusal(connection: Connection) -> None:
+def test_a_draining_service_ends_the_connection_with_its_refusal(connection: Connection) -> None:
     connection.send(head("/predict", 0))
     status, headers, body = connection.answer()
     assert (status, headers["connection"]) == (503, "close")
@@ -291,8 +291,8 @@ def test_a_service_that_drains_ends_the_connection_with_its_refusal(connection: 
 
 
 @pytest.mark.usefixtures("full")
-def test_a_refusal_keeps_the_connection_for_as_long_as_an_answer_does(port: int, give: Give) -> None:
-    give(keep_alive_seconds=1.0)
+def test_a_refusal_keeps_the_connection_as_long_as_an_answer_does(port: int, change: Change) -> None:
+    change(keep_alive_seconds=1.0)
     connection = Connection(port)
     with connection.socket, connection.stream:
         for _ in range(6):
@@ -302,8 +302,8 @@ def test_a_refusal_keeps_the_connection_for_as_long_as_an_answer_does(port: int,
         assert connection.is_ended()
 
 
-class Seen:
-    """What httptools makes of one request."""
+class ParsedRequest:
+    """The events that httptools reports for one request."""
 
     def __init__(self, content: bytes) -> None:
         self.is_complete = self.has_begun_another = False
@@ -369,18 +369,18 @@ FIRST_LINES = st.sampled_from(
 @settings(max_examples=1000)
 @given(FIRST_LINES, LINES, st.booleans(), LINES)
 @example("POST /predict HTTP/1.1\r\n", ["Host: x\r\n"], True, ["Connection: keep-alive\r\n"])
-def test_the_parser_agrees_where_a_request_ends_that_is_refused_unparsed(
+def test_the_parser_agrees_where_an_unparsed_refused_request_ends(
     first: str, before: list[str], has_length: bool, after: list[str]
 ) -> None:
     length = ["Content-Length: 3\r\n"] if has_length else []
     content = "".join([first, *before, *length, *after, "\r\n"]).encode("utf-8") + b"abc"
     plain = PLAIN_REQUEST.match(content)
     if plain is not None and plain.end() + int(plain["length"]) == len(content):
-        seen = Seen(content)
-        assert (seen.url, seen.body) == (plain["path"], content[plain.end() :])
-        assert seen.is_complete
-        assert not seen.has_begun_another
-        assert seen.parser.should_keep_alive()
+        parsed = ParsedRequest(content)
+        assert (parsed.url, parsed.body) == (plain["path"], content[plain.end() :])
+        assert parsed.is_complete
+        assert not parsed.has_begun_another
+        assert parsed.parser.should_keep_alive()
 
 
 def test_requests_of_common_clients_are_refused_unparsed() -> None:
@@ -391,10 +391,8 @@ def test_requests_of_common_clients_are_refused_unparsed() -> None:
 
 
 @pytest.mark.usefixtures("full")
-def test_a_client_that_reads_no_refusals_is_not_read_from_and_finally_disconnected(
-    port: int, give: Give
-) -> None:
-    give(request_seconds=1.0)
+def test_a_client_that_does_not_read_its_refusals_is_finally_disconnected(port: int, change: Change) -> None:
+    change(request_seconds=1.0)
     connection = Connection(port)
     with connection.socket, connection.stream, pytest.raises(ConnectionError):
         connection.send(head("/predict", 0) * 1_000_000)

@@ -1,4 +1,4 @@
-"""An app to put behind the service's protocol, and a client that writes any bytes."""
+"""An app to run behind the service's protocol, and a client that can send any bytes."""
 
 import asyncio
 import contextlib
@@ -25,11 +25,11 @@ def admission(stage: Stage = Stage.OPEN, **changed: float) -> Admission:
 class App:
     """Answers with the path of the request once it has read the body.
 
-    /hold waits until the test sets `go`, /echo returns the body, /unread answers without reading it.
+    /hold waits until the test sets `go`. /echo returns the body. /unread answers without reading the body.
     """
 
     def __init__(self, connections: Connections) -> None:
-        """`connections` reaches the connections through the lifespan's state, as the service's own does."""
+        """The connections get `connections` through the lifespan's state, as in the service."""
         self.connections = connections
         self.held = threading.Event()
         self.go = threading.Event()
@@ -55,7 +55,7 @@ class App:
 
 
 class Connection:
-    """A client that writes any bytes and reads one answer after the other."""
+    """A client that can send any bytes and reads one answer after the other."""
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), 60)
@@ -65,7 +65,7 @@ class Connection:
         self.socket.sendall(b"".join(parts))
 
     def answer(self, may_continue: bool = False) -> tuple[int, dict[str, str], bytes]:
-        """Read one answer; `may_continue` skips interim ones before it."""
+        """Read one answer; `may_continue` skips interim answers before it."""
         status = int(self.stream.readline().split()[1])
         while may_continue and status == 100:
             assert self.stream.readline() == b"\r\n"
@@ -81,12 +81,12 @@ class Connection:
 
 
 def wait_until_reset(connection: Connection) -> None:
-    """Until the other end has let the connection go altogether."""
+    """Send bytes until the other end resets the connection."""
     with contextlib.suppress(ConnectionError):
         for _ in range(200):
             connection.send(b"x")
             time.sleep(0.05)
-        pytest.fail("the connection is still there")
+        pytest.fail("the connection is still open")
 
 
 def head(path: str, length: int, *more: str, method: str = "POST", version: str = "1.1") -> bytes:
@@ -102,5 +102,5 @@ def counted(connections: Connections, route: str, status: int) -> float:
 def wait_until(condition: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + 60
     while not condition():
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        assert time.monotonic() < deadline, f"timed out waiting until {what}"
         time.sleep(0.005)

@@ -1,8 +1,9 @@
-"""Settings that all unit tests share."""
+"""Hypothesis settings for all unit tests."""
 
 from hypothesis import settings
 
-# No deadline, since a test asserts no time; the same examples every time, so that only a change can fail.
+# There is no deadline, because tests do not check time. The examples are always the same, so that only a
+# change of the code can make a test fail.
 settings.register_profile("unit", deadline=None, max_examples=60, derandomize=True)
 settings.register_profile("search", deadline=None, max_examples=2000)
 settings.load_profile("unit")

@@ -1,4 +1,4 @@
-"""Who may ask: host names and API keys."""
+"""Access to the service: host names and API keys."""
 
 import hashlib
 from pathlib import Path
@@ -32,14 +32,14 @@ def bearer(*values: str) -> list[tuple[bytes, bytes]]:
     return [(b"host", b"x"), *[(b"authorization", value.encode()) for value in values]]
 
 
-def test_without_hosts_and_keys_everything_passes() -> None:
+def test_without_hosts_and_keys_every_request_passes() -> None:
     unrestricted = Access.load(ApiSettings())
     assert unrestricted.is_unrestricted
     assert unrestricted.refusal("/predict", []) is None
 
 
 @pytest.mark.parametrize("value", [f"Bearer {KEY}", f"bearer {KEY}", f"BEARER  {KEY} ", "Bearer another"])
-def test_each_key_of_the_file_opens_a_route(with_keys: Access, value: str) -> None:
+def test_each_key_in_the_file_gives_access(with_keys: Access, value: str) -> None:
     assert with_keys.refusal("/predict", bearer(value)) is None
 
 
@@ -47,17 +47,17 @@ def test_each_key_of_the_file_opens_a_route(with_keys: Access, value: str) -> No
 @pytest.mark.parametrize(
     "value", ["", "Bearer", "Bearer ", f"Basic {KEY}", KEY, f"Bearer {KEY}x", f"Bearer {LINE}", "Bearer \xff"]
 )
-def test_without_a_known_key_a_route_stays_closed(with_keys: Access, path: str, value: str) -> None:
+def test_a_request_without_a_known_key_is_refused(with_keys: Access, path: str, value: str) -> None:
     assert isinstance(with_keys.refusal(path, bearer(value)), Unauthorized)
     assert isinstance(with_keys.refusal(path, []), Unauthorized)
 
 
-def test_two_keys_in_one_request_open_nothing(with_keys: Access) -> None:
+def test_a_request_with_two_keys_is_refused(with_keys: Access) -> None:
     for values in ((f"Bearer {KEY}", "Bearer wrong"), ("Bearer wrong", f"Bearer {KEY}")):
         assert isinstance(with_keys.refusal("/predict", bearer(*values)), Unauthorized)
 
 
-def test_more_keys_than_are_read_are_refused(tmp_path: Path) -> None:
+def test_a_file_with_too_many_keys_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     path.write_text(f"{LINE}\n" * (MAX_KEYS + 1), encoding="utf-8")
     with pytest.raises(SettingsError, match=f"has {MAX_KEYS + 1} keys; at most {MAX_KEYS} are read"):
@@ -77,12 +77,12 @@ def test_more_keys_than_are_read_are_refused(tmp_path: Path) -> None:
         "/schema.json",
     ],
 )
-def test_probes_and_the_page_of_the_api_need_no_key(with_keys: Access, path: str) -> None:
+def test_probes_and_the_api_page_need_no_key(with_keys: Access, path: str) -> None:
     assert with_keys.refusal(path, []) is None
 
 
 @pytest.mark.parametrize("needs_key", [False, True])
-def test_whether_metrics_need_a_key_is_a_setting(keys_file: Path, needs_key: bool) -> None:
+def test_a_setting_decides_whether_metrics_need_a_key(keys_file: Path, needs_key: bool) -> None:
     loaded = Access.load(ApiSettings(keys_file=str(keys_file), metrics_need_key=needs_key))
     assert (loaded.refusal("/metrics", []) is not None) == needs_key
 
@@ -99,7 +99,7 @@ def test_whether_metrics_need_a_key_is_a_setting(keys_file: Path, needs_key: boo
         ("", False),
     ],
 )
-def test_only_allowed_hosts_are_answered_to(host: str, passes: bool) -> None:
+def test_only_requests_to_allowed_hosts_are_answered(host: str, passes: bool) -> None:
     with_hosts = Access.load(ApiSettings(allowed_hosts=("api.Example.com", "[::1]")))
     refusal = with_hosts.refusal("/livez", [(b"host", host.encode())])
     assert (refusal is None) == passes
@@ -108,7 +108,7 @@ def test_only_allowed_hosts_are_answered_to(host: str, passes: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (f"{LINE}\n{KEY}\n", "line 2 is not the SHA-256 of a key"),
         (LINE.upper(), "line 1 is not the SHA-256 of a key"),
@@ -117,22 +117,22 @@ def test_only_allowed_hosts_are_answered_to(host: str, passes: bool) -> None:
         ("#" * (MAX_KEYS_FILE_BYTES + 1), f"has more than {MAX_KEYS_FILE_BYTES} bytes"),
     ],
 )
-def test_a_file_that_holds_something_else_is_refused_and_never_repeated(
-    tmp_path: Path, content: str, said: str
+def test_an_invalid_keys_file_is_refused_without_repeating_its_content(
+    tmp_path: Path, content: str, message: str
 ) -> None:
     path = tmp_path / "keys"
     path.write_text(content, encoding="utf-8")
-    with pytest.raises(SettingsError, match=said) as raised:
+    with pytest.raises(SettingsError, match=message) as raised:
         read_key_hashes(path)
     assert KEY not in str(raised.value)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_keys_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"api\.keys_file .*keys cannot be read: No such file"):
         read_key_hashes(tmp_path / "keys")
 
 
-def test_a_new_key_and_its_line_belong_together(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_new_key_is_printed_with_its_line_for_the_file(capsys: pytest.CaptureFixture[str]) -> None:
     plain.key()
     key, line = (row.split()[1] for row in capsys.readouterr().out.splitlines())
     assert len(key) >= 43

@@ -1,4 +1,4 @@
-"""What `api.host` means: the address to listen on, and the URL to open."""
+"""`api.host` determines the address to listen on and the URL to open."""
 
 import pytest
 
@@ -16,7 +16,7 @@ from serving.process.address import listening_address, url_of
         ("localhost", "127.0.0.1"),
     ],
 )
-def test_a_host_is_an_ip_address_or_a_name_that_has_one(host: str, address: str) -> None:
+def test_a_host_is_an_ip_address_or_a_name_that_resolves_to_one(host: str, address: str) -> None:
     assert listening_address(host) == address
 
 

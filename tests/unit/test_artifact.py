@@ -109,7 +109,7 @@ def test_the_manifest_lists_the_digest_of_every_other_file(folder: Path) -> None
     assert read_artifact(folder).manifest.files == digests
 
 
-def test_the_files_are_those_that_the_format_knows(folder: Path) -> None:
+def test_an_artifact_has_exactly_the_files_of_the_format(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {*FILES, "artifact.json"}
 
 
@@ -169,7 +169,7 @@ def test_the_digest_is_that_of_the_manifest(folder: Path) -> None:
     assert read_artifact(folder).digest == hashlib.sha256(content).hexdigest()
 
 
-def test_other_weights_give_another_digest(tmp_path: Path) -> None:
+def test_different_weights_give_a_different_digest(tmp_path: Path) -> None:
     artifact = with_golden(tiny_artifact())
     arrays = unpack_arrays(artifact.weights) | {"intercept": np.array([1e-9])}
     other = replace(artifact, weights=pack_arrays(arrays))
@@ -246,15 +246,13 @@ def test_a_manifest_that_breaks_a_rule_names_it(folder: Path, edit: dict[str, An
 @pytest.mark.parametrize(
     "name", ["../../PWNED.txt", "/etc/passwd", "notes.txt", "model.yaml", "", "a/weights.npz", "model.onnx"]
 )
-def test_a_manifest_that_lists_another_file_than_those_of_the_format_is_refused(
-    folder: Path, name: str
-) -> None:
+def test_a_manifest_that_lists_a_file_outside_the_format_is_refused(folder: Path, name: str) -> None:
     _edit_manifest(folder, lambda manifest: manifest["files"].update({name: "0" * 64}))
     _assert_refused(folder, f"files names {name!r}; the other files of a model of kind 'linear' are ")
 
 
 @pytest.mark.parametrize("name", ["../tiny", "a/b", "", "tiny:1", "-tiny", "t" * 64, "Tiny", "tiny\n"])
-def test_a_name_that_no_model_of_the_store_can_have_is_refused(folder: Path, name: str) -> None:
+def test_a_name_that_the_store_does_not_allow_is_refused(folder: Path, name: str) -> None:
     _edit_manifest(folder, lambda manifest: manifest.update(name=name))
     _assert_refused(folder, f"{folder / 'artifact.json'} is not an artifact's manifest: name: ")
 
@@ -271,7 +269,7 @@ def test_a_vocabulary_that_is_not_an_array_of_tokens_is_named(folder: Path, cont
 
 
 @pytest.mark.parametrize("line", [b"{", b'{"text": "a"}', b"\xff", b"", b'{"text": 1, "probabilities": []}'])
-def test_golden_cases_of_another_form_are_named(folder: Path, line: bytes) -> None:
+def test_malformed_golden_cases_are_named(folder: Path, line: bytes) -> None:
     _put(folder, "golden.jsonl", (folder / "golden.jsonl").read_bytes() + line + b"\n")
     _assert_refused(folder, f"{folder / 'golden.jsonl'}: ")
 
@@ -346,13 +344,13 @@ def test_weights_that_are_not_an_archive_of_arrays_are_named(folder: Path, conte
 
 
 @pytest.mark.parametrize("percent", [1, 10, 50, 90, 99])
-def test_truncated_weights_with_a_fitting_digest_are_named(folder: Path, percent: int) -> None:
+def test_truncated_weights_with_a_matching_digest_are_named(folder: Path, percent: int) -> None:
     content = (folder / "weights.npz").read_bytes()
     _put(folder, "weights.npz", content[: len(content) * percent // 100])
     _assert_not_loaded(folder, f"{folder}: weights.npz does not hold flat arrays")
 
 
-def test_a_damaged_byte_with_a_fitting_digest_raises_nothing_but_artifact_errors(folder: Path) -> None:
+def test_a_damaged_byte_with_a_matching_digest_raises_only_artifact_errors(folder: Path) -> None:
     content = (folder / "weights.npz").read_bytes()
     for place in range(0, len(content), 7):
         damaged = bytearray(content)
@@ -364,11 +362,11 @@ def test_a_damaged_byte_with_a_fitting_digest_raises_nothing_but_artifact_errors
             assert str(error).startswith((f"{folder}: weights.npz", f"{folder}: golden.jsonl"))  # noqa: PT017
 
 
-# Loading, which runs the golden cases
+# Loading runs the golden cases
 
 
 @pytest.mark.parametrize("labels", [BINARY_LABELS, FOUR_LABELS], ids=["2 classes", "4 classes"])
-def test_an_artifact_whose_golden_cases_hold_loads(tmp_path: Path, labels: tuple[str, ...]) -> None:
+def test_an_artifact_whose_golden_cases_pass_loads(tmp_path: Path, labels: tuple[str, ...]) -> None:
     assert load_classifier(write_tiny(tmp_path, labels)).labels == labels
 
 
@@ -390,7 +388,7 @@ def test_a_golden_case_may_differ_in_the_last_digits(folder: Path) -> None:
     assert load_classifier(folder).labels == BINARY_LABELS
 
 
-def test_weights_of_a_foreign_shape_are_named(folder: Path) -> None:
+def test_weights_of_another_shape_are_named(folder: Path) -> None:
     with np.load(folder / "weights.npz") as arrays:
         changed = {**arrays, "weights": np.zeros((3, 1))}
     _put(folder, "weights.npz", _npz(**changed))
@@ -471,7 +469,7 @@ def _with_arrays(folder: Path, **arrays: np.ndarray) -> None:
         _put(folder, "weights.npz", _npz(**{**old, **arrays}))
 
 
-def test_an_array_that_no_linear_model_has_is_refused_unread(folder: Path) -> None:
+def test_an_array_that_linear_models_do_not_have_is_refused_unread(folder: Path) -> None:
     _with_arrays(folder, unused=np.zeros(10))
     _assert_not_loaded(folder, f"{folder}: weights.npz holds 'unused'; the arrays of a linear model are ")
 
@@ -519,7 +517,7 @@ def test_an_archive_of_very_many_members_is_refused_before_its_directory_is_read
     _assert_not_loaded(folder, f"{folder}: weights.npz has 100 members; at most 64 are allowed")
 
 
-def test_an_array_that_is_there_twice_is_refused(folder: Path) -> None:
+def test_a_duplicate_array_is_refused(folder: Path) -> None:
     with pytest.warns(UserWarning, match="Duplicate name"):
         content = _zip("weights.npy", _npy(np.ones(1)), "weights.npy", _npy(np.zeros(1)))
     _put(folder, "weights.npz", content)
@@ -549,7 +547,7 @@ def test_arrays_of_anything_but_plain_numbers_are_refused(folder: Path, array: n
 @pytest.mark.parametrize("name", ["weights", "intercept", "scale"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", [np.float16, np.float64])
-def test_a_weight_that_is_not_finite_is_refused_though_no_golden_case_needs_it(
+def test_a_weight_that_is_not_finite_is_refused_even_if_no_golden_case_uses_it(
     folder: Path, name: str, value: float, dtype: type
 ) -> None:
     with np.load(folder / "weights.npz") as arrays:
@@ -598,7 +596,7 @@ def test_counts_of_children_that_overflow_are_refused(folder: Path) -> None:
         load_classifier(folder)
 
 
-def test_an_n_gram_that_is_there_twice_is_refused_without_hashing(folder: Path) -> None:
+def test_a_duplicate_n_gram_is_refused_without_hashing(folder: Path) -> None:
     _with_words(folder, 2, lambda words, children: (np.full(len(words), words[0]), children))
     with pytest.raises(ArtifactError, match="words_2 holds an n-gram twice"):
         load_classifier(folder)

@@ -1,4 +1,4 @@
-"""A request's body, read within bounds and checked against the contract."""
+"""A request's body is read within bounds and checked against the contract."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ JSON = {b"content-type": b"application/json"}
 
 
 class Connection:
-    """A client's connection, as the protocol keeps it."""
+    """The protocol's record of a client's connection."""
 
     is_lost = False
     when_lost = None
@@ -33,8 +33,8 @@ class Connection:
         self.failure = failure
 
 
-def read(*chunks: bytes, most: int = 100, ends: bool = True, failure: HttpError | None = None) -> Any:
-    """Read a body that comes in these chunks; the caller hangs up after them unless it `ends`."""
+def read(*chunks: bytes, max_bytes: int = 100, ends: bool = True, failure: HttpError | None = None) -> Any:
+    """Read a body that arrives in these chunks. Unless it `ends`, the client disconnects after them."""
     messages: list[dict[str, Any]] = [
         {"type": "http.request", "body": chunk, "more_body": number < len(chunks) or not ends}
         for number, chunk in enumerate(chunks, start=1)
@@ -45,13 +45,13 @@ def read(*chunks: bytes, most: int = 100, ends: bool = True, failure: HttpError 
     async def receive() -> dict[str, Any]:
         return messages.pop(0)
 
-    return asyncio.run(read_json(Request(scope, receive), most))
+    return asyncio.run(read_json(Request(scope, receive), max_bytes))
 
 
 def broken(
     model: Any, body: Any, query: str = "", fields: tuple[str, ...] = ()
 ) -> list[tuple[Any, str, str]]:
-    """Each broken rule: its place, its message and its type."""
+    """The place, the message and the type of each broken rule."""
     with pytest.raises(InvalidRequest) as caught:
         parse(model, body, QueryParams(query), fields)
     return [(error.loc, error.msg, error.type) for error in caught.value.errors]
@@ -63,7 +63,7 @@ def broken(
 @pytest.mark.parametrize(
     "media_type", [b"application/json", b"Application/JSON", b" application/json ; charset=utf-8; a=b"]
 )
-def test_a_body_that_is_declared_as_json_is_read(media_type: bytes) -> None:
+def test_a_body_declared_as_json_is_read(media_type: bytes) -> None:
     check_headers({b"content-type": media_type, b"content-length": b"100"}, 100)
 
 
@@ -93,17 +93,17 @@ def test_another_media_type_or_encoding_is_refused(headers: dict[bytes, bytes], 
     assert str(caught.value) == message
 
 
-def test_the_encoding_identity_is_none() -> None:
+def test_the_content_encoding_identity_is_accepted() -> None:
     check_headers(JSON | {b"content-encoding": b"identity"}, 100)
 
 
-def test_a_body_that_is_announced_as_too_large_is_refused_unread() -> None:
+def test_a_body_with_a_too_large_declared_length_is_refused_unread() -> None:
     with pytest.raises(BodyTooLarge) as caught:
         check_headers(JSON | {b"content-length": b"0101"}, 100)
     assert str(caught.value) == "the body has 101 bytes; at most 100 are allowed"
 
 
-def test_a_length_that_is_no_number_is_not_a_matter_of_the_body() -> None:
+def test_a_content_length_that_is_not_a_number_is_ignored_here() -> None:
     check_headers(JSON | {b"content-length": b"-1x"}, 100)
 
 
@@ -111,16 +111,16 @@ def test_a_length_that_is_no_number_is_not_a_matter_of_the_body() -> None:
 
 
 @pytest.mark.parametrize(("given", "seconds"), [(b"0.25", 0.25), (b"1", 1.0), (b" 2e1 ", 20.0)])
-def test_a_timeout_is_seconds(given: bytes, seconds: float) -> None:
+def test_a_timeout_is_a_number_of_seconds(given: bytes, seconds: float) -> None:
     assert request_timeout({b"x-request-timeout": given}) == seconds
 
 
-def test_no_timeout_is_none() -> None:
+def test_a_missing_timeout_is_none() -> None:
     assert request_timeout(JSON) is None
 
 
 @pytest.mark.parametrize("given", ["0", "-1", "inf", "nan", "soon", "", "é"])
-def test_a_timeout_that_is_no_number_of_seconds_above_zero_is_invalid(given: str) -> None:
+def test_a_timeout_that_is_not_a_positive_number_of_seconds_is_invalid(given: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         request_timeout({b"x-request-timeout": given.encode("latin-1")})
     (error,) = caught.value.errors
@@ -133,11 +133,11 @@ def test_a_timeout_that_is_no_number_of_seconds_above_zero_is_invalid(given: str
 
 
 @pytest.mark.parametrize("chunks", [(b'{"a": [1]}',), (b'{"a"', b": [1", b"]}"), (b"", b'{"a": [1]}', b"")])
-def test_a_body_is_parsed_however_it_is_cut(chunks: tuple[bytes, ...]) -> None:
+def test_a_body_is_parsed_however_it_is_split(chunks: tuple[bytes, ...]) -> None:
     assert read(*chunks) == {"a": [1]}
 
 
-def test_a_message_may_leave_out_what_has_its_default() -> None:
+def test_a_message_may_omit_fields_with_defaults() -> None:
     messages = [{"type": "http.request", "more_body": True}, {"type": "http.request", "body": b"[1]"}]
 
     async def receive() -> dict[str, Any]:
@@ -146,25 +146,25 @@ def test_a_message_may_leave_out_what_has_its_default() -> None:
     assert asyncio.run(read_json(Request({"type": "http"}, receive), 3)) == [1]
 
 
-def test_a_body_of_the_most_bytes_is_read_and_of_one_more_refused_without_reading_on() -> None:
-    assert read(b'"aaa', b'aaaa"', most=9) == "aaaaaaa"
+def test_a_body_at_the_limit_is_read_and_one_byte_more_is_refused_without_reading_the_rest() -> None:
+    assert read(b'"aaa', b'aaaa"', max_bytes=9) == "aaaaaaa"
     with pytest.raises(BodyTooLarge) as caught:
-        read(b'"aaaa', b'aaaa"', most=9, ends=False)
+        read(b'"aaaa', b'aaaa"', max_bytes=9, ends=False)
     assert str(caught.value) == "the body has more than 9 bytes, which is the most allowed"
 
 
-def test_what_is_not_json_says_what_is_wrong() -> None:
+def test_the_error_for_invalid_json_states_what_is_wrong() -> None:
     with pytest.raises(MalformedBody, match=r"^the body is not JSON: unexpected .* column 2 "):
         read(b"{")
 
 
-def test_a_caller_that_hangs_up_within_its_body_is_told_of_in_bytes() -> None:
+def test_the_error_for_a_client_that_disconnects_within_its_body_states_the_received_bytes() -> None:
     with pytest.raises(MalformedBody) as caught:
         read(b"[1,", b"2", ends=False)
     assert str(caught.value) == "the client disconnected after 4 bytes of the body"
 
 
-def test_a_connection_that_the_server_ended_within_a_body_gives_the_server_s_reason() -> None:
+def test_a_connection_that_the_server_ended_within_a_body_reports_the_servers_reason() -> None:
     with pytest.raises(ClientClosedRequest, match="the reason"):
         read(b"[1,", ends=False, failure=ClientClosedRequest("the reason"))
 
@@ -172,7 +172,7 @@ def test_a_connection_that_the_server_ended_within_a_body_gives_the_server_s_rea
 # The contract
 
 
-def test_a_body_of_the_contract_is_taken() -> None:
+def test_a_valid_body_is_accepted() -> None:
     assert parse(PredictRequest, {"text": " a ", "threshold": 0.5}) == PredictRequest(text="a", threshold=0.5)
 
 
@@ -243,7 +243,7 @@ def test_a_broken_rule_names_the_thing_its_value_and_the_rule(
     assert broken(model, body) == errors
 
 
-def test_a_name_or_value_that_is_long_is_cut() -> None:
+def test_a_long_name_or_value_is_truncated_in_the_error() -> None:
     ((loc, message, _),) = broken(PredictRequest, {"text": "a", "b" * 61: 1})
     assert loc == ("body", "b" * 60 + "…")
     assert message.startswith("b" * 60 + "… is not a field")
@@ -251,7 +251,7 @@ def test_a_name_or_value_that_is_long_is_cut() -> None:
     assert message == 'the body is "' + "c" * 59 + "…; it must be an object"
 
 
-def test_all_broken_rules_are_told_at_once() -> None:
+def test_all_broken_rules_are_reported_together() -> None:
     errors = broken(PredictRequest, {"threshold": 2})
     assert [loc for loc, _, _ in errors] == [("body", "text"), ("body", "threshold")]
 
@@ -275,15 +275,15 @@ def top_k(body: Any, query: str) -> TopKRequest:
     return parse(TopKRequest, body, QueryParams(query), ("k",))
 
 
-def test_a_field_may_stand_in_the_query() -> None:
+def test_a_named_field_may_be_in_the_query() -> None:
     assert top_k({"text": "a"}, "k=3&other=4").k == 3
 
 
-def test_a_field_in_body_and_query_counts_as_in_the_body() -> None:
+def test_a_field_in_the_body_overrides_the_query() -> None:
     assert top_k({"text": "a", "k": 2}, "k=3").k == 2
 
 
-def test_the_query_is_read_for_the_named_fields_only() -> None:
+def test_only_the_named_fields_are_read_from_the_query() -> None:
     assert parse(TopKRequest, {"text": "a"}, QueryParams("k=0")).k == TopKRequest(text="a").k
     assert parse(PredictRequest, {"text": "a"}, QueryParams("text=b"), ()).text == "a"
 
@@ -302,15 +302,17 @@ def test_the_query_is_read_for_the_named_fields_only() -> None:
         ({"text": "a"}, "k=" + "1" * 311, "query", json.dumps("1" * 311)[:60] + "…"),
     ],
 )
-def test_a_field_must_be_right_wherever_it_stands(body: Any, query: str, place: str, shown: str) -> None:
+def test_a_field_must_be_valid_in_the_body_and_in_the_query(
+    body: Any, query: str, place: str, shown: str
+) -> None:
     ((loc, message, _),) = broken(TopKRequest, body, query, ("k",))
     assert loc == (place, "k")
     assert message.startswith(f"k is {shown}: ")
 
 
-def test_a_number_of_as_many_digits_as_json_has_is_read_as_one() -> None:
+def test_a_number_in_the_query_may_have_as_many_digits_as_in_json() -> None:
     assert top_k({"text": "a"}, "k=" + "1" * 310).k == int("1" * 310)
 
 
-def test_a_query_beside_a_body_that_is_no_object_is_not_looked_at() -> None:
+def test_the_query_is_not_read_if_the_body_is_not_an_object() -> None:
     assert [loc for loc, _, _ in broken(TopKRequest, [1], "k=0", ("k",))] == [("body",)]

@@ -1,4 +1,4 @@
-"""The bytes that clients make the service hold: a bound for all connections together."""
+"""The byte budget: a bound on the bytes that the service holds for all connections together."""
 
 import pytest
 
@@ -18,13 +18,13 @@ class Holder:
 
 
 @pytest.mark.parametrize(("held", "is_refused"), [(0, False), (99, False), (100, True), (101, True)])
-def test_nothing_is_let_in_once_the_budget_is_spent(held: int, is_refused: bool) -> None:
+def test_no_request_is_admitted_after_the_budget_is_used_up(held: int, is_refused: bool) -> None:
     budget = ByteBudget(100)
     budget.held = held
     assert (budget.refusal() is not None) == is_refused
 
 
-def test_the_refusal_says_what_is_held_and_the_limit() -> None:
+def test_a_refusal_states_the_held_bytes_and_the_limit() -> None:
     budget = ByteBudget(100)
     budget.held = 120
     error = budget.refusal()
@@ -33,18 +33,18 @@ def test_the_refusal_says_what_is_held_and_the_limit() -> None:
     assert error.retry_after == 1
 
 
-def test_those_whose_rest_is_awaited_longest_make_room_and_no_more_than_are_needed() -> None:
+def test_the_requests_that_have_been_incomplete_longest_make_room_and_no_more_than_needed() -> None:
     budget = ByteBudget(100)
     holders = [Holder(budget, 40) for _ in range(4)]
     for holder in holders:
         budget.add_unfinished(holder)
-    budget.add_unfinished(holders[0])  # It waits no shorter for another part of its body.
+    budget.add_unfinished(holders[0])  # a further part of its body does not change its place
     budget.make_room()
     assert [holder.is_refused for holder in holders] == [True, True, False, False]
     assert budget.held == 80
 
 
-def test_whoever_asks_to_come_in_has_room_made() -> None:
+def test_a_new_request_makes_incomplete_ones_give_up_their_room() -> None:
     budget = ByteBudget(100)
     waiting = Holder(budget, 100)
     budget.add_unfinished(waiting)
@@ -52,7 +52,7 @@ def test_whoever_asks_to_come_in_has_room_made() -> None:
     assert waiting.is_refused
 
 
-def test_a_request_that_came_whole_is_not_refused_to_make_room() -> None:
+def test_a_complete_request_is_not_refused_to_make_room() -> None:
     budget = ByteBudget(100)
     holders = [Holder(budget, 70), Holder(budget, 70)]
     budget.add_unfinished(holders[0])
@@ -62,6 +62,6 @@ def test_a_request_that_came_whole_is_not_refused_to_make_room() -> None:
     assert budget.is_overspent
 
 
-def test_a_connection_that_has_no_unfinished_request_can_be_removed() -> None:
+def test_a_holder_that_did_not_wait_can_stop_waiting() -> None:
     budget = ByteBudget(100)
     budget.remove_unfinished(Holder(budget, 1))

@@ -1,4 +1,4 @@
-"""`text-classifier` itself: its imports, its answer to a missing package, and the help of its commands."""
+"""`text-classifier`: its imports, its error for a missing package, and the help of its commands."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ from cli.__main__ import main
 main()
 print(json.dumps(sorted(sys.modules)))
 """
-"""Runs a command and prints the modules that are imported then."""
+"""Runs a command and prints the modules that it imported."""
 
 WITHOUT_SERVER = """
 import serving.process.start
@@ -37,7 +37,7 @@ class Missing:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Missing())
 """
-"""Makes packages as good as not installed."""
+"""Makes packages appear not to be installed."""
 
 
 def python(code: str, project: Path) -> subprocess.CompletedProcess[str]:
@@ -61,7 +61,7 @@ def run_without(packages: set[str], *words: str, project: Path) -> subprocess.Co
     return python(code, project)
 
 
-def test_serve_imports_nothing_beside_what_starting_the_server_imports(project: Path) -> None:
+def test_serve_imports_only_what_starting_the_server_imports(project: Path) -> None:
     start = python("import json, sys, serving.process.start\nprint(json.dumps(sorted(sys.modules)))", project)
     extra = imported("serve", project, WITHOUT_SERVER) - set(json.loads(start.stdout))
     assert extra == {"cli", "cli.__main__", "cli.plain"}
@@ -73,7 +73,7 @@ def test_serve_and_key_import_neither_typer_nor_training_libraries(project: Path
     assert not imported("key", project) & heavy
 
 
-def test_ctrl_c_while_the_server_starts_ends_it_without_a_stack_trace(project: Path) -> None:
+def test_ctrl_c_during_the_start_stops_the_server_without_a_stack_trace(project: Path) -> None:
     interrupted = """
 import os, signal, sys, time, types, weakref
 def serve():
@@ -120,7 +120,7 @@ def test_without_typer_the_help_names_the_make_target_that_installs_it(project: 
         ("bentoml", ["serve"], "serve"),
     ],
 )
-def test_a_missing_library_of_a_command_is_one_sentence(
+def test_a_missing_library_of_a_command_gives_a_one_sentence_error(
     project: Path, package: str, words: list[str], target: str
 ) -> None:
     done = run_without({package}, *words, project=project)
@@ -131,17 +131,17 @@ def test_a_missing_library_of_a_command_is_one_sentence(
     )
 
 
-def test_a_missing_module_of_this_project_is_a_fault_with_a_stack_trace(project: Path) -> None:
+def test_a_missing_module_of_this_project_gives_a_stack_trace(project: Path) -> None:
     done = run_without({"k8s"}, "manifests", project=project)
     assert "Traceback" in done.stderr
 
 
-def test_every_package_of_the_project_is_known_as_its_own(project: Path) -> None:
+def test_every_package_of_the_project_is_recognized_as_its_own(project: Path) -> None:
     packages = {path.parent.name for path in project.glob("*/__init__.py")}
     assert set(OWN_PACKAGES) == packages
 
 
-def test_a_command_imports_the_modules_of_no_other_topic(project: Path) -> None:
+def test_a_command_does_not_import_the_modules_of_other_topics(project: Path) -> None:
     code = (
         "import sys\nsys.argv = ['text-classifier', 'models', '--help']\n"
         "from cli.__main__ import main\n"
@@ -154,7 +154,7 @@ def test_a_command_imports_the_modules_of_no_other_topic(project: Path) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_the_help_of_every_command_shows_an_example_of_it(command: list[str]) -> None:
+def test_the_help_of_every_command_shows_an_example(command: list[str]) -> None:
     shown = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
     assert shown.exit_code == 0
     (example,) = [line for line in shown.stdout.splitlines() if "Example: " in line]
@@ -178,7 +178,7 @@ def test_the_help_lists_every_command() -> None:
     assert [name for name in listed if not name.startswith("-")] == list(MODULES)
 
 
-def test_a_misspelt_command_is_named_with_the_nearest() -> None:
+def test_a_misspelt_command_gets_a_suggestion() -> None:
     shown = CliRunner().invoke(app, ["predct"])
     assert shown.exit_code == 2
     assert "No such command 'predct'. Did you mean 'predict'?" in shown.output

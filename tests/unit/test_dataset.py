@@ -58,11 +58,11 @@ def test_every_format_gives_the_same_rows(tmp_path, ending):
     assert rows_of(read_dataset(WRITERS[ending](tmp_path / f"rows{ending}"))) == ROWS
 
 
-def test_the_ending_may_be_in_capitals(tmp_path):
+def test_the_file_extension_may_be_in_capitals(tmp_path):
     assert rows_of(read_dataset(write_csv(tmp_path / "ROWS.CSV"))) == ROWS
 
 
-def test_the_name_and_digest_are_the_files(tmp_path):
+def test_a_dataset_has_the_name_and_digest_of_its_file(tmp_path):
     path = write_csv(tmp_path / "rows.csv")
     dataset = read_dataset(path)
     assert dataset.name == "rows.csv"
@@ -81,7 +81,7 @@ def test_common_encodings_are_recognized(tmp_path, ending, encoding):
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "shift_jis", "utf-16-le", "utf-32"])
-def test_another_encoding_can_be_named(tmp_path, encoding):
+def test_another_encoding_can_be_given(tmp_path, encoding):
     rows = [("Größe" if encoding == "latin-1" else "映画", label) for _, label in ROWS]
     path = write_csv(tmp_path / "rows.csv", rows, encoding)
     assert rows_of(read_dataset(path, encoding=encoding)) == rows
@@ -92,7 +92,7 @@ def test_a_byte_order_mark_is_not_part_of_the_first_column_if_the_encoding_is_na
     assert rows_of(read_dataset(path, encoding="utf-8")) == ROWS
 
 
-def test_columns_are_found_by_name_and_others_ignored(tmp_path):
+def test_columns_are_found_by_name_and_others_are_ignored(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("id,stars,review\n" + "1,bad,dull\n2,good,fine\n" * 10)
     dataset = read_dataset(path, text_column="review", label_column="stars")
@@ -106,13 +106,13 @@ def test_empty_lines_are_not_rows(tmp_path):
 
 
 @pytest.mark.parametrize("write", [write_jsonl, write_parquet])
-def test_whole_numbers_are_labels_by_their_digits(tmp_path, write):
+def test_whole_numbers_become_labels_of_their_digits(tmp_path, write):
     ending = ".jsonl" if write is write_jsonl else ".parquet"
     path = write(tmp_path / f"rows{ending}", [("good", 1), ("bad", 0)] * 10)
     assert read_dataset(path).labels == ["1", "0"] * 10
 
 
-def test_white_space_around_a_label_is_dropped_and_that_around_a_text_kept(tmp_path):
+def test_white_space_is_removed_around_a_label_and_kept_around_a_text(tmp_path):
     path = write_csv(tmp_path / "rows.csv", [(" good ", " x"), (" bad ", "y ")] * 10)
     assert rows_of(read_dataset(path)) == [(" good ", "x"), (" bad ", "y")] * 10
 
@@ -126,7 +126,7 @@ CELLS = st.text(st.characters(exclude_categories=["Cs"])).filter(str.strip)
 
 
 @given(st.lists(CELLS, min_size=1, max_size=5), CELLS, CELLS)
-def test_whatever_the_rows_csv_and_jsonl_read_back_equal(tmp_path_factory, texts, label, other):
+def test_any_rows_are_read_back_unchanged_from_csv_and_jsonl(tmp_path_factory, texts, label, other):
     folder = tmp_path_factory.mktemp("rows")
     labels = (label.strip(), other.strip() + "2")
     rows = [(text, name) for text in texts for name in labels] * 10
@@ -173,13 +173,13 @@ def test_a_text_that_is_not_a_string_is_refused_with_its_row(tmp_path, text):
 
 @pytest.mark.parametrize("ending", WRITERS)
 @pytest.mark.parametrize("option", ["text_column", "label_column"])
-def test_a_missing_column_is_named_with_those_that_exist(tmp_path, ending, option):
+def test_the_error_for_a_missing_column_lists_the_existing_ones(tmp_path, ending, option):
     path = WRITERS[ending](tmp_path / f"rows{ending}")
     message = refusal(path, **{option: "review"})
     assert message == f"{path} row 1: there is no column 'review'; it has text, label"
 
 
-def test_a_row_of_json_without_the_column_is_named(tmp_path):
+def test_a_json_row_without_the_column_is_named(tmp_path):
     path = write_jsonl(tmp_path / "rows.jsonl")
     path.write_text(path.read_text(encoding="utf-8") + '{"text": "no label"}\n', encoding="utf-8")
     assert f"{path} row 41: there is no column 'label'" in refusal(path)
@@ -192,14 +192,14 @@ def test_a_wrong_number_of_columns_is_refused_by_its_row(tmp_path, row, columns)
     assert refusal(path) == f"{path} row 2: {columns} columns, where the header has 2"
 
 
-def test_a_column_that_is_there_twice_is_refused(tmp_path):
+def test_a_duplicate_column_is_refused(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("text,label,text\n" + "a,x,b\n" * 20)
     assert refusal(path) == f"{path}: the header has column 'text' twice"
 
 
 @pytest.mark.parametrize("row", ['"a"b,x', '"never closed,x'])
-def test_quotes_that_do_not_fit_are_refused_by_their_line(tmp_path, row):
+def test_unbalanced_quotes_are_refused_by_their_line(tmp_path, row):
     path = tmp_path / "rows.csv"
     path.write_text(f"text,label\na,x\n{row}\n")
     assert f"{path} line 3: " in refusal(path)
@@ -245,7 +245,7 @@ def test_parquet_strings_that_are_not_utf8_are_refused_by_the_files_name(tmp_pat
 
 
 @pytest.mark.parametrize("name", ["rows.xlsx", "rows", "rows.csv.gz"])
-def test_an_unknown_ending_is_refused_with_those_that_are_known(tmp_path, name):
+def test_the_error_for_an_unknown_file_extension_lists_the_known_ones(tmp_path, name):
     message = refusal(tmp_path / name)
     assert f"{tmp_path / name}: unknown kind of file {Path(name).suffix!r}" in message
     assert ".csv, .tsv, .jsonl, .parquet" in message
@@ -258,12 +258,12 @@ def test_an_unknown_encoding_is_named(tmp_path, encoding):
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-32", "punycode", "undefined"])
-def test_a_named_encoding_that_does_not_fit_is_refused_and_no_other_tried(tmp_path, encoding):
+def test_a_given_encoding_that_does_not_match_is_refused_and_no_other_is_tried(tmp_path, encoding):
     path = write_csv(tmp_path / "rows.csv")
     assert f"{path} is not text in {encoding};" in refusal(path, encoding=encoding)
 
 
-def test_bytes_in_no_usual_encoding_are_refused_with_the_way_out(tmp_path):
+def test_bytes_in_an_unusual_encoding_are_refused_with_advice(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_bytes(b"text,label\n\x81,x\n")
     message = refusal(path)
@@ -293,7 +293,7 @@ def test_one_class_is_too_few_to_learn_from(tmp_path):
         dataset.check_learnable()
 
 
-def test_a_class_that_is_too_rare_to_learn_from_is_named(tmp_path):
+def test_a_class_with_too_few_rows_is_named(tmp_path):
     dataset = read_dataset(write_csv(tmp_path / "rows.csv", [("a", "x")] * 10 + [("b", "y")] * 9))
     with pytest.raises(DatasetError, match=r"^rows\.csv: class 'y' has 9 rows; .* at least 10$"):
         dataset.check_learnable()

@@ -1,4 +1,4 @@
-"""The metrics of the HTTP edge."""
+"""The request metrics."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from serving.metrics import SECONDS, RequestMetrics
 
 
 @pytest.mark.parametrize("seconds", SECONDS)
-def test_a_request_that_took_just_as_long_as_a_bucket_s_bound_is_counted_in_it(seconds: float) -> None:
+def test_a_duration_equal_to_a_buckets_bound_counts_in_that_bucket(seconds: float) -> None:
     metrics = RequestMetrics()
     metrics.observe("/predict", 200, seconds)
     _, duration, _ = metrics.collect()

@@ -110,12 +110,12 @@ VECTORIZERS: dict[str, Callable[[], list[object]]] = {
     "counts": lambda: [CountVectorizer()],
     "presence": lambda: [CountVectorizer(binary=True)],
     "up to trigrams": lambda: [CountVectorizer(ngram_range=(1, 3), min_df=2)],
-    "bigrams alone": lambda: [CountVectorizer(ngram_range=(2, 2))],
-    "bigrams of words that are no features": lambda: [TfidfVectorizer(ngram_range=(1, 2), max_features=25)],
-    "presence with a norm and words that are no features": lambda: [
+    "only bigrams": lambda: [CountVectorizer(ngram_range=(2, 2))],
+    "bigrams of words that are not features": lambda: [TfidfVectorizer(ngram_range=(1, 2), max_features=25)],
+    "presence with a norm and words that are not features": lambda: [
         TfidfVectorizer(ngram_range=(2, 3), max_features=30, binary=True, use_idf=False)
     ],
-    "counts with a norm and words that are no features": lambda: [
+    "counts with a norm and words that are not features": lambda: [
         TfidfVectorizer(ngram_range=(2, 3), max_features=30, use_idf=False, norm="l1")
     ],
     "tf-idf": lambda: [TfidfVectorizer()],
@@ -130,7 +130,7 @@ VECTORIZERS: dict[str, Callable[[], list[object]]] = {
     "a list of stop words": lambda: [TfidfVectorizer(stop_words=["the", "of", "It"], ngram_range=(1, 2))],
     "accents to ASCII": lambda: [TfidfVectorizer(strip_accents="ascii")],
     "accents to Unicode": lambda: [CountVectorizer(strip_accents="unicode")],
-    "the case kept": lambda: [CountVectorizer(lowercase=False)],
+    "case preserved": lambda: [CountVectorizer(lowercase=False)],
     "tokens of one character": lambda: [CountVectorizer(**PUNCTUATION, ngram_range=(1, 2))],
     "a fixed vocabulary": lambda: [
         CountVectorizer(vocabulary=["great", "bad", "no less", "a", "The", "one of the"], ngram_range=(1, 2))
@@ -188,7 +188,7 @@ def test_every_supported_vectorizer_gives_the_originals_probabilities(tmp_path, 
 
 
 @CORPORA
-@pytest.mark.parametrize("vectorizer", ["counts", "bigrams of words that are no features"])
+@pytest.mark.parametrize("vectorizer", ["counts", "bigrams of words that are not features"])
 @pytest.mark.parametrize("build", CLASSIFIERS.values(), ids=CLASSIFIERS)
 def test_every_supported_classifier_gives_the_originals_probabilities(tmp_path, build, vectorizer, corpus):
     pipeline = make_pipeline(*VECTORIZERS[vectorizer](), build()).fit(*corpus)
@@ -202,13 +202,13 @@ def test_cross_validated_logistic_regression_is_supported(tmp_path):
     check_same(tmp_path, make_pipeline(CountVectorizer(), classifier).fit(*THREE), THREE[0])
 
 
-def test_weights_made_sparse_are_supported(tmp_path):
+def test_sparse_weights_are_supported(tmp_path):
     pipeline = make_pipeline(CountVectorizer(), LogisticRegression()).fit(*TWO)
     pipeline[-1].sparsify()
     check_same(tmp_path, pipeline, TWO[0])
 
 
-def test_the_package_of_vectorizer_and_classifier_keeps_threshold_and_answers(tmp_path):
+def test_a_package_of_vectorizer_and_classifier_keeps_its_threshold_and_answers(tmp_path):
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), stop_words="english")
     model = LogisticRegression().fit(vectorizer.fit_transform(TWO[0]), [1] * 20 + [0] * 20)
     package = {
@@ -229,7 +229,7 @@ def test_the_package_of_vectorizer_and_classifier_keeps_threshold_and_answers(tm
     assert np.abs(probabilities(Classifier(artifact), TWO[0]) - expected).max() <= 1e-6
 
 
-def test_a_plain_pickle_under_any_name_is_read(tmp_path):
+def test_a_plain_pickle_with_any_name_is_read(tmp_path):
     path = tmp_path / "model.bin"
     path.write_bytes(pickle.dumps(make_pipeline(CountVectorizer(), MultinomialNB()).fit(*TWO)))
     assert import_model(path, options(trust_pickle=True)).manifest.labels == ("good", "poor")
@@ -244,7 +244,7 @@ def test_a_skops_file_needs_no_trust(tmp_path):
     )
 
 
-def test_a_skops_file_with_a_type_of_its_own_is_refused_by_its_name(tmp_path):
+def test_a_skops_file_with_an_unknown_type_is_refused_with_the_types_name(tmp_path):
     pipeline = make_pipeline(FunctionTransformer(str.lower), CountVectorizer(), MultinomialNB())
     skops_io.dump(pipeline, tmp_path / "model.skops")
     with pytest.raises(UnsupportedModel, match=r"does not trust: builtins\.method_descriptor"):
@@ -269,7 +269,7 @@ def test_a_pickle_is_not_run_without_trust(tmp_path, protocol):
 
 
 @pytest.mark.parametrize("compress", [("zlib", 3), ("gzip", 3), ("bz2", 3), ("xz", 3), ("lzma", 3)])
-def test_a_compressed_joblib_file_is_a_pickle_too(tmp_path, compress):
+def test_a_compressed_joblib_file_is_treated_as_a_pickle(tmp_path, compress):
     made, path = tmp_path / "made", tmp_path / "model"
     joblib.dump({"model": _MakesAFile(made)}, path, compress=compress)
     with pytest.raises(UnsupportedModel, match="--trust-pickle"):
@@ -284,8 +284,8 @@ def test_a_file_without_a_model_is_refused_with_a_list_of_what_is_supported(tmp_
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(UnsupportedModel, match=r"gone\.pkl cannot be read: No such file"):
-        import_model(tmp_path / "gone.pkl", options())
+    with pytest.raises(UnsupportedModel, match=r"missing\.pkl cannot be read: No such file"):
+        import_model(tmp_path / "missing.pkl", options())
 
 
 def _tokens(text: str) -> list[str]:
@@ -320,7 +320,7 @@ REFUSED: dict[str, tuple[Callable[[], list[tuple[str, object]]], str]] = {
         lambda: [("v", CountVectorizer(**{"token_pattern": r"[a-z ]+"}, ngram_range=(1, 2)))],
         "'v'.*tokens with spaces",
     ),
-    "counts in a byte": (lambda: [("v", CountVectorizer(dtype=np.uint8))], "'v'.*counts in uint8"),
+    "counts as bytes": (lambda: [("v", CountVectorizer(dtype=np.uint8))], "'v'.*counts in uint8"),
     "hashing": (
         lambda: [("hash", HashingVectorizer(alternate_sign=False))],
         "'hash' is HashingVectorizer.*Supported are",
@@ -329,7 +329,7 @@ REFUSED: dict[str, tuple[Callable[[], list[tuple[str, object]]], str]] = {
         lambda: [("both", FeatureUnion([("a", CountVectorizer()), ("b", TfidfVectorizer())]))],
         "'both' is FeatureUnion",
     ),
-    "a function first": (
+    "a function as the first step": (
         lambda: [("lower", FunctionTransformer(_same)), ("v", CountVectorizer())],
         "'lower' is FunctionTransformer",
     ),
@@ -346,7 +346,7 @@ REFUSED: dict[str, tuple[Callable[[], list[tuple[str, object]]], str]] = {
         lambda: [("v", CountVectorizer()), ("norm", Normalizer()), ("late", TfidfTransformer())],
         "'late' is TfidfTransformer",
     ),
-    "the largest as norm": (
+    "the maximum as norm": (
         lambda: [("v", CountVectorizer()), ("norm", Normalizer("max"))],
         r"'norm' is Normalizer\(norm='max'\)",
     ),
@@ -384,7 +384,7 @@ def test_a_classifier_that_cannot_be_converted_is_named_with_those_that_can(tmp_
 
 
 @pytest.mark.parametrize("first", [DictVectorizer(), ColumnTransformer([("text", CountVectorizer(), 0)])])
-def test_features_of_more_than_a_text_are_refused_by_name(tmp_path, first):
+def test_a_step_that_reads_something_else_than_a_text_is_refused_by_name(tmp_path, first):
     pipeline = Pipeline([("features", first), ("nb", MultinomialNB())])
     with pytest.raises(UnsupportedModel, match=f"'features' is {type(first).__name__}"):
         import_model(saved(tmp_path, pipeline), options(trust_pickle=True))
@@ -394,7 +394,7 @@ def test_features_of_more_than_a_text_are_refused_by_name(tmp_path, first):
     ("setting", "solver", "corpus"),
     [("ovr", "lbfgs", THREE), ("auto", "liblinear", THREE), ("multinomial", "lbfgs", TWO)],
 )
-def test_a_logistic_regression_that_answered_otherwise_in_its_time_is_refused(
+def test_a_logistic_regression_whose_answers_an_older_scikit_learn_computed_differently_is_refused(
     tmp_path, setting, solver, corpus
 ):
     pipeline = make_pipeline(CountVectorizer(), LogisticRegression()).fit(*corpus)
@@ -438,7 +438,7 @@ def test_a_package_with_a_bad_value_is_refused(tmp_path, change, message):
         import_model(saved(tmp_path, package), options(trust_pickle=True))
 
 
-def test_labels_are_given_names_in_the_order_of_the_classes(tmp_path):
+def test_given_labels_name_the_classes_in_order(tmp_path):
     path = saved(
         tmp_path,
         make_pipeline(CountVectorizer(), MultinomialNB()).fit(THREE[0], [0] * 20 + [1] * 20 + [2] * 20),
@@ -450,7 +450,7 @@ def test_labels_are_given_names_in_the_order_of_the_classes(tmp_path):
         import_model(path, options(trust_pickle=True, labels=("a", "b")))
 
 
-def test_cleaning_before_the_vectorizer_is_kept(tmp_path):
+def test_cleaning_before_the_vectorizer_is_preserved(tmp_path):
     pipeline = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression()).fit(*TWO)
     chosen = options(
         trust_pickle=True, strip_html=True, remove_special_chars=True, stopwords=("the", "a", "of")
@@ -460,7 +460,7 @@ def test_cleaning_before_the_vectorizer_is_kept(tmp_path):
     assert np.abs(cleaned - pipeline.predict_proba(["best movie year"])).max() <= 1e-6
 
 
-def test_an_option_without_effect_is_refused(tmp_path):
+def test_an_option_that_would_have_no_effect_is_refused(tmp_path):
     path = saved(tmp_path, make_pipeline(CountVectorizer(), MultinomialNB()).fit(*TWO))
     with pytest.raises(UnsupportedModel, match=r"word index goes with a \.keras file only; this is a pickle"):
         import_model(path, options(trust_pickle=True, word_index=tmp_path / "index.json"))
@@ -484,13 +484,13 @@ def test_an_original_whose_answer_is_not_a_number_is_refused(tmp_path):
         largest_difference(artifact, lambda texts: np.full((len(texts), 2), np.nan), ["a"], 1e-6)
 
 
-def test_at_least_200_texts_are_checked_and_the_real_ones_come_first():
+def test_at_least_200_texts_are_checked_beginning_with_the_real_ones():
     assert len(check_texts([], ["word"], 10)) >= 200
     assert check_texts(["real"], ["word"], 10)[0] == "real"
     assert len(check_texts(["real"] * 500, ["word"], 10)) > 500
 
 
-def test_the_golden_cases_and_card_travel_with_the_artifact(tmp_path):
+def test_an_imported_artifact_has_golden_cases_and_a_model_card(tmp_path):
     path = saved(tmp_path, make_pipeline(CountVectorizer(), MultinomialNB()).fit(*TWO))
     artifact = import_model(path, options(trust_pickle=True), TWO[0])
     assert len(artifact.golden) >= 24

@@ -1,4 +1,4 @@
-"""Canaries: their pods, their share of the requests, and what separates them from the stable version."""
+"""Canaries: their pods, their share of the requests, and how they differ from the stable version."""
 
 from fractions import Fraction
 from typing import Any
@@ -38,28 +38,28 @@ def rendered(environment: Environment) -> dict[str, dict[str, Any]]:
     ("fewest", "weight", "pods"),
     [(2, 10, 1), (2, 33, 1), (2, 50, 2), (2, 75, 6), (9, 10, 1), (10, 10, 1), (10, 33, 5), (3, 1, 1)],
 )
-def test_behind_one_service_whole_pods_come_as_near_to_the_weight_as_they_can(fewest, weight, pods):
+def test_without_a_gateway_the_number_of_pods_approximates_the_weight(fewest, weight, pods):
     assert canary_pods(with_canary("staging", "2", weight, (fewest, 10))) == pods
 
 
 @given(st.integers(2, 20), st.integers(1, 80))
-def test_no_pod_more_or_less_would_come_nearer_to_what_the_weight_takes(fewest, weight):
+def test_no_other_number_of_pods_is_closer_to_the_weight(fewest, weight):
     pods = canary_pods(with_canary("staging", "2", weight, (fewest, 100)))
     exact = Fraction(fewest * weight, 100 - weight)
     assert pods == 1 or abs(pods - exact) <= Fraction(1, 2)
 
 
-def test_one_pod_beside_two_gets_a_third_of_the_requests_and_less_as_the_others_become_more():
-    most, least = canary_shares(with_canary("staging", "2", 10, (2, 10)))
-    assert (round(float(most), 3), round(float(least), 3)) == (0.333, 0.091)
+def test_the_share_of_one_canary_pod_shrinks_as_stable_pods_are_added():
+    with_fewest, with_most = canary_shares(with_canary("staging", "2", 10, (2, 10)))
+    assert (round(float(with_fewest), 3), round(float(with_most), 3)) == (0.333, 0.091)
 
 
-def test_without_a_canary_nothing_gets_a_part_of_the_requests():
+def test_without_a_canary_all_requests_go_to_the_stable_version():
     environment = load_environment("staging")
     assert (canary_pods(environment), canary_shares(environment)) == (0, (0, 0))
 
 
-def test_both_tracks_are_behind_one_service_where_there_is_no_gateway():
+def test_without_a_gateway_one_service_selects_both_tracks():
     objects = rendered(with_canary("staging", "2", 10))
     selector = objects["service"]["spec"]["selector"]
     for name in ("deployment", "deployment-canary"):
@@ -71,7 +71,7 @@ def test_both_tracks_are_behind_one_service_where_there_is_no_gateway():
 
 
 @pytest.mark.parametrize(("weight", "pods"), [(1, 2), (10, 2), (21, 3), (50, 5), (99, 10)])
-def test_behind_a_gateway_it_has_the_pods_for_its_part_of_the_most_and_never_one_alone(weight, pods):
+def test_behind_a_gateway_a_canary_has_its_share_of_the_maximum_and_at_least_two_pods(weight, pods):
     assert canary_pods(with_canary("production", DIGEST, weight)) == pods
 
 
@@ -86,7 +86,7 @@ def test_a_route_splits_the_requests_between_two_services_by_weight():
 
 
 @pytest.mark.parametrize("canary", [False, True])
-def test_behind_a_gateway_the_service_leads_to_the_stable_track_alone(canary):
+def test_behind_a_gateway_the_service_selects_only_the_stable_track(canary):
     environment = with_canary("production", DIGEST, 10) if canary else load_environment("production")
     objects = rendered(environment)
     assert objects["service"]["spec"]["selector"]["track"] == "stable"
@@ -94,7 +94,7 @@ def test_behind_a_gateway_the_service_leads_to_the_stable_track_alone(canary):
         assert objects["service-canary"]["spec"]["selector"]["track"] == "canary"
 
 
-def test_each_service_of_a_gateway_leads_to_the_pods_of_its_track():
+def test_behind_a_gateway_each_service_selects_the_pods_of_its_track():
     objects = rendered(with_canary("production", DIGEST, 10))
     for suffix in ("", "-canary"):
         selector = objects[f"service{suffix}"]["spec"]["selector"]
@@ -102,17 +102,17 @@ def test_each_service_of_a_gateway_leads_to_the_pods_of_its_track():
         assert selector.items() <= labels.items()
 
 
-# What it is
+# The canary's objects
 
 
 @pytest.mark.parametrize(("name", "version"), [("production", DIGEST), ("staging", "2")])
-def test_a_canary_leaves_the_stable_deployment_as_it_is(name, version):
-    without, beside = rendered(load_environment(name)), rendered(with_canary(name, version, 10))
-    assert beside["deployment"] == without["deployment"]
+def test_a_canary_does_not_change_the_stable_deployment(name, version):
+    without, with_it = rendered(load_environment(name)), rendered(with_canary(name, version, 10))
+    assert with_it["deployment"] == without["deployment"]
 
 
 @pytest.mark.parametrize(("name", "version"), [("production", DIGEST), ("staging", "2")])
-def test_no_selector_of_a_deployment_matches_the_other_track_s_pods(name, version):
+def test_no_selector_of_a_deployment_matches_the_pods_of_the_other_track(name, version):
     objects = rendered(with_canary(name, version, 10))
     stable, canary = objects["deployment"]["spec"], objects["deployment-canary"]["spec"]
     for one, other in ((stable, canary), (canary, stable)):
@@ -138,7 +138,7 @@ def test_a_canary_is_another_version_of_the_same_repository(version, image, labe
     assert template["metadata"]["annotations"]["text-classifier/image"] == image
 
 
-def test_the_canary_s_number_of_pods_is_its_own():
+def test_the_autoscaler_does_not_change_the_number_of_canary_pods():
     objects = rendered(with_canary("staging", "2", 50))
     assert objects["deployment-canary"]["spec"]["replicas"] == 2
     target = objects["horizontalpodautoscaler"]["spec"]["scaleTargetRef"]["name"]
@@ -146,8 +146,8 @@ def test_the_canary_s_number_of_pods_is_its_own():
 
 
 @pytest.mark.parametrize(("name", "version"), [("production", DIGEST), ("staging", "2")])
-def test_everything_of_a_canary_is_deleted_by_one_label(name, version):
-    without, beside = rendered(load_environment(name)), rendered(with_canary(name, version, 10))
-    added = [beside[file] for file in beside.keys() - without.keys()]
+def test_one_label_selects_everything_of_a_canary_for_deletion(name, version):
+    without, with_it = rendered(load_environment(name)), rendered(with_canary(name, version, 10))
+    added = [with_it[file] for file in with_it.keys() - without.keys()]
     assert added
     assert all(each["metadata"]["labels"]["track"] == "canary" for each in added)

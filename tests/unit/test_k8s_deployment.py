@@ -1,4 +1,4 @@
-"""Deployments and canaries: the kubectl commands that they run, and what they refuse, with a fake kubectl."""
+"""Deployments and canaries with a fake kubectl: the commands that they run and the input that they refuse."""
 
 import os
 import sys
@@ -23,7 +23,7 @@ done
 case "$*" in *jsonpath={.status.phase}*) cat "$FAKE/phase" 2>/dev/null;; esac
 exit 0
 """
-"""It notes its arguments. A file in `answers` has a part of a command line, an exit code and an error."""
+"""It logs its arguments. A file in `answers` has a part of a command line, an exit code and an error."""
 
 STATUS = "rollout status deployment/text-classifier --namespace text-classifier-local --timeout 5m"
 CANARY_STATUS = STATUS.replace("deployment/text-classifier", "deployment/text-classifier-canary")
@@ -33,7 +33,7 @@ IMAGE = ("--image", "localhost:5000/text-classifier:2")
 
 
 class Cluster:
-    """The program `kubectl` on the PATH, and what it was asked."""
+    """The fake `kubectl` on the PATH and the commands that it received."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -71,7 +71,7 @@ Run = Callable[..., int]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command line; returns its exit code."""
+    """Run a command line; return its exit code."""
 
     def run(*words: str) -> int:
         monkeypatch.setattr(sys, "argv", ["text-classifier", *words])
@@ -112,7 +112,7 @@ def test_an_image_is_rendered_into_another_folder_and_applied(
     assert f"image: {IMAGE[1]}\n" in new_deployment(tmp_path)
 
 
-def test_other_environments_are_rendered_into_another_folder_and_applied(
+def test_environments_from_another_file_are_rendered_into_another_folder_and_applied(
     cluster: Cluster, run: Run, tmp_path: Path
 ) -> None:
     assert run("deploy", "--environments", with_environment(tmp_path)) == 0
@@ -141,7 +141,7 @@ def test_every_command_that_changes_the_cluster_is_shown(
     assert f"{APPLY_NEW}" in cluster.commands
 
 
-def test_a_namespace_that_is_being_deleted_is_waited_for(cluster: Cluster, run: Run) -> None:
+def test_a_deployment_waits_for_a_namespace_that_is_being_deleted(cluster: Cluster, run: Run) -> None:
     cluster.has_namespace("Terminating")
     assert run("deploy", *IMAGE) == 0
     assert cluster.commands[:3] == [
@@ -151,13 +151,13 @@ def test_a_namespace_that_is_being_deleted_is_waited_for(cluster: Cluster, run: 
     ]
 
 
-def test_an_active_namespace_is_not_waited_for(cluster: Cluster, run: Run) -> None:
+def test_a_deployment_does_not_wait_for_an_active_namespace(cluster: Cluster, run: Run) -> None:
     cluster.has_namespace("Active")
     assert run("deploy", *IMAGE) == 0
     assert cluster.commands == [PHASE, APPLY_NEW, STATUS]
 
 
-def test_a_cluster_that_does_not_answer_is_one_sentence_with_kubectl_s_last_line(
+def test_a_cluster_that_does_not_answer_gives_one_sentence_with_kubectls_last_line(
     cluster: Cluster, run: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:
     cluster.fails("get namespace", "E1126 memcache.go: noise\nThe connection to the server was refused")
@@ -181,7 +181,7 @@ def test_an_apply_that_fails_ends_the_deployment(
     assert cluster.commands == [PHASE, APPLY_NEW]
 
 
-def test_a_rollout_that_fails_shows_what_the_pods_wait_for(
+def test_a_failed_rollout_shows_what_the_pods_wait_for(
     cluster: Cluster, run: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:
     cluster.fails("rollout status", "error: deployment exceeded its progress deadline")
@@ -196,7 +196,7 @@ def test_a_rollout_that_fails_shows_what_the_pods_wait_for(
     )
 
 
-def test_a_missing_kubectl_is_one_sentence(
+def test_a_missing_kubectl_gives_a_one_sentence_error(
     cluster: Cluster, run: Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", str(cluster.folder / "answers"))
@@ -247,7 +247,7 @@ def test_objects_that_the_other_commands_would_not_find_are_refused(
     ],
     ids=" ".join,
 )
-def test_a_value_that_is_not_given_is_wrong_usage_and_changes_nothing(
+def test_a_missing_value_is_wrong_usage_and_changes_nothing(
     cluster: Cluster, run: Run, capfd: pytest.CaptureFixture[str], words: list[str], missing: str
 ) -> None:
     assert run(*words) == 2
@@ -268,7 +268,7 @@ def test_a_value_that_is_not_given_is_wrong_usage_and_changes_nothing(
         (["canary", *IMAGE, "--version", "3", "--weight", "100"], "canary.weight is 100"),
     ],
 )
-def test_a_value_that_cannot_be_used_changes_nothing(
+def test_an_invalid_value_changes_nothing(
     cluster: Cluster, run: Run, capfd: pytest.CaptureFixture[str], words: list[str], sentence: str
 ) -> None:
     assert run(*words) == 1
@@ -276,22 +276,22 @@ def test_a_value_that_cannot_be_used_changes_nothing(
     assert cluster.commands == []
 
 
-# Roll-backs
+# Rollbacks
 
 
-def test_a_roll_back_undoes_the_rollout_and_waits(cluster: Cluster, run: Run) -> None:
+def test_a_rollback_undoes_the_rollout_and_waits(cluster: Cluster, run: Run) -> None:
     assert run("rollback") == 0
     undo = "rollout undo deployment/text-classifier --namespace text-classifier-local"
     assert cluster.commands == [undo, STATUS]
 
 
-def test_a_roll_back_of_an_unknown_environment_is_kubectl_s_to_refuse(cluster: Cluster, run: Run) -> None:
-    """Its file of environments may be elsewhere, so the name alone must do."""
+def test_a_rollback_leaves_the_check_of_the_environment_to_kubectl(cluster: Cluster, run: Run) -> None:
+    """The environment may be in another file, so the command needs only its name."""
     assert run("rollback", "--env", "mine") == 0
     assert all(f"--namespace {namespace_of('mine')}" in command for command in cluster.commands)
 
 
-def test_the_status_of_a_rollout_is_waited_for_and_nothing_is_changed(cluster: Cluster, run: Run) -> None:
+def test_rollout_status_waits_and_changes_nothing(cluster: Cluster, run: Run) -> None:
     assert run("rollout-status") == 0
     assert cluster.commands == [STATUS]
 
@@ -299,7 +299,7 @@ def test_the_status_of_a_rollout_is_waited_for_and_nothing_is_changed(cluster: C
 # Canaries
 
 
-def test_a_canary_is_applied_beside_the_running_image_and_both_are_waited_for(
+def test_a_canary_is_applied_in_addition_to_the_running_image_and_waits_for_both(
     cluster: Cluster, run: Run, tmp_path: Path
 ) -> None:
     assert run("canary", *IMAGE, "--version", "3", "--weight", "30") == 0
@@ -308,7 +308,7 @@ def test_a_canary_is_applied_beside_the_running_image_and_both_are_waited_for(
     assert "image: localhost:5000/text-classifier:3\n" in new_deployment(tmp_path, "-canary")
 
 
-def test_a_canary_that_is_not_rolled_out_is_reported_and_stays(
+def test_a_failed_canary_is_reported_and_stays(
     cluster: Cluster, run: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:
     cluster.fails("deployment/text-classifier-canary", "error: exceeded its progress deadline")
@@ -318,7 +318,9 @@ def test_a_canary_that_is_not_rolled_out_is_reported_and_stays(
 
 
 @pytest.mark.parametrize("command", ["promote", "abort"])
-def test_a_canary_ends_once_the_image_has_all_requests(cluster: Cluster, run: Run, command: str) -> None:
+def test_a_canary_is_deleted_after_the_image_has_all_requests(
+    cluster: Cluster, run: Run, command: str
+) -> None:
     assert run(command, *IMAGE) == 0
     delete = "delete deployment,service --selector track=canary --namespace text-classifier-local"
     assert cluster.commands == [PHASE, APPLY_NEW, STATUS, delete]

@@ -1,4 +1,4 @@
-"""Environments: how sections override each other, and every sentence that refuses one."""
+"""Environments: how sections override each other, and the error for each broken rule."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ DIGEST = "sha256:" + "5" * 64
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A copy of the file of environments, which a test can change."""
+    """A copy of the environments file that a test can change."""
     path = tmp_path / "environments.yaml"
     path.write_text(ENVIRONMENTS_PATH.read_text(encoding="utf-8"), encoding="utf-8")
     return path
@@ -41,7 +41,7 @@ def test_given_sections_override_the_environment():
     assert load_environment("local", {"autoscaler": {"min_pods": 3}}).autoscaler.min_pods == 3
 
 
-def test_its_configuration_overrides_the_project_s():
+def test_the_configuration_of_an_environment_overrides_the_projects():
     config = load_environment("production").config
     assert (config.api.host, config.api.port, config.logging.format) == ("0.0.0.0", 8000, "json")  # noqa: S104
 
@@ -52,7 +52,7 @@ def test_an_environment_cannot_be_changed():
         environment.namespace = "other"
 
 
-# What is refused
+# Refused environments
 
 
 def refusal(over: dict[str, Any], name: str = "local") -> str:
@@ -181,7 +181,7 @@ def refusal(over: dict[str, Any], name: str = "local") -> str:
         ),
         (
             {"canary": {"version": "2", "weight": 90}},
-            "canary.weight is 90; beside autoscaler.min_pods, 2, it takes 18 pods, "
+            "canary.weight is 90; with autoscaler.min_pods, 2, it takes 18 pods, "
             "and the most is autoscaler.max_pods, 5",
         ),
         (
@@ -255,7 +255,7 @@ def refusal(over: dict[str, Any], name: str = "local") -> str:
         ),
     ],
 )
-def test_a_wrong_value_is_named_with_its_key_and_the_rule(over, sentence):
+def test_an_invalid_value_is_reported_with_its_key_and_the_rule(over, sentence):
     assert refusal(over).startswith(f"environment 'local': {sentence}")
 
 
@@ -270,7 +270,7 @@ def test_a_wrong_value_is_named_with_its_key_and_the_rule(over, sentence):
         ),
     ],
 )
-def test_prometheus_must_send_a_key_exactly_if_the_metrics_need_one(needs_key, api_key, broken):
+def test_prometheus_must_send_a_key_if_and_only_if_the_metrics_need_one(needs_key, api_key, broken):
     over = {
         "api_keys": {"secret": "a"},
         "config": {"api": {"metrics_need_key": needs_key}},
@@ -281,7 +281,7 @@ def test_prometheus_must_send_a_key_exactly_if_the_metrics_need_one(needs_key, a
     )
 
 
-def test_prometheus_cannot_scrape_pods_that_answer_only_to_listed_hosts():
+def test_a_pod_monitor_with_a_list_of_allowed_hosts_is_refused():
     over = {"config": {"api": {"allowed_hosts": ["classifier.example.com"]}}}
     assert refusal(over, "production") == (
         "environment 'production': config.api.allowed_hosts and pod_monitor are both given; one of them must "
@@ -331,7 +331,7 @@ def test_a_host_that_is_not_a_dns_name_is_refused():
 @pytest.mark.parametrize(
     ("name", "close"), [("prod", "production"), ("defaults", "production"), ("Local", "local")]
 )
-def test_an_unknown_environment_is_named_with_the_nearest(name, close):
+def test_an_unknown_environment_gets_a_suggestion(name, close):
     with pytest.raises(InvalidEnvironment, match="no environment") as refused:
         load_environment(name)
     assert str(refused.value) == f"environments.yaml has no environment {name!r}; the nearest is {close!r}"
@@ -346,7 +346,7 @@ def test_an_unknown_environment_is_named_with_the_nearest(name, close):
         ("defaults: {}\nlocal: 5\n", ": section 'local' is 5; it must contain keys and values"),
     ],
 )
-def test_a_file_without_environments_is_named(file, content, message):
+def test_a_file_without_valid_environments_is_named(file, content, message):
     file.write_text(content)
     with pytest.raises(InvalidEnvironment, match=re.escape(f"{file}{message}")):
         load_environment("local", path=file)
@@ -357,13 +357,13 @@ def test_a_missing_file_is_named(tmp_path):
         load_environment("local", path=tmp_path / "none.yaml")
 
 
-def test_a_key_of_a_section_that_is_not_there_is_missing(file):
+def test_a_missing_key_of_a_section_is_reported(file):
     file.write_text(file.read_text().replace("  dns_namespace: kube-system\n", ""))
     with pytest.raises(InvalidEnvironment, match="environment 'local': dns_namespace is missing"):
         load_environment("local", path=file)
 
 
-# What is accepted
+# Accepted values
 
 
 @pytest.mark.parametrize(
@@ -380,11 +380,11 @@ def test_an_image_is_read_as_repository_and_version(reference, repository, versi
     assert (image.repository, str(image.version), str(image)) == (repository, version, reference)
 
 
-def test_a_name_of_the_greatest_length_still_fits_behind_every_object():
+def test_the_longest_allowed_name_fits_every_object():
     assert load_environment("local", {"name": "a" * MAX_NAME_CHARACTERS}).name
 
 
-def test_a_request_may_be_its_limit_in_other_units():
+def test_a_request_may_equal_its_limit_in_another_unit():
     limits = {"requests": {"cpu": "1000m", "memory": "1024Mi"}, "limits": {"cpu": 1, "memory": "1Gi"}}
     environment = load_environment("local", {"resources": limits})
     assert environment.resources.limits.cpu == "1"

@@ -1,4 +1,4 @@
-"""Facts that several files repeat because none can read another. They must agree."""
+"""Facts that several files repeat because they cannot read each other. They must agree."""
 
 import re
 from pathlib import Path
@@ -24,20 +24,20 @@ def tree(path: str) -> Any:
 
 
 def only_match(pattern: str, path: str) -> str:
-    """The text that the pattern's group matches, which must be the same at every place in the file."""
+    """Return the text that the pattern's group matches; it must be the same everywhere in the file."""
     found = set(re.findall(pattern, text(path), re.MULTILINE))
     assert len(found) == 1, f"{path}: {pattern} matches {found or 'nothing'}"
     return str(found.pop())
 
 
-# The user
+# The image's user
 
 
 def image_user() -> str:
     return only_match(r"^USER (\d+:\d+)$", DOCKERFILE)
 
 
-def test_the_image_s_user_and_group_are_made_with_the_numbers_that_it_runs_as():
+def test_the_image_creates_the_user_and_group_that_it_runs_as():
     user = only_match(r"--uid (\d+)", DOCKERFILE)
     group = only_match(r"--gid (\d+)", DOCKERFILE)
     assert f"{user}:{group}" == image_user()
@@ -59,7 +59,7 @@ def test_pods_run_the_image_as_its_own_user(name):
 
 
 @pytest.mark.parametrize("path", ["cli/packaging.py", "image/bento.py"])
-def test_a_base_image_that_the_code_names_is_the_one_that_it_builds_on(path):
+def test_the_code_names_the_base_image_that_the_image_is_built_on(path):
     named = set(re.findall(r"""["'](python:[^"']+)["']""", text(path)))
     assert named <= {tree("bentofile.yaml")["docker"]["base_image"]}
 
@@ -67,7 +67,7 @@ def test_a_base_image_that_the_code_names_is_the_one_that_it_builds_on(path):
 # The cluster
 
 
-def test_kind_has_the_port_that_the_cluster_tests_ask():
+def test_kind_maps_the_port_that_the_cluster_tests_use():
     (mapping,) = tree(".github/kind.yaml")["nodes"][0]["extraPortMappings"]
     port = int(only_match(r"^NODE_PORT = (\d+)$", "tests/cluster/cluster.py"))
     assert mapping["containerPort"] == mapping["hostPort"] == port
@@ -80,13 +80,13 @@ def graceful_seconds() -> int:
     return int(only_match(r'"--timeout-graceful-shutdown", "(\d+)"', DOCKERFILE))
 
 
-def test_the_server_has_as_long_to_stop_in_the_image_as_outside():
+def test_the_server_has_the_same_time_to_stop_inside_and_outside_the_image():
     seconds = only_match(r"^GRACEFUL_SHUTDOWN_SECONDS = (\d+)$", "serving/process/start.py")
     assert int(seconds) == graceful_seconds()
 
 
 @pytest.mark.parametrize("name", environment_names())
-def test_the_server_has_longer_to_stop_than_its_lame_duck_and_its_drain_take(name):
+def test_the_server_has_more_time_to_stop_than_lame_duck_and_drain_take(name):
     config = load_environment(name).config
     assert config.api.lame_duck_seconds + config.batching.drain_seconds < graceful_seconds()
 

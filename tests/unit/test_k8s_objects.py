@@ -1,4 +1,4 @@
-"""The objects of every environment: how they refer to each other, and what they guarantee."""
+"""The objects of every environment: their references to each other, and their guarantees."""
 
 import hashlib
 import json
@@ -53,7 +53,7 @@ def labels_of_pods(deployment: Object) -> dict[str, str]:
     return deployment["spec"]["template"]["metadata"]["labels"]
 
 
-# How objects find each other
+# References between objects
 
 
 def test_every_selector_matches_the_pods_labels(objects):
@@ -71,7 +71,7 @@ def test_every_selector_matches_the_pods_labels(objects):
         assert selector.items() <= labels_of_pods(objects["deployment"]).items()
 
 
-def test_everything_that_leads_to_the_container_names_its_port(objects):
+def test_every_object_that_refers_to_the_container_names_its_port(objects):
     container = container_of(objects["deployment"])
     (port,) = container["ports"]
     (inbound,) = objects["networkpolicy"]["spec"]["ingress"]
@@ -86,13 +86,13 @@ def test_everything_that_leads_to_the_container_names_its_port(objects):
     assert set(asked) == {port["name"]}
 
 
-def test_the_container_s_port_is_the_one_that_the_service_listens_on(environment, objects):
+def test_the_containers_port_is_the_one_on_which_the_service_listens(environment, objects):
     (port,) = container_of(objects["deployment"])["ports"]
     assert port["containerPort"] == environment.config.api.port
     assert environment.config.api.host == "0.0.0.0"  # noqa: S104
 
 
-def test_an_ingress_leads_to_the_service_s_port_and_ends_tls_for_its_host():
+def test_an_ingress_terminates_tls_and_routes_to_the_port_of_the_service():
     objects = rendered(load_environment("staging"))
     service, spec = objects["service"], objects["ingress"]["spec"]
     (rule,) = spec["rules"]
@@ -105,7 +105,7 @@ def test_an_ingress_leads_to_the_service_s_port_and_ends_tls_for_its_host():
     assert spec["tls"] == [{"hosts": [rule["host"]], "secretName": "text-classifier-tls"}]
 
 
-def test_a_route_leads_from_the_gateway_s_tls_listener_to_the_service_s_port():
+def test_a_route_connects_the_gateways_tls_listener_to_the_port_of_the_service():
     objects = rendered(load_environment("production"))
     service, spec = objects["service"], objects["httproute"]["spec"]
     (port,) = service["spec"]["ports"]
@@ -115,7 +115,7 @@ def test_a_route_leads_from_the_gateway_s_tls_listener_to_the_service_s_port():
 
 
 def paths_from_outside(objects):
-    """Each path that the entry point leads to, with its type."""
+    """The paths that the entry point routes to the service, with their types."""
     if "ingress" in objects:
         (rule,) = objects["ingress"]["spec"]["rules"]
         return {path["path"]: path["pathType"] for path in rule["http"]["paths"]}
@@ -124,7 +124,7 @@ def paths_from_outside(objects):
 
 
 @pytest.mark.parametrize("name", ["production", "staging"])
-def test_the_entry_point_leads_to_what_clients_need_and_to_nothing_else(name):
+def test_the_entry_point_exposes_what_clients_need_and_nothing_else(name):
     paths = paths_from_outside(rendered(load_environment(name)))
     assert set(paths) == {
         "/",
@@ -145,12 +145,12 @@ def test_the_entry_point_leads_to_what_clients_need_and_to_nothing_else(name):
 
 
 @pytest.mark.parametrize("name", ["production", "staging"])
-def test_every_route_of_the_service_is_reached_from_outside_or_internal(name):
+def test_every_route_of_the_service_is_either_exposed_or_internal(name):
     paths = paths_from_outside(rendered(load_environment(name)))
     assert {route.path for route in ROUTES} - set(paths) == {LIVEZ.path, METRICS.path}
 
 
-def test_no_rule_of_a_route_has_more_matches_than_every_gateway_takes():
+def test_no_rule_has_more_matches_than_every_gateway_supports():
     rules = rendered(load_environment("production"))["httproute"]["spec"]["rules"]
     assert len(rules) <= 16
     assert all(len(rule["matches"]) <= 8 for rule in rules)
@@ -168,14 +168,14 @@ def test_the_autoscaler_names_the_deployment_and_its_container(objects):
     }
 
 
-def test_the_pods_have_the_account_and_the_config_map_that_are_rendered(objects):
+def test_the_pods_use_the_rendered_account_and_config_map(objects):
     pod = pod_of(objects["deployment"])
     assert pod["serviceAccountName"] == objects["serviceaccount"]["metadata"]["name"]
     maps = [volume["configMap"]["name"] for volume in pod["volumes"] if "configMap" in volume]
     assert maps == [objects["configmap"]["metadata"]["name"]]
 
 
-def test_everything_that_has_a_namespace_is_in_the_environment_s(environment, objects):
+def test_every_namespaced_object_is_in_the_environments_namespace(environment, objects):
     assert objects["namespace"]["metadata"]["name"] == environment.namespace
     others = objects.keys() - {"namespace", "kustomization"}
     assert {objects[name]["metadata"]["namespace"] for name in others} == {environment.namespace}
@@ -186,7 +186,7 @@ def test_no_two_environments_share_a_namespace():
     assert len(set(namespaces)) == len(namespaces)
 
 
-def test_every_label_is_one_that_kubernetes_takes(objects):
+def test_every_label_is_valid_in_kubernetes(objects):
     labels = [each["metadata"]["labels"] for name, each in objects.items() if name != "kustomization"]
     for value in {
         value for group in (*labels, labels_of_pods(objects["deployment"])) for value in group.values()
@@ -204,26 +204,26 @@ def test_the_probes_request_routes_that_the_service_has(objects):
     assert paths == [LIVEZ.path, LIVEZ.path, READYZ.path]
 
 
-def test_the_startup_probe_is_more_patient_than_the_liveness_probe(objects):
+def test_the_startup_probe_allows_more_time_than_the_liveness_probe(objects):
     container = container_of(objects["deployment"])
     startup, liveness = container["startupProbe"], container["livenessProbe"]
     assert startup["periodSeconds"] < liveness["periodSeconds"]
     assert startup["failureThreshold"] > liveness["failureThreshold"]
 
 
-def test_a_container_that_is_not_alive_has_less_time_to_stop_than_one_that_is_terminated(objects):
+def test_a_container_that_fails_its_liveness_probe_has_less_time_to_stop_than_a_terminated_one(objects):
     deployment = objects["deployment"]
     grace = container_of(deployment)["livenessProbe"]["terminationGracePeriodSeconds"]
     assert grace < pod_of(deployment)["terminationGracePeriodSeconds"]
 
 
-def test_the_service_replaces_a_worker_that_hangs_before_the_liveness_probe_restarts_it(environment, objects):
+def test_the_service_replaces_a_hanging_worker_before_the_liveness_probe_fails(environment, objects):
     liveness = container_of(objects["deployment"])["livenessProbe"]
     silence = liveness["periodSeconds"] * liveness["failureThreshold"]
     assert silence > environment.config.worker.max_silent_seconds
 
 
-def test_no_request_is_above_its_limit(objects):
+def test_no_resource_request_is_above_its_limit(objects):
     resources = container_of(objects["deployment"])["resources"]
     assert (
         resources["requests"].keys() == resources["limits"].keys() == {"cpu", "memory", "ephemeral-storage"}
@@ -232,7 +232,7 @@ def test_no_request_is_above_its_limit(objects):
         assert parse_quantity(request) <= parse_quantity(resources["limits"][resource])
 
 
-def test_the_one_place_that_can_be_written_is_bounded(objects):
+def test_the_only_writable_volume_is_bounded(objects):
     container, pod = container_of(objects["deployment"]), pod_of(objects["deployment"])
     writable = [mount for mount in container["volumeMounts"] if not mount.get("readOnly")]
     assert [mount["mountPath"] for mount in writable] == ["/tmp"]  # noqa: S108
@@ -259,9 +259,7 @@ def test_a_pod_has_time_for_every_step_of_its_termination(environment, objects):
     ("lame_duck", "drain", "service_seconds"),
     [(0, 0, 0), (0, 0.1, 1), (0.4, 0.4, 1), (0.6, 0.6, 2), (5, 20, 25)],
 )
-def test_a_fraction_of_a_second_of_a_pod_s_termination_counts_as_a_whole_second(
-    lame_duck, drain, service_seconds
-):
+def test_the_termination_time_is_rounded_up_to_whole_seconds(lame_duck, drain, service_seconds):
     over = {"api": {"lame_duck_seconds": lame_duck}, "batching": {"drain_seconds": drain}}
     environment = load_environment("local", {"config": over})
     shutdown = environment.shutdown
@@ -270,7 +268,7 @@ def test_a_fraction_of_a_second_of_a_pod_s_termination_counts_as_a_whole_second(
     )
 
 
-def test_pods_keep_the_restricted_pod_security_standard(objects):
+def test_pods_meet_the_restricted_pod_security_standard(objects):
     pod = pod_of(objects["deployment"])
     (container,) = pod["containers"]
     assert pod["securityContext"]["runAsNonRoot"] is True
@@ -298,7 +296,7 @@ def test_no_pod_has_a_token_or_variables_of_other_services(objects):
     assert pod["enableServiceLinks"] is False
 
 
-def test_the_image_s_own_entry_point_runs(objects):
+def test_the_pods_run_the_images_own_entry_point(objects):
     assert not container_of(objects["deployment"]).keys() & {"command", "args"}
 
 
@@ -324,7 +322,7 @@ def test_the_labels_of_pods_name_their_version_and_model():
     }
 
 
-def test_the_labels_of_pods_name_no_model_if_the_image_s_content_is_unknown():
+def test_the_labels_of_pods_name_no_model_if_the_content_of_the_image_is_unknown():
     template = rendered(load_environment("local", {"release": None}))["deployment"]["spec"]["template"]
     assert template["metadata"]["labels"]["app.kubernetes.io/version"] == "local"
     assert not [name for name in template["metadata"]["labels"] if "model" in name]
@@ -352,18 +350,18 @@ def test_the_deployment_leaves_the_number_of_pods_to_the_autoscaler(objects):
     assert "replicas" not in objects["deployment"]["spec"]
 
 
-def test_the_disruption_budget_allows_one_of_the_fewest_pods_to_be_evicted(objects):
+def test_the_disruption_budget_allows_one_eviction_at_the_minimum_number_of_pods(objects):
     fewest = objects["horizontalpodautoscaler"]["spec"]["minReplicas"]
     allowed = objects["poddisruptionbudget"]["spec"]["maxUnavailable"]
     assert 1 <= allowed < fewest
 
 
-def test_the_autoscaler_s_bounds_are_in_order(objects):
+def test_the_bounds_of_the_autoscaler_are_in_order(objects):
     spec = objects["horizontalpodautoscaler"]["spec"]
     assert 2 <= spec["minReplicas"] <= spec["maxReplicas"]
 
 
-def test_the_steady_profile_is_the_one_that_is_described():
+def test_the_steady_profile_is_as_documented():
     spec = rendered(load_environment("production"))["horizontalpodautoscaler"]["spec"]
     assert (spec["minReplicas"], spec["maxReplicas"]) == (2, 10)
     targets = {
@@ -413,7 +411,7 @@ def test_keda_replaces_the_autoscaler_and_uses_a_metric_of_the_service():
 # The configuration
 
 
-def test_the_config_map_loads_through_the_service_s_own_settings(environment, objects, tmp_path, monkeypatch):
+def test_the_services_own_settings_load_the_config_map(environment, objects, tmp_path, monkeypatch):
     monkeypatch.delenv("CLASSIFIER__API__PORT", raising=False)
     (content,) = objects["configmap"]["data"].values()
     path = tmp_path / "config.yaml"
@@ -430,14 +428,14 @@ def test_the_config_map_is_named_after_its_content_and_never_changes(environment
     assert annotations["text-classifier/config-sha256"] == digest
 
 
-def test_another_configuration_is_another_config_map_and_other_pods():
+def test_another_configuration_gives_another_config_map_and_new_pods():
     one = rendered(load_environment("local"))
     other = rendered(load_environment("local", {"config": {"inference": {"confidence_threshold": 0.75}}}))
     assert one["configmap"]["metadata"]["name"] != other["configmap"]["metadata"]["name"]
     assert one["deployment"]["spec"]["template"] != other["deployment"]["spec"]["template"]
 
 
-def test_the_container_reads_the_file_that_is_mounted(objects):
+def test_the_container_reads_the_mounted_file(objects):
     container = container_of(objects["deployment"])
     (variable,) = container["env"]
     (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == "config"]
@@ -462,7 +460,7 @@ def test_without_api_keys_no_pod_has_a_secret(objects):
 
 @pytest.mark.parametrize("name", environment_names())
 @pytest.mark.parametrize("key", ["keys", "keys-2026.txt"])
-def test_the_service_reads_the_one_item_of_the_secret_that_is_mounted(name, key, tmp_path, monkeypatch):
+def test_the_service_reads_the_only_mounted_item_of_the_secret(name, key, tmp_path, monkeypatch):
     api_keys = {"secret": "text-classifier-keys", "key": key}
     objects = rendered(load_environment(name, {"api_keys": api_keys}))
     container, pod = container_of(objects["deployment"]), pod_of(objects["deployment"])
@@ -479,7 +477,7 @@ def test_the_service_reads_the_one_item_of_the_secret_that_is_mounted(name, key,
     assert load_settings(config).api.keys_file == f"{mount['mountPath']}/{item['path']}"
 
 
-def test_the_pods_user_can_read_the_keys_by_its_group_and_nobody_else_can():
+def test_only_the_pods_user_can_read_the_keys_through_its_group():
     pod = pod_of(rendered(load_environment("local", WITH_KEYS))["deployment"])
     (volume,) = [volume for volume in pod["volumes"] if "secret" in volume]
     assert volume["secret"]["defaultMode"] == 0o440
@@ -494,7 +492,7 @@ def test_a_canary_reads_the_same_keys_as_the_stable_version():
     assert container_of(canary)["env"] == container_of(stable)["env"]
 
 
-def test_prometheus_sends_a_key_of_a_secret_if_the_metrics_need_one():
+def test_prometheus_sends_a_key_from_a_secret_if_the_metrics_need_one():
     over = WITH_KEYS | {
         "config": {"api": {"metrics_need_key": True}},
         "pod_monitor": {"api_key": {"secret": "prometheus-key", "key": "key"}},
@@ -524,7 +522,7 @@ def test_probes_send_no_host_if_every_host_is_allowed(objects):
 # The network
 
 
-def test_requests_come_only_from_the_entry_point_and_prometheus_and_this_namespace():
+def test_only_the_entry_point_prometheus_and_this_namespace_may_send_requests():
     policy = rendered(load_environment("production"))["networkpolicy"]["spec"]
     (rule,) = policy["ingress"]
     assert rule["from"] == [
@@ -535,7 +533,7 @@ def test_requests_come_only_from_the_entry_point_and_prometheus_and_this_namespa
 
 
 @pytest.mark.parametrize("name", environment_names())
-def test_with_a_node_port_requests_come_from_anywhere_but_only_to_http(name):
+def test_with_a_node_port_requests_may_come_from_anywhere_but_only_to_the_http_port(name):
     service = {"type": "NodePort", "node_port": 30080}
     policy = rendered(load_environment(name, {"service": service}))["networkpolicy"]["spec"]
     assert policy["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}]}]
@@ -559,7 +557,7 @@ def test_pods_may_send_dns_queries_and_nothing_else(environment, objects):
     assert {(port["protocol"], port["port"]) for port in rule["ports"]} == {("UDP", 53), ("TCP", 53)}
 
 
-def test_prometheus_scrapes_the_service_s_metrics_from_every_pod():
+def test_prometheus_scrapes_the_metrics_of_every_pod():
     objects = rendered(load_environment("production"))
     spec, deployment = objects["podmonitor"]["spec"], objects["deployment"]
     (endpoint,) = spec["podMetricsEndpoints"]
@@ -570,14 +568,14 @@ def test_prometheus_scrapes_the_service_s_metrics_from_every_pod():
 
 
 @pytest.mark.parametrize("name", environment_names())
-def test_no_environment_opens_a_node_port(name):
+def test_no_committed_environment_has_a_node_port(name):
     assert rendered(load_environment(name))["service"]["spec"]["type"] == "ClusterIP"
 
 
 # GPU
 
 
-def test_one_setting_puts_the_pods_onto_nodes_with_gpus():
+def test_one_setting_schedules_the_pods_on_nodes_with_gpus():
     deployment = rendered(load_environment("production", {"gpu": {"count": 1}}))["deployment"]
     pod = pod_of(deployment)
     assert container_of(deployment)["resources"]["limits"]["nvidia.com/gpu"] == "1"
@@ -586,6 +584,6 @@ def test_one_setting_puts_the_pods_onto_nodes_with_gpus():
     assert pod["runtimeClassName"] == "nvidia"
 
 
-def test_without_that_setting_nothing_asks_for_a_gpu(objects):
+def test_without_that_setting_no_object_requests_a_gpu(objects):
     pod = pod_of(objects["deployment"])
     assert not pod.keys() & {"nodeSelector", "tolerations", "runtimeClassName"}

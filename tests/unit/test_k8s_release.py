@@ -1,4 +1,4 @@
-"""What is read from a Bento of the store. Each test has its own store."""
+"""Facts of a release that are read from a Bento in the store. Each test has its own store."""
 
 from pathlib import Path
 
@@ -38,13 +38,13 @@ def put(store: Path, tag: str, labels: dict[str, str]) -> None:
     (folder / "bento.yaml").write_text(yaml.safe_dump(info))
 
 
-def test_a_bento_without_a_version_is_refused_though_the_store_has_one(store):
+def test_a_bento_tag_without_a_version_is_refused_even_if_the_store_has_one(store):
     put(store, "text-classifier:0123-4567", LABELS)
     with pytest.raises(UnknownBento, match="'text-classifier' has no version; an image is made from one"):
         release_of("text-classifier")
 
 
-def test_the_release_has_the_bento_s_version_and_commit_and_model(store):
+def test_the_release_has_the_version_commit_and_model_of_the_bento(store):
     put(store, "text-classifier:0123-4567", LABELS)
     assert release_of("text-classifier:0123-4567") == {
         "bento": "text-classifier:0123-4567",
@@ -55,14 +55,14 @@ def test_the_release_has_the_bento_s_version_and_commit_and_model(store):
     }
 
 
-def test_an_environment_can_have_the_release_of_a_bento(store):
+def test_an_environment_can_use_the_release_of_a_bento(store):
     put(store, "text-classifier:0123-4567", LABELS)
     environment = load_environment("local", {"release": release_of("text-classifier:0123-4567")})
     assert environment.release is not None
     assert environment.release.model_version == "760d85047030"
 
 
-def test_an_unknown_bento_is_named_with_the_stored_ones(store):
+def test_the_error_for_an_unknown_bento_lists_the_stored_ones(store):
     put(store, "text-classifier:1", LABELS)
     put(store, "text-classifier:2", LABELS)
     with pytest.raises(UnknownBento) as refused:
@@ -80,7 +80,7 @@ def test_an_empty_store_is_reported_as_empty(tag):
     assert str(refused.value) == f"the BentoML store has no Bento {tag!r}; it is empty"
 
 
-def test_a_bento_without_a_label_is_refused_with_the_label(store):
+def test_a_bento_without_a_required_label_is_refused_and_the_label_named(store):
     put(store, "text-classifier:1", {"commit": "0" * 40, "model": "imdb-sentiment:1"})
     with pytest.raises(UnknownBento) as refused:
         release_of("text-classifier:1")

@@ -1,4 +1,4 @@
-"""The log: what a client sends cannot act on a terminal, and as JSON every line is JSON."""
+"""The log: what a client sends cannot control a terminal, and in JSON format every line is JSON."""
 
 import json
 import logging
@@ -15,7 +15,7 @@ Read = Callable[[], str]
 
 @pytest.fixture
 def written(capsys: pytest.CaptureFixture[str]) -> Iterator[Read]:
-    """What is on standard error; the loggers are as before afterwards."""
+    """A function that returns what was written to standard error. The loggers are restored afterwards."""
     names = [None, *logging.getLogger().manager.loggerDict]
     before = {name: logging.getLogger(name).handlers for name in names}
     yield lambda: capsys.readouterr().err
@@ -24,7 +24,7 @@ def written(capsys: pytest.CaptureFixture[str]) -> Iterator[Read]:
     structlog.reset_defaults()
 
 
-def test_control_characters_of_a_path_are_shown_and_not_sent_to_a_terminal(written: Read) -> None:
+def test_control_characters_in_a_path_are_escaped(written: Read) -> None:
     configure_logging(LoggingSettings(access=True))
     log_request("GET", "/a\x1b[31m\x08\x7f\x9bé\n", 404, 0.001)
     line = written()
@@ -33,7 +33,7 @@ def test_control_characters_of_a_path_are_shown_and_not_sent_to_a_terminal(writt
 
 
 @pytest.mark.parametrize("form", ["console", "json"])
-def test_a_long_path_is_cut(written: Read, form: str) -> None:
+def test_a_long_path_is_truncated_in_the_log(written: Read, form: str) -> None:
     configure_logging(LoggingSettings(access=True, format=form))  # type: ignore[arg-type]
     log_request("GET", "/" + "a" * 60_000, 404, 0.001)
     line = written()
@@ -41,7 +41,7 @@ def test_a_long_path_is_cut(written: Read, form: str) -> None:
     assert "a" * (MAX_SHOWN_PATH - 1) in line
 
 
-def test_as_json_what_other_libraries_log_is_json_too(written: Read) -> None:
+def test_log_lines_of_other_libraries_are_also_json(written: Read) -> None:
     logger = logging.getLogger("bentoml.test_logs")
     logger.propagate = False
     logger.addHandler(logging.StreamHandler())
@@ -51,6 +51,10 @@ def test_as_json_what_other_libraries_log_is_json_too(written: Read) -> None:
         raise ValueError("wrong\x1b")
     except ValueError:
         logger.exception("failed")
-    said, failed = map(json.loads, written().splitlines())
-    assert (said["event"], said["level"], said["logger"]) == ("said so", "warning", "bentoml.test_logs")
+    message, failed = map(json.loads, written().splitlines())
+    assert (message["event"], message["level"], message["logger"]) == (
+        "said so",
+        "warning",
+        "bentoml.test_logs",
+    )
     assert "ValueError: wrong" in failed["exception"]

@@ -1,4 +1,4 @@
-"""The Makefile: what its targets pass to the command."""
+"""The Makefile passes its variables to the command."""
 
 import json
 import os
@@ -12,7 +12,7 @@ SHOW = f"""#!{sys.executable}
 import json, os, sys
 print(json.dumps([sys.argv[1:], os.environ.get("CLASSIFIER__API__PORT")]))
 """
-"""A program that prints its arguments, and the port that its environment names."""
+"""A program that prints its arguments and the port in its environment."""
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def command(tmp_path: Path) -> Path:
 
 
 def make(project: Path, command: Path, *words: str, **variables: str) -> tuple[list[str], str | None]:
-    """Run a target with a program for the command; returns its arguments and the port."""
+    """Run a target with this program as the command; return the command's arguments and the port."""
     installed = [f"--assume-old=.venv/{stamp}" for stamp in (".serve", ".deploy", ".command")]
     done = subprocess.run(
         ["make", "--silent", *installed, *words, f"COMMAND={command}"],
@@ -46,9 +46,9 @@ def make(project: Path, command: Path, *words: str, **variables: str) -> tuple[l
         ([], {"PORT": "8126"}, "8126"),
         ([], {"CLASSIFIER__API__PORT": "8127"}, "8127"),
     ],
-    ids=["none", "behind make", "before make", "the setting"],
+    ids=["none", "after make", "before make", "the setting"],
 )
-def test_a_port_may_be_named_before_and_behind_make(
+def test_a_port_may_be_given_before_or_after_make(
     project: Path, command: Path, words: list[str], variables: dict[str, str], port: str | None
 ) -> None:
     assert make(project, command, "serve", *words, **variables) == (["serve"], port)
@@ -74,7 +74,7 @@ def test_a_port_may_be_named_before_and_behind_make(
     ],
     ids=" ".join,
 )
-def test_every_variable_that_is_given_is_passed_on(
+def test_every_given_variable_is_passed_on(
     project: Path, command: Path, words: list[str], expected: list[str]
 ) -> None:
     assert make(project, command, *words)[0] == expected

@@ -26,7 +26,7 @@ from training_import.training.calibration import fit_calibration
 
 
 def random_case(seed: int, classes: int, rows: int = 200) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Truth (n), predicted (n) and probabilities (n, classes), each class at least once in the truth."""
+    """Truth (n), predictions (n) and probabilities (n, classes); each class occurs in the truth."""
     generator = np.random.default_rng(seed)
     probabilities = generator.dirichlet(np.ones(classes) * 0.7, rows)
     truth = np.concatenate([np.arange(classes), generator.integers(classes, size=rows - classes)])
@@ -34,12 +34,12 @@ def random_case(seed: int, classes: int, rows: int = 200) -> tuple[np.ndarray, n
 
 
 def synthetic_scores(classes: int, temperature: float, bias: float = 0.0, rows: int = 10_000):
-    """Scores that are `temperature` times too large and off by `bias`, with labels drawn from the truth."""
+    """Scores that are `temperature` times too large and shifted by `bias`, with labels from the true ones."""
     generator = np.random.default_rng(5)
-    honest = generator.normal(scale=1.5, size=(rows, classes))
-    probabilities = to_probabilities(honest, Calibration())
+    true_scores = generator.normal(scale=1.5, size=(rows, classes))
+    probabilities = to_probabilities(true_scores, Calibration())
     truth = (probabilities.cumsum(axis=1) < generator.random((rows, 1))).sum(axis=1)
-    scores = honest * temperature
+    scores = true_scores * temperature
     scores[:, -1] -= bias * temperature
     return scores, truth
 
@@ -61,14 +61,14 @@ def test_a_confidence_of_one_is_in_the_last_bin():
     assert (only.confidence, only.accuracy, only.count) == (1.0, 1.0, 2)
 
 
-def test_the_confidence_is_of_the_predicted_class_where_it_is_not_the_most_probable():
+def test_the_confidence_is_that_of_the_predicted_class_even_if_another_is_more_probable():
     probabilities = np.array([[0.6, 0.4]])
     (only,) = reliability(np.array([1]), np.array([1]), probabilities)
     assert only.confidence == 0.4
 
 
 @given(st.integers(0, 10_000), st.integers(2, 5))
-def test_ece_equals_a_plain_reference(seed, classes):
+def test_ece_equals_a_simple_reference(seed, classes):
     truth, predicted, probabilities = random_case(seed, classes, 60)
     gaps = {}
     for row in range(60):
@@ -83,20 +83,20 @@ def test_ece_equals_a_plain_reference(seed, classes):
 
 
 @given(st.integers(0, 10_000))
-def test_roc_auc_of_two_classes_is_scikit_learns(seed):
+def test_roc_auc_of_two_classes_equals_scikit_learns(seed):
     truth, predicted, probabilities = random_case(seed, 2)
     figures = evaluate_probabilities(BINARY_LABELS, truth, predicted, probabilities)
     assert figures.roc_auc == pytest.approx(metrics.roc_auc_score(truth, probabilities[:, 1]))
 
 
 @given(st.integers(0, 10_000))
-def test_roc_auc_of_four_classes_is_scikit_learns_one_against_the_rest(seed):
+def test_roc_auc_of_four_classes_equals_scikit_learns_one_vs_rest(seed):
     truth, predicted, probabilities = random_case(seed, 4)
     figures = evaluate_probabilities(FOUR_LABELS, truth, predicted, probabilities)
     assert figures.roc_auc == pytest.approx(metrics.roc_auc_score(truth, probabilities, multi_class="ovr"))
 
 
-def test_a_class_without_texts_is_left_out_of_the_roc_auc_and_stays_in_the_tables():
+def test_a_class_without_texts_is_omitted_from_roc_auc_but_not_from_the_tables():
     truth, predicted, probabilities = random_case(1, 4)
     truth[truth == 3] = 0
     figures = evaluate_probabilities(FOUR_LABELS, truth, predicted, probabilities)
@@ -130,7 +130,7 @@ def test_a_headline_has_a_prefix_and_six_digits():
     }
 
 
-def test_class_indices_are_in_the_order_of_the_classes():
+def test_class_indices_follow_the_order_of_the_classes():
     assert class_indices(["b", "a", "b"], ("a", "b", "c")).tolist() == [1, 0, 1]
 
 
@@ -172,7 +172,7 @@ def test_calibration_lowers_log_loss_and_ece(classes, temperature):
     assert after.ece < 0.02
 
 
-def test_calibration_by_temperature_changes_no_prediction():
+def test_calibration_by_temperature_does_not_change_predictions():
     scores, truth = synthetic_scores(4, 6.0)
     probabilities = to_probabilities(scores, fit_calibration(scores, truth))
     assert (probabilities.argmax(axis=1) == scores.argmax(axis=1)).all()

@@ -38,7 +38,7 @@ def folder(tmp_path):
     return write_tiny(tmp_path / "artifact")
 
 
-def test_a_tag_is_the_name_with_the_beginning_of_the_digest(folder):
+def test_a_tag_is_the_name_and_the_beginning_of_the_digest(folder):
     assert model_store.save(folder) == f"tiny:{read_artifact(folder).digest[:12]}"
 
 
@@ -65,7 +65,7 @@ def test_saving_the_same_again_changes_nothing(folder):
     assert len(before) == 1
 
 
-def test_another_artifact_of_the_same_name_is_another_version(folder, tmp_path):
+def test_a_different_artifact_with_the_same_name_is_another_version(folder, tmp_path):
     first = model_store.save(folder)
     second = model_store.save(write_tiny(tmp_path / "other", threshold=0.7))
     assert first != second
@@ -122,7 +122,7 @@ def test_the_model_saved_last_is_the_latest_even_if_the_store_had_it_before(tmp_
 
 
 def _in_a_child(work: Callable[[], object]) -> int:
-    """Run `work` in a process of its own; returns its exit status, negative for a signal that ended it."""
+    """Run `work` in a child process; return its exit status, which is negative if a signal ended it."""
     child = os.fork()
     if not child:
         try:
@@ -159,33 +159,33 @@ def _entries(store: Path) -> list[set[str]]:
     return [{path.name for path in folder.iterdir()} for folder in folders]
 
 
-def _assert_whole(store: Path, folder: Path) -> None:
+def _assert_complete(store: Path, folder: Path) -> None:
     assert _entries(store) == [{path.name for path in folder.iterdir()} | {"model.yaml"}]
     assert [str(model.tag) for model in bentoml.models.list()] == [model_store.save(folder)]
     assert read_artifact(model_store.folder_of("tiny:latest")).digest == read_artifact(folder).digest
     assert [path.name for path in store.iterdir() if path.is_dir()] == ["tiny"]
 
 
-def test_wherever_an_import_is_killed_the_store_has_all_of_the_model_or_nothing_and_the_next_one_succeeds(
+def test_an_import_killed_at_any_step_leaves_the_whole_model_or_nothing_and_the_next_one_succeeds(
     folder, tmp_path
 ):
     store = tmp_path / "store"
-    whole = {path.name for path in folder.iterdir()} | {"model.yaml"}
+    complete = {path.name for path in folder.iterdir()} | {"model.yaml"}
     for step in itertools.count():
         status = _in_a_child(_killed_at(step, lambda: model_store.save(folder)))
-        assert _entries(store) in ([], [whole]), f"killed at step {step}"
+        assert _entries(store) in ([], [complete]), f"killed at step {step}"
         bentoml.models.list()
         if status == 0:
             break
         assert status == -signal.SIGKILL
         model_store.save(folder)
-        _assert_whole(store, folder)
+        _assert_complete(store, folder)
         shutil.rmtree(store)
         store.mkdir()
     assert step >= 10
 
 
-def test_wherever_an_import_over_an_older_version_is_killed_latest_is_one_of_the_two(folder, tmp_path):
+def test_an_import_of_a_newer_version_killed_at_any_step_leaves_latest_at_one_of_the_two(folder, tmp_path):
     old = model_store.save(write_tiny(tmp_path / "old", threshold=0.7))
     store = tmp_path / "store"
     shutil.copytree(store, tmp_path / "before")
@@ -229,12 +229,12 @@ PARTIAL = {
 }
 
 
-@pytest.mark.parametrize("spoil", PARTIAL.values(), ids=PARTIAL.keys())
-def test_an_entry_that_an_earlier_import_left_in_part_is_repaired_by_the_next(folder, tmp_path, spoil):
+@pytest.mark.parametrize("damage", PARTIAL.values(), ids=PARTIAL.keys())
+def test_the_next_import_repairs_a_partial_entry(folder, tmp_path, damage):
     tag = model_store.save(folder)
-    spoil(tmp_path / "store" / "tiny" / tag.partition(":")[2])
+    damage(tmp_path / "store" / "tiny" / tag.partition(":")[2])
     assert model_store.save(folder) == tag
-    _assert_whole(tmp_path / "store", folder)
+    _assert_complete(tmp_path / "store", folder)
 
 
 def test_a_broken_entry_of_another_model_does_not_stop_an_import(folder, tmp_path):
@@ -254,7 +254,7 @@ def test_a_broken_description_of_a_stored_model_is_named(folder, content, versio
         model_store.folder_of("tiny:latest" if version == "latest" else tag)
 
 
-def test_two_processes_that_import_at_the_same_time_both_succeed(folder, tmp_path):
+def test_two_concurrent_imports_both_succeed(folder, tmp_path):
     read, write = os.pipe()
 
     def wait_then_save() -> None:
@@ -277,7 +277,7 @@ def test_two_processes_that_import_at_the_same_time_both_succeed(folder, tmp_pat
     os.close(write)
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
     os.close(read)
-    _assert_whole(tmp_path / "store", folder)
+    _assert_complete(tmp_path / "store", folder)
 
 
 def test_a_store_that_cannot_be_written_is_named(folder, tmp_path):
@@ -300,7 +300,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(folder, tmp_path):
     assert _entries(tmp_path / "store") == []
 
 
-def test_a_missing_artifact_is_saved_and_one_that_is_there_does_not_become_the_latest_again(folder, tmp_path):
+def test_a_missing_artifact_is_saved_and_a_stored_one_does_not_become_the_latest_again(folder, tmp_path):
     first = f"tiny:{read_artifact(folder).version}"
     assert model_store.save_if_missing(folder) == first
     newer = model_store.save(write_tiny(tmp_path / "newer", threshold=0.7))
@@ -308,56 +308,56 @@ def test_a_missing_artifact_is_saved_and_one_that_is_there_does_not_become_the_l
     assert model_store.folder_of("tiny:latest") == model_store.folder_of(newer)
 
 
-@pytest.mark.parametrize("spoil", PARTIAL.values(), ids=PARTIAL.keys())
-def test_an_artifact_that_is_there_in_part_counts_as_missing(folder, tmp_path, spoil):
+@pytest.mark.parametrize("damage", PARTIAL.values(), ids=PARTIAL.keys())
+def test_a_partial_entry_counts_as_missing(folder, tmp_path, damage):
     tag = model_store.save(folder)
-    spoil(tmp_path / "store" / "tiny" / tag.partition(":")[2])
+    damage(tmp_path / "store" / "tiny" / tag.partition(":")[2])
     assert model_store.save_if_missing(folder) == tag
-    _assert_whole(tmp_path / "store", folder)
+    _assert_complete(tmp_path / "store", folder)
 
 
-def test_where_another_model_is_the_latest_of_the_name_nothing_is_saved(folder, tmp_path):
+def test_nothing_is_saved_if_another_model_with_the_name_is_the_latest(folder, tmp_path):
     other = model_store.save(write_tiny(tmp_path / "other", threshold=0.7))
     model_store.save_if_nothing_is_there(folder, "tiny:latest")
     assert [model.tag for model in model_store.stored_models()] == [other]
 
 
-@pytest.mark.parametrize("spoil", PARTIAL.values(), ids=PARTIAL.keys())
-def test_where_nothing_or_a_part_is_there_the_artifact_is_saved(folder, tmp_path, spoil):
+@pytest.mark.parametrize("damage", PARTIAL.values(), ids=PARTIAL.keys())
+def test_the_artifact_is_saved_if_the_entry_is_missing_or_partial(folder, tmp_path, damage):
     model_store.save_if_nothing_is_there(folder, "tiny:latest")
-    _assert_whole(tmp_path / "store", folder)
-    spoil(tmp_path / "store" / "tiny" / read_artifact(folder).version)
+    _assert_complete(tmp_path / "store", folder)
+    damage(tmp_path / "store" / "tiny" / read_artifact(folder).version)
     model_store.save_if_nothing_is_there(folder, "tiny:latest")
-    _assert_whole(tmp_path / "store", folder)
+    _assert_complete(tmp_path / "store", folder)
 
 
-def test_the_bundled_model_is_put_into_a_store_that_lacks_it_once(bundled):
+def test_the_bundled_model_is_saved_once_in_a_store_that_lacks_it(bundled):
     model = ModelSettings(name=bundled.name)
     tag = f"{bundled.name}:{read_artifact(bundled).version}"
     assert model_store.put_bundled_model(model) == tag
     assert model_store.put_bundled_model(model) is None
 
 
-def test_the_bundled_model_becomes_the_latest_of_its_name_when_it_is_put_there(bundled, tmp_path):
+def test_the_bundled_model_becomes_the_latest_of_its_name_when_it_is_saved(bundled, tmp_path):
     model_store.save(write_tiny(tmp_path / "other", name=bundled.name))
     tag = model_store.put_bundled_model(ModelSettings(name=bundled.name))
     assert tag == f"{bundled.name}:{read_artifact(bundled).version}"
     assert model_store.folder_of(bundled.name).name == read_artifact(bundled).version
 
 
-def test_where_a_model_of_its_name_is_there_the_bundled_one_is_not_put_there_unasked(bundled, tmp_path):
+def test_the_bundled_model_is_not_saved_automatically_if_the_store_has_a_model_of_its_name(bundled, tmp_path):
     other = model_store.save(write_tiny(tmp_path / "other", name=bundled.name))
     model_store.put_bundled_model_if_none(ModelSettings(name=bundled.name))
     assert [model.tag for model in model_store.stored_models()] == [other]
 
 
-def test_the_bundled_model_is_put_there_if_the_version_asked_for_is_its_own(bundled, tmp_path):
+def test_the_bundled_model_is_saved_if_its_version_is_requested(bundled, tmp_path):
     model_store.save(write_tiny(tmp_path / "other", name=bundled.name))
     version = read_artifact(bundled).version
     model_store.put_bundled_model_if_none(ModelSettings(name=bundled.name, version=version))
     assert model_store.folder_of(f"{bundled.name}:{version}").name == version
 
 
-def test_the_bundled_model_is_not_put_there_for_another_model():
+def test_the_bundled_model_is_not_saved_if_another_model_is_requested():
     assert model_store.put_bundled_model(ModelSettings(name="mine")) is None
     assert model_store.stored_models() == []

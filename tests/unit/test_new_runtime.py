@@ -1,4 +1,4 @@
-"""A third kind of model: one class and one entry of the table make it work everywhere."""
+"""A third kind of model needs only one class and one entry in the table to work everywhere."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ class ConstantBatch:
 
 
 class ConstantRuntime:
-    """A table of constants: the length of a text chooses the row of scores. It needs no vocabulary."""
+    """A table of constants: the length of a text selects the row of scores. It needs no vocabulary."""
 
     settings_type = ConstantSettings
     max_bytes: Mapping[str, int] = {"constants.json": 1000}
@@ -106,7 +106,7 @@ def edit_manifest(folder: Path, **changes: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
 
 
-def test_its_artifact_has_its_own_weight_file_with_its_digest(folder: Path) -> None:
+def test_its_artifact_has_its_own_weight_file_and_the_files_digest(folder: Path) -> None:
     assert (folder / "constants.json").exists()
     assert not (folder / "weights.npz").exists()
     assert set(read_artifact(folder).manifest.files) == {
@@ -149,7 +149,7 @@ def test_its_unit_of_cost_and_its_description_are_its_own(folder: Path) -> None:
     assert classifier.describe() == "it is looked up in a table"
 
 
-def test_its_rules_about_the_manifest_hold(folder: Path) -> None:
+def test_its_rules_for_the_manifest_are_checked(folder: Path) -> None:
     edit_manifest(folder, model={"kind": "constant", "rows": 0})
     with pytest.raises(ArtifactError, match="rows is 0; at least 1 is needed"):
         read_artifact(folder)
@@ -179,7 +179,7 @@ def test_weight_files_of_another_kind_are_not_written(tmp_path: Path) -> None:
         write_artifact(artifact, tmp_path)
 
 
-def test_its_weight_file_has_its_bound(folder: Path) -> None:
+def test_its_weight_file_is_bounded(folder: Path) -> None:
     (folder / "constants.json").write_bytes(b" " * 1001)
     with pytest.raises(ArtifactError, match=r"constants\.json has 1001 bytes; at most 1000 are allowed"):
         read_artifact(folder)
@@ -192,7 +192,7 @@ def test_a_file_of_another_kind_is_refused(folder: Path) -> None:
         read_artifact(folder)
 
 
-def test_its_bento_takes_its_lock_file() -> None:
+def test_its_bento_uses_its_lock_file() -> None:
     config = config_for("constant", gpu=False)
     assert config["python"]["requirements_txt"] == "requirements/constant.txt"
     assert "requirements/constant.txt" in config["include"]
@@ -207,7 +207,7 @@ def test_its_bento_takes_its_lock_file() -> None:
         ("onnx", True, "requirements/gpu.txt"),
     ],
 )
-def test_each_bento_takes_the_lock_file_of_its_kind(project: Path, kind: str, gpu: bool, lock: str) -> None:
+def test_each_bento_uses_the_lock_file_of_its_kind(project: Path, kind: str, gpu: bool, lock: str) -> None:
     config = config_for(kind, gpu)
     assert config["python"]["requirements_txt"] == lock
     assert (project / lock).exists()
@@ -222,5 +222,5 @@ def test_a_kind_without_a_lock_file_for_gpus_is_refused(kind: str) -> None:
 
 
 @given(st.text(st.characters()))
-def test_the_cost_of_a_text_is_that_of_its_utf8_bytes_and_a_constant(text: str) -> None:
+def test_the_cost_of_a_text_is_its_utf8_bytes_plus_a_constant(text: str) -> None:
     assert bytes_cost(text) == TEXT_COST + len(text.encode("utf-8", "surrogatepass"))

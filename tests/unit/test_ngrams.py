@@ -1,4 +1,4 @@
-"""The tree of n-grams as flat arrays."""
+"""The tree of n-grams in flat arrays."""
 
 import random
 from itertools import pairwise, product
@@ -31,7 +31,7 @@ def test_the_tree_by_hand():
     assert tree.node_count == 7
 
 
-def test_every_node_is_a_feature_where_every_beginning_is_an_ngram():
+def test_every_node_is_a_feature_if_every_prefix_is_an_ngram():
     assert ngram_tree([("a",), ("a", "b"), ("b",)]).is_feature.all()
 
 
@@ -50,19 +50,19 @@ def test_single_tokens_need_no_arrays():
     assert tree.nodes.tolist() == [1, 0]
 
 
-def test_no_ngrams_make_an_empty_tree():
+def test_an_empty_list_of_ngrams_gives_an_empty_tree():
     tree = ngram_tree([])
     assert (tree.vocabulary, tree.arrays, tree.node_count) == ((), {}, 0)
     assert tree.is_feature.tolist() == []
 
 
-def test_frequent_tokens_come_first_and_equals_by_the_alphabet():
+def test_tokens_are_ordered_by_frequency_and_then_alphabetically():
     tree = ngram_tree([("z",), ("z", "y"), ("b",), ("a",)])
     assert tree.vocabulary == ("z", "a", "b", "y")
 
 
 @pytest.mark.parametrize(("tokens", "dtype"), [(256, "uint8"), (257, "uint16"), (65_537, "uint32")])
-def test_words_have_the_smallest_type_that_holds_the_last_token(tokens, dtype):
+def test_words_have_the_smallest_type_that_fits_the_last_token(tokens, dtype):
     ring = [f"{i:05}" for i in range(tokens)]
     tree = ngram_tree(list(pairwise([*ring, ring[0]])))
     assert tree.arrays["words_2"].max() == tokens - 1
@@ -71,14 +71,14 @@ def test_words_have_the_smallest_type_that_holds_the_last_token(tokens, dtype):
 
 
 @pytest.mark.parametrize(("children", "dtype"), [(255, "uint8"), (256, "uint16")])
-def test_children_have_the_smallest_type_that_holds_the_most(children, dtype):
+def test_children_have_the_smallest_type_that_fits_the_largest_count(children, dtype):
     tree = ngram_tree([("a", f"{i:03}") for i in range(children)])
     assert tree.arrays["children_2"].max() == children
     assert tree.arrays["children_2"].dtype == dtype
 
 
 @given(st.lists(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=4).map(tuple), unique=True))
-def test_the_tree_does_not_depend_on_the_order_given(ngrams):
+def test_the_tree_does_not_depend_on_the_order_of_the_ngrams(ngrams):
     shuffled = random.Random(1).sample(ngrams, len(ngrams))
     tree, other = ngram_tree(ngrams), ngram_tree(shuffled)
     assert tree.vocabulary == other.vocabulary
@@ -97,7 +97,7 @@ EVERY_SEQUENCE = [seq for length in range(1, 5) for seq in product(ALPHABET + "x
 @given(
     st.lists(st.lists(st.sampled_from(ALPHABET), min_size=1, max_size=4).map(tuple), min_size=1, unique=True)
 )
-def test_every_ngram_is_found_with_its_own_weight_and_no_other_is(ngrams):
+def test_exactly_the_ngrams_are_found_each_with_its_own_weight(ngrams):
     tree = ngram_tree(ngrams)
     weights = np.zeros((tree.node_count, 1))
     weights[tree.nodes, 0] = 1 + np.random.default_rng(3).choice(10**6, len(ngrams), replace=False)

@@ -48,7 +48,7 @@ def test_the_probabilities_of_a_text_sum_to_one(
 
 @pytest.mark.parametrize("calibration", CALIBRATIONS, ids=str)
 @given(scores=numpy_st.arrays(np.float64, (4, 3), elements=st.floats(-1e6, 1e6)))
-def test_probabilities_leave_the_scores_as_they_were(
+def test_computing_probabilities_does_not_change_the_scores(
     calibration: Calibration, scores: NDArray[np.float64]
 ) -> None:
     before = scores.copy()
@@ -94,7 +94,7 @@ def test_the_calibration_of_the_artifact_is_applied() -> None:
 # Predictions
 
 
-def test_a_prediction_holds_the_label_its_class_and_every_probability() -> None:
+def test_a_prediction_has_the_label_its_class_and_every_probability() -> None:
     (prediction,) = BINARY.predict(["Great film!"])
     positive = pytest.approx(_sigmoid(2.125))
     negative = pytest.approx(1 - _sigmoid(2.125))
@@ -105,20 +105,20 @@ def test_a_prediction_holds_the_label_its_class_and_every_probability() -> None:
     )
 
 
-def test_n_grams_count_beside_their_words() -> None:
+def test_n_grams_count_in_addition_to_their_words() -> None:
     assert BINARY.predict(["not good"])[0].probabilities["positive"] == pytest.approx(_sigmoid(1 - 2.25))
 
 
-def test_predictions_come_in_the_order_of_the_texts() -> None:
+def test_predictions_are_in_the_order_of_the_texts() -> None:
     labels = [prediction.label for prediction in BINARY.predict(["great", "awful", "great", "bad"])]
     assert labels == ["positive", "negative", "positive", "negative"]
 
 
-def test_no_texts_give_no_predictions() -> None:
+def test_an_empty_list_of_texts_gives_no_predictions() -> None:
     assert BINARY.predict([]) == []
 
 
-def test_no_texts_give_no_scores() -> None:
+def test_an_empty_list_of_texts_gives_no_scores() -> None:
     assert FOUR.score([]).shape == (0, 4)
 
 
@@ -142,7 +142,7 @@ def test_the_threshold_decides_between_two_classes(threshold: float, label: str)
     assert classifier.predict(["good"])[0].label == label
 
 
-def test_a_probability_at_the_threshold_is_the_second_class() -> None:
+def test_a_probability_equal_to_the_threshold_predicts_the_second_class() -> None:
     assert BINARY.predict(["nothing known"])[0].label == "positive"
 
 
@@ -151,7 +151,7 @@ def test_a_label_below_one_half_can_be_predicted_with_its_own_confidence() -> No
     assert (prediction.label, prediction.confidence) == ("positive", pytest.approx(_sigmoid(-1.5)))
 
 
-def test_the_threshold_decides_nothing_between_four_classes() -> None:
+def test_the_threshold_has_no_effect_on_four_classes() -> None:
     texts = ["great film", "awful", "not bad"]
     assert Classifier(tiny_artifact(FOUR_LABELS, threshold=0.99)).predict(texts) == FOUR.predict(texts)
 
@@ -181,7 +181,9 @@ wordy_texts = st.lists(
 
 @pytest.mark.parametrize("labels", [BINARY_LABELS, FOUR_LABELS], ids=["2 classes", "4 classes"])
 @given(texts=wordy_texts, batch_size=st.integers(1, 10))
-def test_the_batch_size_changes_no_answer(labels: tuple[str, ...], texts: list[str], batch_size: int) -> None:
+def test_the_batch_size_does_not_change_any_answer(
+    labels: tuple[str, ...], texts: list[str], batch_size: int
+) -> None:
     artifact = tiny_artifact(labels)
     whole = Classifier(artifact, batch_size=100).predict(texts)
     parts = Classifier(artifact, batch_size=batch_size).predict(texts)
@@ -209,7 +211,7 @@ def test_top_k_keeps_the_order_of_the_model_between_equals() -> None:
     assert [label for label, _ in FOUR_WAY.top_k(4)] == ["joy", "fear", "sadness", "anger"]
 
 
-def test_top_k_above_the_number_of_classes_gives_all() -> None:
+def test_top_k_above_the_number_of_classes_gives_all_classes() -> None:
     assert FOUR_WAY.top_k(100) == FOUR_WAY.top_k(4)
 
 
@@ -222,11 +224,11 @@ def test_a_confidence_below_the_threshold_is_uncertain() -> None:
     assert FOUR_WAY.decide(0.41)[0] == "uncertain"
 
 
-def test_the_reason_for_a_decision_gives_confidence_and_threshold() -> None:
+def test_the_reason_for_a_decision_states_confidence_and_threshold() -> None:
     assert FOUR_WAY.decide(0.25)[1] == "Confidence 0.4000 is at or above the threshold 0.25"
 
 
-def test_the_reason_for_no_decision_gives_confidence_and_threshold() -> None:
+def test_the_reason_for_uncertain_states_confidence_and_threshold() -> None:
     assert FOUR_WAY.decide(0.8)[1] == "Confidence 0.4000 is below the threshold 0.8"
 
 
@@ -257,12 +259,12 @@ def test_a_row_at_the_threshold_of_the_model_agrees_with_the_prediction(threshol
 @pytest.mark.parametrize(
     "text", ["good film", "good " * 8, "good xyz", "", "...", "not bad xyz abc"], ids=lambda text: text[:20]
 )
-def test_a_text_that_is_read_whole_and_half_known_has_no_warning(text: str) -> None:
+def test_a_text_that_is_read_completely_and_half_known_has_no_warning(text: str) -> None:
     assert BINARY.predict([text])[0].warnings == ()
 
 
 @pytest.mark.parametrize("keep", ["first", "last"])
-def test_a_cut_text_says_how_much_was_read(keep: str) -> None:
+def test_the_warning_for_a_cut_text_states_how_much_was_read(keep: str) -> None:
     classifier = Classifier(tiny_artifact(text=TextSettings(max_tokens=8, keep=keep)))
     assert classifier.predict(["good " * 9])[0].warnings == (
         f"cut: only the {keep} 8 tokens of the text were read",
@@ -270,14 +272,14 @@ def test_a_cut_text_says_how_much_was_read(keep: str) -> None:
 
 
 @pytest.mark.parametrize("unknown", ["keep", "drop"])
-def test_a_text_of_mostly_unknown_words_says_how_many_are_known(unknown: str) -> None:
+def test_the_warning_for_mostly_unknown_words_states_how_many_are_known(unknown: str) -> None:
     classifier = Classifier(tiny_artifact(text=TextSettings(max_tokens=8, unknown=unknown)))
     assert classifier.predict(["good xyz abc"])[0].warnings == (
         "unknown words: the model knows 1 of the text's 3 tokens",
     )
 
 
-def test_a_long_text_of_unknown_words_says_so_where_those_are_dropped() -> None:
+def test_a_long_text_of_unknown_words_has_a_warning_if_unknown_words_are_dropped() -> None:
     classifier = Classifier(tiny_artifact(text=TextSettings(max_tokens=8, unknown="drop")))
     assert classifier.predict(["xyz " * 19 + "good"])[0].warnings == (
         "unknown words: the model knows 1 of the text's 20 tokens",
@@ -297,7 +299,7 @@ def test_a_warning_stays_with_its_text() -> None:
 # Golden cases
 
 
-def test_the_samples_are_the_golden_texts_and_a_text_of_the_greatest_length_made_of_them() -> None:
+def test_the_samples_are_the_golden_texts_and_a_text_of_maximum_length_made_of_them() -> None:
     texts, (long,) = Classifier(with_golden(tiny_artifact())).samples
     assert texts == [case.text for case in with_golden(tiny_artifact()).golden]
     assert len(long) == MAX_TEXT_CHARS
@@ -308,18 +310,18 @@ def test_a_model_without_golden_cases_has_no_samples() -> None:
     assert Classifier(tiny_artifact()).samples == ()
 
 
-def test_golden_cases_that_hold_pass() -> None:
+def test_correct_golden_cases_pass() -> None:
     BINARY.check_golden([GoldenCase(text="good", probabilities=(1 - _sigmoid(1), _sigmoid(1)))])
 
 
-def test_the_first_golden_case_that_does_not_hold_is_named_with_its_text() -> None:
+def test_the_first_golden_case_that_fails_is_named_with_its_text() -> None:
     cases = [GoldenCase(text=text, probabilities=(0.5, 0.5)) for text in ("nothing known", "good film")]
     with pytest.raises(ArtifactError, match=r"golden\.jsonl line 2: .* for 'good film', not \(0\.5, 0\.5\)"):
         BINARY.check_golden(cases)
 
 
 @pytest.mark.parametrize(("off_by", "holds"), [(5e-5, True), (2e-4, False), (0.2, False)])
-def test_a_probability_may_be_off_its_golden_case_by_the_tolerance(off_by: float, holds: bool) -> None:
+def test_a_probability_may_differ_from_its_golden_case_by_the_tolerance(off_by: float, holds: bool) -> None:
     probability = _sigmoid(1) - off_by
     case = GoldenCase(text="good", probabilities=(1 - probability, probability))
     with contextlib.nullcontext() if holds else pytest.raises(ArtifactError, match="line 1"):
@@ -356,7 +358,7 @@ def test_probabilities_of_scores_that_are_not_finite_raise(value: float) -> None
         Classifier(replace(artifact, weights=pack_arrays(arrays))).probabilities(["good"])
 
 
-def test_the_batch_size_changes_no_scores() -> None:
+def test_the_batch_size_does_not_change_any_score() -> None:
     texts = ["good", "bad", "not good", "film", "awful film"]
     whole, parts = (Classifier(tiny_artifact(FOUR_LABELS), size).score(texts) for size in (100, 2))
     assert parts.shape == (5, 4)

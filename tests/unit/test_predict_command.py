@@ -1,4 +1,4 @@
-"""`text-classifier predict`: it answers as the API does, reads any number of lines, and names wrong lines."""
+"""`text-classifier predict` answers as the API does, reads any number of lines, and names invalid lines."""
 
 import io
 import json
@@ -35,7 +35,7 @@ def answers(result: Result) -> list[Any]:
 
 
 def expected(folder: Path, texts: list[str], threshold: float | None = None) -> list[Any]:
-    """What the API answers for each text."""
+    """The API's answer to each text."""
     predictions = load_classifier(folder).predict(texts)
     return [
         prediction_answer(text, one, 0.5, threshold) for text, one in zip(texts, predictions, strict=True)
@@ -62,7 +62,7 @@ def test_many_lines_keep_their_order_over_several_batches(folder: Path) -> None:
     assert answers(run("--json", given="\n".join(texts))) == expected(folder, texts)
 
 
-def test_nothing_is_printed_for_no_lines(folder: Path) -> None:  # noqa: ARG001
+def test_no_lines_print_nothing(folder: Path) -> None:  # noqa: ARG001
     assert answers(run("--json")) == []
 
 
@@ -73,7 +73,7 @@ def test_below_the_threshold_the_answer_is_uncertain(folder: Path) -> None:
     assert "uncertain" in run("--threshold", "1", "good").stdout
 
 
-def test_the_table_has_one_head_and_one_row_a_text(folder: Path) -> None:
+def test_the_table_has_one_head_and_one_row_per_text(folder: Path) -> None:
     texts = ["good"] * 150
     head, *rows = run(given="\n".join(texts)).stdout.splitlines()
     (answer,) = expected(folder, ["good"])
@@ -112,7 +112,7 @@ def test_a_line_that_cannot_be_classified_is_named(folder: Path, given: bytes, s
     assert str(refused.exception).startswith(sentence)
 
 
-def test_the_batches_before_a_wrong_line_are_answered(folder: Path) -> None:  # noqa: ARG001
+def test_the_batches_before_an_invalid_line_are_answered(folder: Path) -> None:  # noqa: ARG001
     refused = run("--json", given="good\n" * 100 + "\n")
     assert str(refused.exception).startswith("standard input line 101 is blank")
     assert len(refused.stdout.splitlines()) == 100
@@ -122,7 +122,7 @@ def test_an_argument_that_cannot_be_classified_is_named(folder: Path) -> None:  
     assert str(run("good", " ").exception).startswith("text 2 is blank; ")
 
 
-def test_a_line_without_end_is_refused_before_all_of_it_is_read() -> None:
+def test_an_endless_line_is_refused_before_all_of_it_is_read() -> None:
     stream = io.BytesIO(b"a" * (10 * MAX_LINE_BYTES))
     with pytest.raises(InputError, match="endless line 1 has more than 1000000 bytes"):
         next(read_lines(stream, "endless"))
@@ -145,6 +145,6 @@ def test_a_threshold_is_a_probability(folder: Path) -> None:  # noqa: ARG001
     assert run("--threshold", "1.5", "good").exit_code == 2
 
 
-def test_an_unknown_model_is_named_with_the_stored_ones(folder: Path) -> None:  # noqa: ARG001
+def test_the_error_for_an_unknown_model_lists_the_stored_ones(folder: Path) -> None:  # noqa: ARG001
     refused = CliRunner().invoke(app, ["predict", "--model", "nobody", "good"])
     assert "has no model 'nobody'; it has " in str(refused.exception)

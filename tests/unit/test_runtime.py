@@ -60,7 +60,7 @@ def test_fifty_thousand_random_keys_are_found() -> None:
     assert np.array_equal(nodes, 7 + np.arange(50_000))
 
 
-def test_nothing_else_is_found_beside_fifty_thousand_random_keys() -> None:
+def test_other_keys_are_not_found_among_fifty_thousand_random_keys() -> None:
     keys = np.random.default_rng(3).permutation(2**20)[:50_000] * 40_503
     hits, _ = NgramTable(keys, 7).find(keys + 1)
     assert len(hits) == 0
@@ -151,7 +151,7 @@ def test_linear_scores_equal_scikit_learn_s(
 
 @pytest.mark.parametrize("norm", [None, "l1", "l2"])
 @pytest.mark.parametrize("term_frequency", ["binary", "count", "log"])
-def test_leaving_the_scale_out_equals_a_scale_of_one(term_frequency: str, norm: str | None) -> None:
+def test_a_missing_scale_equals_a_scale_of_one(term_frequency: str, norm: str | None) -> None:
     tree = ngram_tree([("good",), ("film",), ("good", "film")])
     arrays = tree.arrays | {"weights": np.array([[1.0], [-2.0], [0.5]]), "intercept": np.array([0.25])}
     settings = LinearSettings(term_frequency=term_frequency, norm=norm)
@@ -174,7 +174,7 @@ def test_no_n_gram_spans_two_texts() -> None:
     assert scores[:, 1].tolist() == [1 - 2 + 0.5 + 0.25, -2 + 0.25, 1 + 0.25]
 
 
-def test_no_n_gram_reaches_over_an_unknown_token() -> None:
+def test_no_n_gram_spans_an_unknown_token() -> None:
     runtime, tokenizer = _small_linear()
     assert runtime.score(tokenizer.encode(["good xyz film"]))[0, 1] == 1 - 2 + 0.25
 
@@ -221,8 +221,8 @@ def test_linear_scores_of_a_text_do_not_depend_on_its_batch(
     runtime: LinearRuntime, tokenizer: Tokenizer, texts: list[str]
 ) -> None:
     batch = runtime.score(tokenizer.encode(texts))
-    alone = [runtime.score(tokenizer.encode([text]))[0] for text in texts]
-    assert np.array_equal(batch, alone)
+    single = [runtime.score(tokenizer.encode([text]))[0] for text in texts]
+    assert np.array_equal(batch, single)
 
 
 # n-grams in node order: ("film",), ("good",), then ("good", "film")
@@ -266,7 +266,7 @@ def _small_linear(classes: int = 2, **changes: NDArray[Any] | None) -> tuple[Lin
         ({"scale": np.ones(2)}, "scale of shape (2,) does not fit 3 n-grams"),
     ],
 )
-def test_arrays_that_do_not_fit_are_refused_by_name(
+def test_inconsistent_arrays_are_refused_by_name(
     changes: dict[str, NDArray[Any] | None], message: str
 ) -> None:
     with pytest.raises(ArtifactError, match=re.escape(message)):
@@ -340,7 +340,7 @@ def test_a_network_scores_embeddings_of_the_tokens_padded_to_its_length(runtime:
     assert np.array_equal(scores, expected)
 
 
-def test_a_network_without_a_length_of_its_own_is_fed_up_to_the_longest_text() -> None:
+def test_a_network_without_a_fixed_length_gets_the_length_of_the_longest_text() -> None:
     scores = _max().score(NETWORK_TOKENIZER.encode(["good film", "bad"]))
     assert np.array_equal(scores, np.array([EMBEDDINGS[[2, 4]].max(0), EMBEDDINGS[3]]) @ DENSE)
 
@@ -361,12 +361,12 @@ def test_network_scores_of_a_text_do_not_depend_on_its_batch(
 ) -> None:
     joined = [" ".join(words) for words in texts]
     batch = runtime.score(NETWORK_TOKENIZER.encode(joined))
-    alone = [runtime.score(NETWORK_TOKENIZER.encode([text]))[0] for text in joined]
-    assert np.array_equal(batch, alone)
+    single = [runtime.score(NETWORK_TOKENIZER.encode([text]))[0] for text in joined]
+    assert np.array_equal(batch, single)
 
 
 def test_a_sigmoid_becomes_the_logarithms_of_two_probabilities() -> None:
-    # The network gives 2 / 8 for "good good": the first embedding's 3 + 3, times 1/24.
+    # The network gives 2 / 8 for "good good": the sum 3 + 3 of the first embedding, times 1/24.
     runtime = OnnxRuntime(
         _network("ReduceMean", EMBEDDINGS, np.array([[1 / 3], [0]], np.float32), TensorProto.INT64),
         OnnxSettings(first_id=2, unknown_id=1, pad_to=8, output="sigmoid"),
@@ -383,7 +383,7 @@ def test_probabilities_become_their_logarithms() -> None:
     np.testing.assert_allclose(np.exp(scores), [[0.25, 0.5, 0.25]], rtol=1e-6)
 
 
-def test_a_probability_of_nothing_has_a_finite_logarithm() -> None:
+def test_a_probability_of_zero_has_a_finite_logarithm() -> None:
     runtime = _mean(dense=np.zeros((2, 3), np.float32), output="probabilities")
     assert np.isfinite(runtime.score(NETWORK_TOKENIZER.encode(["good"]))).all()
 
@@ -415,7 +415,7 @@ def _identity_network(inputs: int, outputs: int, element: int) -> bytes:
     ],
     ids=["two inputs", "two outputs", "strings"],
 )
-def test_a_network_of_other_inputs_or_outputs_is_refused(content: bytes, found: str) -> None:
+def test_a_network_with_other_inputs_or_outputs_is_refused(content: bytes, found: str) -> None:
     with pytest.raises(ArtifactError, match=re.escape(found)):
         OnnxRuntime(content, OnnxSettings(first_id=2, unknown_id=1, output="logits"), NETWORK_TOKENIZER, 2)
 
@@ -438,7 +438,7 @@ def test_an_output_of_the_wrong_shape_is_refused(output: str, expected: tuple[in
         ({"output": "sigmoid"}, {}, 3, "model.output is 'sigmoid', which is for two labels; there are 3"),
     ],
 )
-def test_settings_of_a_network_that_do_not_fit_are_refused(
+def test_inconsistent_settings_of_a_network_are_refused(
     model: dict[str, Any], text: dict[str, Any], labels: int, message: str
 ) -> None:
     settings = OnnxSettings(**{"first_id": 2, "unknown_id": 1, "output": "logits"} | model)

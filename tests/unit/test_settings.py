@@ -21,7 +21,7 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """An empty file of settings."""
+    """An empty configuration file."""
     path = tmp_path / "settings.yaml"
     path.write_text("")
     return path
@@ -36,11 +36,11 @@ def test_the_default_file_states_every_default() -> None:
     )
 
 
-def test_the_default_file_gives_the_defaults() -> None:
+def test_the_default_file_equals_the_defaults() -> None:
     assert load_settings() == Settings()
 
 
-def test_the_default_file_gives_every_setting_a_line_of_its_own() -> None:
+def test_the_default_file_has_a_line_for_every_setting() -> None:
     lines = DEFAULT_CONFIG_PATH.read_text(encoding="utf-8").splitlines()
     stated = {match[1] for line in lines if (match := re.match(r"  (\w+): \S", line))}
     assert stated == {key for section in Settings().model_dump().values() for key in section}
@@ -79,7 +79,7 @@ def test_the_environment_overrides_the_default(config: Path, monkeypatch: pytest
     assert load_settings(config).logging.access is True
 
 
-def test_settings_that_are_not_loaded_take_nothing_from_the_environment(
+def test_settings_made_directly_ignore_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CLASSIFIER__API__PORT", "9001")
@@ -98,7 +98,7 @@ def test_a_variable_of_another_program_is_not_read(config: Path, monkeypatch: py
     assert load_settings(config) == Settings()
 
 
-def test_a_variable_names_the_file(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_can_name_the_configuration_file(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config.write_text("model:\n  name: other\n")
     monkeypatch.setenv("CLASSIFIER_CONFIG", str(config))
     assert load_settings().model.name == "other"
@@ -117,7 +117,7 @@ def test_settings_cannot_be_changed(config: Path) -> None:
         settings.api.port = 1
 
 
-# What is refused
+# Refused settings
 
 
 @pytest.mark.parametrize(
@@ -134,9 +134,7 @@ def test_settings_cannot_be_changed(config: Path) -> None:
         ("api: [port]\n", "section 'api' is ['port']; it must hold keys and values"),
     ],
 )
-def test_an_unknown_name_in_the_file_is_named_with_the_nearest(
-    config: Path, content: str, message: str
-) -> None:
+def test_an_unknown_name_in_the_file_gets_a_suggestion(config: Path, content: str, message: str) -> None:
     config.write_text(content)
     with pytest.raises(SettingsError, match=re.escape(f"{config}: {message}")):
         load_settings(config)
@@ -159,7 +157,7 @@ def test_an_unknown_name_in_the_file_is_named_with_the_nearest(
         ("classifier__api__prot", "section 'api' has no key 'prot'; the nearest is 'port'"),
     ],
 )
-def test_an_unknown_variable_is_named_with_the_nearest(
+def test_an_unknown_variable_gets_a_suggestion(
     config: Path, monkeypatch: pytest.MonkeyPatch, variable: str, message: str
 ) -> None:
     monkeypatch.setenv(variable, "1")
@@ -185,7 +183,7 @@ def test_an_unknown_variable_is_named_with_the_nearest(
         ),
     ],
 )
-def test_a_wrong_value_names_the_file_and_the_key_and_the_value(
+def test_the_error_for_an_invalid_value_names_the_file_the_key_and_the_value(
     config: Path, content: str, message: str
 ) -> None:
     config.write_text(content)
@@ -194,7 +192,7 @@ def test_a_wrong_value_names_the_file_and_the_key_and_the_value(
 
 
 @pytest.mark.parametrize("variable", ["CLASSIFIER__API__PORT", "classifier__api__port"])
-def test_a_wrong_value_names_the_variable_and_the_key_and_the_value(
+def test_the_error_for_an_invalid_value_names_the_variable_the_key_and_the_value(
     config: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     monkeypatch.setenv(variable, "many")
@@ -208,7 +206,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_settings(tmp_path / "none.yaml")
 
 
-def test_a_missing_file_that_a_variable_names_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_file_from_the_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLASSIFIER_CONFIG", "/nowhere.yaml")
     with pytest.raises(SettingsError, match=r"/nowhere\.yaml: the configuration file cannot be read"):
         load_settings()
@@ -249,7 +247,7 @@ def test_variables_that_kubernetes_sets_for_a_service_are_ignored(
     assert load_settings(config).api.port == 8000
 
 
-def test_room_for_less_than_the_largest_request_is_refused(tmp_path: Path) -> None:
+def test_a_queue_smaller_than_the_largest_request_is_refused(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("batching: {max_waiting_characters: 999999}\n")
     with pytest.raises(SettingsError, match=r"batching\.max_waiting_characters is 999999: .* 1000000"):
@@ -258,13 +256,13 @@ def test_room_for_less_than_the_largest_request_is_refused(tmp_path: Path) -> No
     assert load_settings(config).batching.max_waiting_characters == 1_000_000
 
 
-def test_an_empty_name_of_a_configuration_file_means_the_default_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_configuration_file_name_means_the_default_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLASSIFIER_CONFIG", "")
     assert load_settings() == load_settings(DEFAULT_CONFIG_PATH)
 
 
 @pytest.mark.parametrize("version", ["a" * 5000, "../escape", "", "a b", "-a"])
-def test_a_version_that_no_model_of_the_store_can_have_is_refused(
+def test_a_version_that_the_store_does_not_allow_is_refused(
     monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
     monkeypatch.setenv("CLASSIFIER__MODEL__VERSION", version)
@@ -306,7 +304,7 @@ def test_an_empty_host_is_refused(config: Path, monkeypatch: pytest.MonkeyPatch)
         load_settings(config)
 
 
-def test_a_budget_of_bytes_that_one_body_could_spend_is_refused(
+def test_a_byte_budget_that_one_body_could_use_up_is_refused(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLASSIFIER__API__MAX_BODY_BYTES", "40000000")
@@ -325,14 +323,14 @@ def test_a_budget_of_bytes_that_one_body_could_spend_is_refused(
         ("[]", ()),
     ],
 )
-def test_host_names_may_be_given_as_a_list_or_with_commas(
+def test_host_names_may_be_a_json_list_or_comma_separated(
     config: Path, monkeypatch: pytest.MonkeyPatch, given: str, hosts: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("CLASSIFIER__API__ALLOWED_HOSTS", given)
     assert load_settings(config).api.allowed_hosts == hosts
 
 
-def test_host_names_that_cannot_be_read_are_refused(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_host_names_are_refused(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLASSIFIER__API__ALLOWED_HOSTS", "[a, b")
     with pytest.raises(SettingsError, match=r"api\.allowed_hosts must be host names with commas between"):
         load_settings(config)

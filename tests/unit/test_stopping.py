@@ -1,4 +1,4 @@
-"""SIGTERM as a drain, with real signals."""
+"""SIGTERM starts a drain; tested with real signals."""
 
 import asyncio
 import signal
@@ -11,7 +11,7 @@ from serving.process.stopping import drain_on_sigterm
 
 @pytest.fixture
 def ends() -> Iterator[list[int]]:
-    """The calls of the handler that was there before, as the server's own is."""
+    """The calls of the earlier handler of SIGTERM, which stands for the server's own."""
     calls: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _frame: calls.append(number))
     yield calls
@@ -23,10 +23,10 @@ async def turn_until(condition: Callable[[], bool]) -> None:
         if condition():
             return
         await asyncio.sleep(0)
-    pytest.fail("the event loop turned 1000 times in vain")
+    pytest.fail("the condition is still false after 1000 turns of the event loop")
 
 
-def test_a_first_sigterm_drains_and_then_ends(ends: list[int]) -> None:
+def test_the_first_sigterm_drains_and_then_stops(ends: list[int]) -> None:
     async def run() -> None:
         drained = asyncio.Event()
 
@@ -42,13 +42,13 @@ def test_a_first_sigterm_drains_and_then_ends(ends: list[int]) -> None:
     asyncio.run(run())
 
 
-def test_a_second_sigterm_ends_at_once_though_the_drain_goes_on(ends: list[int]) -> None:
+def test_a_second_sigterm_stops_immediately_during_the_drain(ends: list[int]) -> None:
     async def run() -> None:
         draining = asyncio.Event()
 
         async def drain() -> None:
             draining.set()
-            await asyncio.Event().wait()  # for ever
+            await asyncio.Event().wait()  # waits forever
 
         drain_on_sigterm(drain)
         signal.raise_signal(signal.SIGTERM)
@@ -60,7 +60,7 @@ def test_a_second_sigterm_ends_at_once_though_the_drain_goes_on(ends: list[int])
     asyncio.run(run())
 
 
-def test_a_drain_that_fails_ends_all_the_same(ends: list[int]) -> None:
+def test_a_failed_drain_still_stops_the_server(ends: list[int]) -> None:
     async def run() -> None:
         async def drain() -> None:
             raise RuntimeError("the drain failed")

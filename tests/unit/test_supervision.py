@@ -1,4 +1,4 @@
-"""The parent's watch over a worker, under a simulated clock and with real processes and pipes."""
+"""The parent's supervision of a worker, with a simulated clock, real processes and real pipes."""
 
 import os
 import select
@@ -19,7 +19,7 @@ MAX_SILENT_SECONDS = 10.0
 
 @dataclass
 class Loop:
-    """An event loop whose time passes only when a test says so."""
+    """An event loop whose time passes only when a test lets it pass."""
 
     READ = 1
     now: float = 0.0
@@ -36,12 +36,12 @@ class Loop:
         del self.readers[descriptor]
 
     def read(self) -> None:
-        """Call what waits for descriptors that can be read."""
+        """Call the handlers of descriptors that can be read."""
         for descriptor in select.select(list(self.readers), [], [], 0)[0]:
             self.readers[descriptor](descriptor, self.READ)
 
     def pass_time(self, seconds: float) -> None:
-        """Let timers run, one after the other; only those read that a test wants to."""
+        """Run the timers that are due, one after another; this reads no descriptors."""
         end = self.now + seconds
         while self.timers and min(self.timers, key=lambda timer: timer[0])[0] <= end:
             timer = min(self.timers, key=lambda timer: timer[0])
@@ -53,7 +53,7 @@ class Loop:
 
 @dataclass
 class Worker:
-    """A process that does nothing, and the test's copy of the pipe that it would write to."""
+    """A process that does nothing, and the test's copy of its pipe."""
 
     process: subprocess.Popen[bytes]
     pipe: int
@@ -74,7 +74,7 @@ class Worker:
 
 
 class Parent:
-    """What circus is to a supervisor: a watcher, an arbiter, and calls of its hooks."""
+    """The parts of circus that a supervisor uses: a watcher, an arbiter and calls of its hooks."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         self.hooks = {name: hook for name, (hook, _) in supervisor.hooks().items()}
@@ -120,7 +120,7 @@ def parent() -> Iterator[Parent]:
         os.close(descriptor)
 
 
-def test_a_worker_that_falls_silent_is_killed(parent: Parent) -> None:
+def test_a_worker_that_stops_sending_heartbeats_is_killed(parent: Parent) -> None:
     (worker,) = parent.workers
     worker.beat()
     parent.loop.read()
@@ -130,7 +130,7 @@ def test_a_worker_that_falls_silent_is_killed(parent: Parent) -> None:
     assert worker.process.wait(10) == -signal.SIGKILL
 
 
-def test_a_worker_that_sends_signs_of_life_is_left_alone(parent: Parent) -> None:
+def test_a_worker_that_sends_heartbeats_is_not_killed(parent: Parent) -> None:
     (worker,) = parent.workers
     for _ in range(10):
         worker.beat()
@@ -138,33 +138,33 @@ def test_a_worker_that_sends_signs_of_life_is_left_alone(parent: Parent) -> None
     assert not worker.is_killed
 
 
-def test_a_worker_may_be_silent_for_as_long_as_it_starts(parent: Parent) -> None:
+def test_a_worker_may_be_silent_while_it_starts(parent: Parent) -> None:
     (worker,) = parent.workers
     parent.loop.pass_time(10 * MAX_SILENT_SECONDS)
     assert not worker.is_killed
 
 
-def test_signs_of_life_that_came_while_the_parent_was_stopped_count(parent: Parent) -> None:
+def test_heartbeats_sent_while_the_parent_was_stopped_count(parent: Parent) -> None:
     (worker,) = parent.workers
     worker.beat()
     parent.loop.read()
     parent.loop.pass_time(MAX_SILENT_SECONDS)
-    worker.beat()  # The last timer runs before anything is read.
+    worker.beat()  # the last timer runs before anything is read
     parent.loop.pass_time(2 * HEARTBEAT_SECONDS)
     assert not worker.is_killed
 
 
-def test_another_worker_starts_when_one_has_died(parent: Parent) -> None:
+def test_a_worker_that_died_is_replaced(parent: Parent) -> None:
     parent.workers[0].die()
     parent.loop.read()
     assert len(parent.workers) == 2
     assert list(parent.watcher.processes) == [parent.workers[1].process.pid]
 
 
-def test_a_worker_that_dies_while_circus_is_busy_stays_in_its_books_until_another_can_start(
+def test_a_worker_that_dies_while_circus_is_busy_stays_listed_until_another_can_start(
     parent: Parent,
 ) -> None:
-    # circus, which is still at starting the worker, would end a service that has none.
+    # circus, which is still starting the worker, would stop a service that has none.
     parent.arbiter._exclusive_running_command = "manage_watchers"
     dead = parent.workers[0]
     dead.die()
@@ -183,7 +183,7 @@ def test_a_worker_that_closed_its_pipe_is_killed_and_replaced(parent: Parent) ->
     assert len(parent.workers) == 2
 
 
-def test_no_worker_starts_in_the_place_of_one_that_ends_with_the_service(parent: Parent) -> None:
+def test_a_worker_that_stops_with_the_service_is_not_replaced(parent: Parent) -> None:
     parent.is_stopping = True
     parent.workers[0].die()
     parent.loop.read()
@@ -191,7 +191,7 @@ def test_no_worker_starts_in_the_place_of_one_that_ends_with_the_service(parent:
     assert len(parent.workers) == 1
 
 
-def die_again_and_again(parent: Parent, times: int, signs: int) -> None:
+def die_repeatedly(parent: Parent, times: int, signs: int) -> None:
     for _ in range(times):
         for _ in range(signs):
             parent.workers[-1].beat()
@@ -201,17 +201,17 @@ def die_again_and_again(parent: Parent, times: int, signs: int) -> None:
 
 
 @pytest.mark.parametrize("signs", [0, 1])
-def test_the_parent_gives_up_when_too_many_workers_in_a_row_die_before_they_serve(
+def test_the_parent_stops_when_too_many_workers_in_a_row_die_before_they_serve(
     parent: Parent, signs: int
 ) -> None:
-    die_again_and_again(parent, MAX_FAILED_STARTS - 1, signs)
+    die_repeatedly(parent, MAX_FAILED_STARTS - 1, signs)
     with pytest.raises(SystemExit, match=f"^error: the worker died {MAX_FAILED_STARTS} times in a row "):
-        die_again_and_again(parent, 1, signs)
+        die_repeatedly(parent, 1, signs)
 
 
-def test_deaths_of_workers_that_served_are_not_failed_starts(parent: Parent) -> None:
-    die_again_and_again(parent, MAX_FAILED_STARTS - 1, 0)
-    die_again_and_again(parent, MAX_FAILED_STARTS + 1, 2)
+def test_deaths_of_workers_that_served_do_not_count_as_failed_starts(parent: Parent) -> None:
+    die_repeatedly(parent, MAX_FAILED_STARTS - 1, 0)
+    die_repeatedly(parent, MAX_FAILED_STARTS + 1, 2)
     assert len(parent.workers) == 2 * MAX_FAILED_STARTS + 1
 
 
@@ -220,9 +220,9 @@ def test_a_worker_of_another_service_is_left_to_bentoml(monkeypatch: pytest.Monk
 
     from serving.process.supervision import supervise
 
-    monkeypatch.setattr(serving, "create_watcher", lambda _name, args, **options: made(args, options))
+    monkeypatch.setattr(serving, "create_watcher", lambda _name, args, **options: create(args, options))
 
-    def made(args: list[str], options: dict[str, Any]) -> SimpleNamespace:
+    def create(args: list[str], options: dict[str, Any]) -> SimpleNamespace:
         return SimpleNamespace(args=args, respawn=False, options=options)
 
     supervise("ours", MAX_SILENT_SECONDS)

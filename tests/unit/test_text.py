@@ -1,5 +1,5 @@
 """Cleaning texts, splitting them into tokens, and looking up ids."""
-# ruff: noqa: S106 (a token_pattern is no password)
+# ruff: noqa: S106 (a token_pattern is not a password)
 
 import re
 import unicodedata
@@ -14,7 +14,7 @@ from sklearn.feature_extraction.text import CountVectorizer, strip_accents_ascii
 from classifier.text import Encoded, TextSettings, Tokenizer, clean
 
 OFF = {"normalize": None, "strip_html": False, "lowercase": False}
-"""No cleaning at all."""
+"""Settings without any cleaning."""
 
 PATTERNS = [
     r"\w+",
@@ -71,24 +71,24 @@ def test_normalization_is_that_of_unicode(text: str) -> None:
     assert clean(text, only(normalize="NFC")) == unicodedata.normalize("NFC", text)
 
 
-def test_of_ten_thousand_combining_marks_thirty_are_kept() -> None:
+def test_thirty_of_ten_thousand_combining_marks_are_kept() -> None:
     assert clean("e" + "\u0316" * 10_000 + "f", only(normalize="NFC")) == "e" + "\u0316" * 30 + "f"
 
 
-def test_of_thirty_one_combining_marks_thirty_are_kept() -> None:
+def test_thirty_of_thirty_one_combining_marks_are_kept() -> None:
     assert clean("a" + "\u0335" * 31, only(normalize="NFC")) == "a" + "\u0335" * 30
 
 
-def test_thirty_combining_marks_are_kept_whole() -> None:
+def test_all_of_thirty_combining_marks_are_kept() -> None:
     text = "e" + "\u0316" * 30
     assert clean(text, only(normalize="NFC")) == text
 
 
-def test_combining_marks_are_all_kept_where_nothing_normalizes() -> None:
+def test_all_combining_marks_are_kept_without_normalization() -> None:
     assert clean("e" + "\u0301" * 100, only()) == "e" + "\u0301" * 100
 
 
-def test_combining_marks_are_bounded_where_accents_are_stripped_without_normalization() -> None:
+def test_combining_marks_are_bounded_when_accents_are_stripped_without_normalization() -> None:
     enclosing = "\u20dd"  # a mark of combining class 0, which strip_accents keeps
     assert clean("e" + enclosing * 10_000, only(strip_accents="unicode")) == "e" + enclosing * 30
 
@@ -105,15 +105,15 @@ def test_text_that_is_not_a_tag_stays(text: str) -> None:
     assert clean(text, only(strip_html=True)) == text
 
 
-def test_ten_thousand_open_brackets_stay() -> None:
+def test_ten_thousand_open_brackets_are_kept() -> None:
     assert clean("<" * 10_000, only(strip_html=True)) == "<" * 10_000
 
 
-def test_ten_thousand_open_tags_stay() -> None:
+def test_ten_thousand_open_tags_are_kept() -> None:
     assert clean("<a" * 10_000, only(strip_html=True)) == "<a" * 10_000
 
 
-def test_only_the_closed_one_of_many_open_tags_goes() -> None:
+def test_only_the_closed_one_of_many_open_tags_is_removed() -> None:
     assert clean("<a" * 10_000 + ">", only(strip_html=True)) == "<a" * 9_999 + " "
 
 
@@ -178,12 +178,12 @@ def test_removing_special_characters_leaves_letters_and_their_marks(text: str, l
 
 
 @given(st.text(st.characters(max_codepoint=127)))
-def test_removing_special_characters_leaves_the_same_words_of_a_text_that_is_ascii_or_not(text: str) -> None:
+def test_removing_special_characters_gives_ascii_and_other_texts_the_same_words(text: str) -> None:
     words = clean(text, only(remove_special_chars=True)).split()
     assert clean(f"{text} \u00e9", only(remove_special_chars=True)).split() == [*words, "\u00e9"]
 
 
-def test_special_characters_stay_by_default() -> None:
+def test_special_characters_are_kept_by_default() -> None:
     assert clean("see www.example.com, 10/10", settings()) == "see www.example.com, 10/10"
 
 
@@ -220,7 +220,7 @@ def test_tokens_of_unicode_texts_are_the_matches_of_the_pattern(pattern: str, te
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_every_ascii_character_between_letters_splits_as_the_pattern_says(pattern: str) -> None:
+def test_every_ascii_character_between_letters_splits_as_the_pattern_defines(pattern: str) -> None:
     text = "".join(f"ab{chr(code)}cd " for code in range(128))
     assert Tokenizer(only(token_pattern=pattern)).tokens(text) == re.findall(pattern, text)
 
@@ -237,7 +237,7 @@ def test_right_to_left_text_keeps_its_logical_order() -> None:
     assert Tokenizer(settings()).tokens("مرحبا، بالعالم good") == ["مرحبا", "بالعالم", "good"]
 
 
-def test_an_emoji_sequence_is_one_token_where_the_pattern_takes_it() -> None:
+def test_an_emoji_sequence_is_one_token_if_the_pattern_matches_it() -> None:
     family = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
     assert Tokenizer(settings(token_pattern=r"[^\s]+")).tokens(f"good {family}") == ["good", family]
 
@@ -263,7 +263,7 @@ def test_an_invalid_pattern_is_refused_by_name(pattern: str) -> None:
 @pytest.mark.parametrize(
     "pattern", ["(?:" * 2000 + "a" + ")" * 2000, "a{99999999999999999999}"], ids=["deep", "large"]
 )
-def test_a_pattern_that_re_gives_up_on_is_refused_in_one_sentence(pattern: str) -> None:
+def test_a_pattern_that_re_cannot_compile_is_refused_in_one_sentence(pattern: str) -> None:
     with pytest.raises(
         ValidationError, match=r"token_pattern '.{1,250}' is not a regular expression"
     ) as caught:
@@ -307,7 +307,7 @@ def test_every_way_to_write_a_class_gives_the_matches_of_the_pattern(
     assert Tokenizer(only(token_pattern=pattern)).tokens(text) == re.findall(pattern, text)
 
 
-def test_a_group_that_captures_nothing_is_fine() -> None:
+def test_a_non_capturing_group_is_accepted() -> None:
     assert Tokenizer(settings(token_pattern=r"(?:ab)+")).tokens("ababa ab") == ["abab", "ab"]
 
 
@@ -333,7 +333,7 @@ def test_a_limit_below_one_token_is_refused(limit: int) -> None:
             {"stopwords": ("the", "b", "é")},
         ),
     ],
-    ids=["default", "case kept", "unicode accents", "ascii accents", "alternatives", "stop words"],
+    ids=["default", "case preserved", "unicode accents", "ascii accents", "alternatives", "stop words"],
 )
 @given(text=st.text(st.one_of(st.characters(), st.sampled_from(TRICKY + "the The É")), max_size=30))
 def test_tokens_equal_those_of_scikit_learn(
@@ -357,7 +357,7 @@ def test_ends_are_the_places_of_the_separators() -> None:
     assert encode(["good film", "", "Bad!"], VOCABULARY).ends.tolist() == [2, 3, 5]
 
 
-def test_no_text_at_all_encodes_to_nothing() -> None:
+def test_an_empty_list_of_texts_gives_empty_arrays() -> None:
     encoded = encode([], VOCABULARY)
     assert [len(array) for array in (encoded.ids, encoded.ends, encoded.unknown, encoded.cut)] == [0, 0, 0, 0]
 
@@ -380,7 +380,7 @@ def test_no_text_has_an_id_without_a_token() -> None:
     assert encode(["good None"], [None, "good"]).ids.tolist() == [1, 2, 3]
 
 
-def test_a_stop_word_is_dropped_even_where_the_vocabulary_has_it() -> None:
+def test_a_stop_word_is_dropped_even_if_the_vocabulary_has_it() -> None:
     encoded = encode(["good film"], VOCABULARY, stopwords=("film",))
     assert (encoded.ids.tolist(), encoded.unknown.tolist()) == ([0, SEPARATOR], [0])
 
@@ -391,7 +391,7 @@ def test_a_token_shorter_than_the_pattern_allows_is_dropped_and_not_unknown() ->
 
 
 @pytest.mark.parametrize(("keep", "ids"), [("first", [0, 1, SEPARATOR]), ("last", [2, 0, SEPARATOR])])
-def test_too_long_a_text_is_cut_to_its_first_or_last_tokens(keep: str, ids: list[int]) -> None:
+def test_a_too_long_text_is_cut_to_its_first_or_last_tokens(keep: str, ids: list[int]) -> None:
     assert encode(["good bad film good"], VOCABULARY, max_tokens=2, keep=keep).ids.tolist() == ids
 
 
@@ -420,7 +420,7 @@ def test_unknown_tokens_that_are_kept_count_against_the_limit() -> None:
     assert (encoded.ids.tolist(), encoded.cut.tolist()) == ([UNKNOWN, 0, SEPARATOR], [True])
 
 
-def test_unknown_tokens_of_a_long_text_are_counted_where_they_are_dropped() -> None:
+def test_unknown_tokens_of_a_long_text_are_counted_if_they_are_dropped() -> None:
     encoded = encode(["x x x x good"], VOCABULARY, max_tokens=2, unknown="drop")
     assert encoded.unknown.tolist() == [4]
 
@@ -451,16 +451,16 @@ def test_encoding_a_batch_equals_encoding_each_text_by_itself(
 ) -> None:
     tokenizer = Tokenizer(settings(**changes), VOCABULARY)
     batch = tokenizer.encode(texts)
-    alone = [tokenizer.encode([text]) for text in texts]
+    single = [tokenizer.encode([text]) for text in texts]
     assert (batch.ids.tolist(), batch.unknown.tolist(), batch.cut.tolist()) == (
-        [id_ for one in alone for id_ in one.ids.tolist()],
-        [int(one.unknown[0]) for one in alone],
-        [bool(one.cut[0]) for one in alone],
+        [id_ for one in single for id_ in one.ids.tolist()],
+        [int(one.unknown[0]) for one in single],
+        [bool(one.cut[0]) for one in single],
     )
 
 
 @given(wordy_texts, encodings)
-def test_ids_are_those_of_the_tokens_that_are_neither_dropped_nor_cut(
+def test_the_ids_are_those_of_tokens_that_are_neither_dropped_nor_cut(
     text: str, changes: dict[str, object]
 ) -> None:
     tokenizer = Tokenizer(settings(**changes), VOCABULARY)
@@ -474,14 +474,14 @@ def test_ids_are_those_of_the_tokens_that_are_neither_dropped_nor_cut(
 
 
 @pytest.mark.parametrize(("keep", "ids"), [("first", [0, 1, 5]), ("last", [2, 3, 5])])
-def test_of_too_long_a_text_the_first_or_the_last_tokens_are_read(keep: str, ids: list[int]) -> None:
+def test_only_the_first_or_the_last_tokens_of_a_too_long_text_are_read(keep: str, ids: list[int]) -> None:
     encoded = encode(["a b b a b c d"], ["a", "b", "c", "d"], max_tokens=2, keep=keep)
     assert encoded.ids.tolist() == ids
     assert encoded.cut.tolist() == [True]
 
 
 @pytest.mark.parametrize(("unknown", "cut"), [("keep", True), ("drop", False)])
-def test_unknown_tokens_beside_stop_words_count_against_the_bound_only_where_they_are_kept(
+def test_unknown_tokens_among_stop_words_count_against_the_limit_only_if_they_are_kept(
     unknown: str, cut: bool
 ) -> None:
     encoded = encode(["the x y a"], ["a"], stopwords=("the",), unknown=unknown, max_tokens=2)

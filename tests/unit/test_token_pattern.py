@@ -45,7 +45,7 @@ USUAL = [
 
 
 @pytest.mark.parametrize("pattern", USUAL)
-def test_a_usual_pattern_is_accepted(pattern: str) -> None:
+def test_a_common_pattern_is_accepted(pattern: str) -> None:
     check_token_pattern(pattern)
 
 
@@ -72,7 +72,9 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("pattern", "reason"), REFUSED)
-def test_a_pattern_that_a_text_could_make_slow_is_refused_with_the_reason(pattern: str, reason: str) -> None:
+def test_a_pattern_that_some_text_could_make_slow_is_refused_with_the_reason(
+    pattern: str, reason: str
+) -> None:
     with pytest.raises(UnboundedPattern, match=re.escape(reason)):
         check_token_pattern(pattern)
 
@@ -101,8 +103,8 @@ def _pattern(random: Random, depth: int) -> str:
     return f"({random.choice(['?>', '?=', '?!', '?<=', '?<!'])}{inner})"
 
 
-def _letters(random: Random, least: int, most: int) -> str:
-    return "".join(random.choices("ab-! ", k=random.randint(least, most)))
+def _letters(random: Random, lowest: int, highest: int) -> str:
+    return "".join(random.choices("ab-! ", k=random.randint(lowest, highest)))
 
 
 @contextmanager

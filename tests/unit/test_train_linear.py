@@ -1,4 +1,4 @@
-"""Training a linear model: which weights the held-out scores are made with."""
+"""Training a linear model: the held-out scores are those of the stored weights."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from training_import.training import linear
 from training_import.training.task import TrainingTask
 
 BETWEEN_TWO = 1 + 2**-12
-"""A weight that is rounded to 1 in half precision."""
+"""A weight that half precision rounds to 1."""
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def task() -> TrainingTask:
     return TrainingTask(texts, truth, 2, learn, held_out, TextSettings(max_tokens=100), 0)
 
 
-def test_held_out_scores_are_those_of_the_stored_weights(
+def test_held_out_scores_are_computed_with_the_stored_weights(
     task: TrainingTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fit = linear._fit
@@ -38,6 +38,6 @@ def test_held_out_scores_are_those_of_the_stored_weights(
     assert set(unpack_arrays(fitted.weights)["weights"].ravel().tolist()) == {1.0}
 
 
-def test_the_stored_weights_scores_differ_from_the_exact_ones(task: TrainingTask) -> None:
+def test_scores_of_the_stored_weights_differ_from_the_exact_scores(task: TrainingTask) -> None:
     fitted = linear.train(task, lambda _: None)
     assert 0 < np.abs(fitted.held_out_scores - fitted.rounding.exact_scores).max() < 0.01

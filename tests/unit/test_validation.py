@@ -1,4 +1,4 @@
-"""Errors as sentences, and names that are nearly right."""
+"""Validation errors as sentences, and suggestions for misspelt names."""
 
 import pytest
 from pydantic import BaseModel, Field, ValidationError, field_validator
@@ -41,20 +41,20 @@ def test_an_error_with_its_value_names_place_value_and_rule() -> None:
     )
 
 
-def test_a_long_value_is_cut() -> None:
-    said = broken({"inner": {"numbers": []}, "name": "x" * 500}).with_value()
-    assert said.startswith("name is 'xxx")
-    assert "… (502 characters): String should" in said
-    assert len(said) < 250
+def test_a_long_value_is_truncated() -> None:
+    message = broken({"inner": {"numbers": []}, "name": "x" * 500}).with_value()
+    assert message.startswith("name is 'xxx")
+    assert "… (502 characters): String should" in message
+    assert len(message) < 250
 
 
-def test_a_rule_of_ours_is_repeated_as_it_is() -> None:
+def test_a_message_of_our_own_is_repeated_unchanged() -> None:
     rule = broken({"inner": {"numbers": [], "odd": 2}})
     assert rule.names_its_values
     assert rule.rule == "odd is 2; it must be odd"
 
 
-def test_an_error_about_everything_is_about_the_content() -> None:
+def test_the_place_of_an_error_about_the_whole_input_is_content() -> None:
     assert broken([]).place == "content"
 
 
@@ -63,7 +63,7 @@ def test_the_nearest_name_is_found() -> None:
     assert nearest("", ["only"]) == "only"
 
 
-def test_an_unknown_key_is_named_with_its_section_and_the_nearest_key() -> None:
+def test_an_unknown_key_is_reported_with_its_section_and_the_nearest_key() -> None:
     assert unknown_key("prot", ["host", "port"], "api") == (
         "section 'api' has no key 'prot'; the nearest is 'port'"
     )
@@ -72,10 +72,10 @@ def test_an_unknown_key_is_named_with_its_section_and_the_nearest_key() -> None:
 @pytest.mark.parametrize(
     "word", ["CLASIFIER", "CLASSIFIERS", "CLASSIFEIR", "CLASSIFYER", "LASSIFIE", "CLLASSIFIERR"]
 )
-def test_a_word_that_is_one_or_two_letters_off_is_misspelt(word: str) -> None:
+def test_a_word_with_one_or_two_wrong_letters_counts_as_misspelt(word: str) -> None:
     assert is_misspelt(word, "CLASSIFIER")
 
 
 @pytest.mark.parametrize("word", ["CLASSIFIER", "CLASSY", "CLASSIFICATION", "CASFIER", "", "REIFISSALC"])
-def test_the_right_word_and_other_words_are_not_misspelt(word: str) -> None:
+def test_the_right_word_and_unrelated_words_do_not_count_as_misspelt(word: str) -> None:
     assert not is_misspelt(word, "CLASSIFIER")

@@ -1,4 +1,4 @@
-"""The workflow on GitHub: it signs the image that it built, and publishing needs an approval."""
+"""The GitHub workflow signs the image that it built, and publishing needs an approval."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ def test_no_step_gives_the_docker_socket_to_a_container(jobs: Any) -> None:
     assert not any("docker.sock" in command for command in commands)
 
 
-def test_the_image_is_saved_before_any_scanner_runs_and_the_saved_one_is_scanned(jobs: Any) -> None:
+def test_the_image_is_saved_before_any_scan_and_the_saved_file_is_scanned(jobs: Any) -> None:
     commands = _commands(jobs["image"])
     saved = next(place for place, command in enumerate(commands) if "docker save" in command)
     scanned = next(place for place, command in enumerate(commands) if "trivy" in command)

@@ -3,7 +3,7 @@ import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 
-/** Posts its second argument as JSON to its first with Java's default client, which offers HTTP/2, twice. */
+/** Posts its second argument as JSON to the URL in its first, twice. Java's default client offers HTTP/2. */
 class Post {
     public static void main(String[] arguments) throws Exception {
         HttpClient client = HttpClient.newHttpClient();

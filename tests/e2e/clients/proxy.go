@@ -1,4 +1,4 @@
-// A reverse proxy as Traefik and Caddy build theirs: net/http/httputil in front of the address in its first argument.
+// A reverse proxy like those of Traefik and Caddy: net/http/httputil in front of the URL in the first argument.
 // It prints the address that it listens on.
 package main
 
