@@ -44,7 +44,11 @@ class ServiceProtocol(BoundedProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Refuse a plain request that arrives in one piece without parsing it; parse anything else."""
-        if self._is_between_requests and self._is_clients_turn() and not (self._unparsed or self._ignores_input):
+        if (
+            self._is_between_requests
+            and self._is_clients_turn()
+            and not (self._unparsed or self._ignores_input)
+        ):
             error = self._refusal()
             if error is not None:
                 plain = PLAIN_REQUEST.match(data)
