@@ -104,10 +104,8 @@ def check(rendered: Iterable[Manifests], out: Path) -> None:
 def _canary_remark(environment: Environment) -> str:
     if environment.canary is None:
         return ""
-    most, least = (f"{float(share):.0%}" for share in canary_shares(environment))
-    return (
-        f"; the canary receives {most} of the requests with the fewest stable pods and {least} with the most"
-    )
+    with_fewest, with_most = (f"{float(share):.0%}" for share in canary_shares(environment))
+    return f"; the canary receives {with_fewest} of the requests with the fewest stable pods and {with_most} with the most"
 
 
 def _shown(path: Path) -> Path:

@@ -116,7 +116,7 @@ def save_if_missing(folder: Path) -> str | None:
 def save_if_nothing_is_there(folder: Path, tag: str) -> None:
     """Save an artifact if the store has nothing for a tag, or has only a part of this artifact for it.
 
-    If the tag stands for another model, nothing changes. Raises ArtifactError.
+    If the tag belongs to another model, nothing changes. Raises ArtifactError.
     """
     try:
         found = folder_of(tag)

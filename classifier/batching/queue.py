@@ -61,7 +61,7 @@ class Queue(Generic[Result]):
         return bool(self._calls)
 
     def put(self, call: Call[Result]) -> None:
-        """Let a call wait for its turn; whoever calls this has counted it in the load."""
+        """Let a call wait for its turn. Its texts must already count in the load."""
         self._calls[call] = None
 
     def take(self, now: float, max_size: float) -> Batch[Result]:

@@ -1,4 +1,4 @@
-"""Tell which kind of file a foreign model is in, and read pickles and skops files."""
+"""Detect the kind of a foreign model's file, and read pickles and skops files."""
 
 import contextlib
 import importlib
@@ -50,7 +50,7 @@ _FORMER_TOKENIZERS = (
 
 
 def source_kind(source: Path) -> SourceKind:
-    """Tell the kind of a file by its content, or by its ending if its content has no mark.
+    """Detect the kind of a file by its content, or by its ending if its content has no mark.
 
     Nothing in the file is run. Raises UnsupportedModel.
     """
