@@ -105,7 +105,10 @@ def _canary_remark(environment: Environment) -> str:
     if environment.canary is None:
         return ""
     with_fewest, with_most = (f"{float(share):.0%}" for share in canary_shares(environment))
-    return f"; the canary receives {with_fewest} of the requests with the fewest stable pods and {with_most} with the most"
+    return (
+        f"; the canary receives {with_fewest} of the requests with the fewest stable pods and {with_most} with "
+        "the most"
+    )
 
 
 def _shown(path: Path) -> Path:
