@@ -106,8 +106,8 @@ def _canary_remark(environment: Environment) -> str:
         return ""
     with_fewest, with_most = (f"{float(share):.0%}" for share in canary_shares(environment))
     return (
-        f"; the canary receives {with_fewest} of the requests with the fewest stable pods and {with_most} with "
-        "the most"
+        f"; the canary receives {with_fewest} of the requests with the fewest stable pods and "
+        f"{with_most} with the most"
     )
 
 
