@@ -180,7 +180,7 @@ def evaluate(
 def _print_report(tag: str, data: str, report: "Report") -> None:
     figures = report.evaluation
     overall = Table(title=f"{tag} on {data}", title_justify="left")
-    for column in ("texts", "accuracy", "ROC AUC", "log loss", "ECE", "µs a text"):
+    for column in ("texts", "accuracy", "ROC AUC", "log loss", "ECE", "µs per text"):
         overall.add_column(column, justify="right")
     overall.add_row(
         f"{figures.rows:,}",

@@ -104,9 +104,10 @@ def check(rendered: Iterable[Manifests], out: Path) -> None:
 def _canary_remark(environment: Environment) -> str:
     if environment.canary is None:
         return ""
-    most, least = (f"{float(share):.0%}" for share in canary_shares(environment))
+    with_fewest, with_most = (f"{float(share):.0%}" for share in canary_shares(environment))
     return (
-        f"; the canary receives {most} of the requests with the fewest stable pods and {least} with the most"
+        f"; the canary receives {with_fewest} of the requests with the fewest stable pods and "
+        f"{with_most} with the most"
     )
 
 

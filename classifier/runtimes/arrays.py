@@ -44,7 +44,7 @@ def _check(archive: zipfile.ZipFile, file: str, names: re.Pattern[str]) -> None:
     for member in archive.infolist():
         name = member.filename
         if name in seen:
-            raise ValueError(f"{name} is there twice")
+            raise ValueError(f"{name} occurs twice")
         seen.add(name)
         if not name.endswith(".npy"):
             raise ValueError(f"{name} is not an array")

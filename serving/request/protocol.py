@@ -7,25 +7,43 @@ twice its capacity the service would then spend all its time on refusals.
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import uvicorn.config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from classifier.errors import Unavailable
 from serving.request.bounded import BoundedProtocol
 from serving.request.hangup import CONNECTION
 from serving.request.plain import PLAIN_REQUEST
 from serving.routes import ROUTES
+from serving.running import CONNECTIONS
 
 _MODEL_PATHS = {route.path.encode(): route.path for route in ROUTES if route.request is not None}
 """The paths of requests to the model, which need admission."""
 
 
 def install() -> None:
-    """Make this the protocol of the server that this process is going to run.
+    """Make the server that this process is going to run ask `make_protocol` for each connection.
 
     BentoML leaves the choice to uvicorn, which looks up `auto` in this table.
     """
-    uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:{ServiceProtocol.__name__}"
+    uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:{make_protocol.__name__}"
+
+
+def make_protocol(
+    config: uvicorn.Config,
+    server_state: ServerState,
+    app_state: dict[str, Any],
+    _loop: asyncio.AbstractEventLoop | None = None,
+) -> HttpToolsProtocol:
+    """The protocol of a new connection.
+
+    It is uvicorn's own if the server runs another service, which imports this one as a dependency.
+    """
+    protocol = ServiceProtocol if CONNECTIONS in app_state else HttpToolsProtocol
+    return protocol(config, server_state, app_state, _loop)
 
 
 class ServiceProtocol(BoundedProtocol):

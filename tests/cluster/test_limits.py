@@ -122,7 +122,7 @@ def test_under_full_load_pods_are_added_and_later_removed(
 ) -> None:
     min_pods = scaler()["spec"]["minReplicas"]
     give_cpu("150m", "300m")  # little enough that the cores suffice for more pods
-    wait_until(lambda: len(ready_pods()) == min_pods, "the fewest pods are ready")
+    wait_until(lambda: len(ready_pods()) == min_pods, "the minimum number of pods is ready")
     timeline: list[str] = []
     begin = time.monotonic()
 

@@ -91,7 +91,7 @@ def test_evaluate_prints_the_overall_figures_and_those_of_each_class(run, traine
     done = run("evaluate", "--data", DATA / "agnews_test.jsonl", "--model", "news:latest")
     assert done.returncode == 0
     report = evaluate(load_classifier(trained[1]), read_dataset(DATA / "agnews_test.jsonl")).evaluation
-    for heading in ("accuracy", "ROC AUC", "log loss", "ECE", "µs a text", "precision", "recall", "F1"):
+    for heading in ("accuracy", "ROC AUC", "log loss", "ECE", "µs per text", "precision", "recall", "F1"):
         assert heading in done.stdout
     assert f"{100 * report.accuracy:.2f} %" in done.stdout
     for row in report.by_class:

@@ -1,5 +1,7 @@
 """The service's protocol: which requests it refuses before they are read, and when the connection ends."""
 
+import socket
+import threading
 import time
 from collections.abc import Callable
 
@@ -7,14 +9,18 @@ import httptools
 import httpx
 import orjson
 import pytest
+import uvicorn
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 from structlog.testing import capture_logs
-from wire import App, Connection, counted, head, wait_until_reset
+from wire import App, Connection, counted, head, wait_until, wait_until_reset
 
 from classifier.batching.admission import Admission, Stage
 from serving.request.head import MAX_HEAD_BYTES
 from serving.request.plain import PLAIN_REQUEST
+from serving.request.protocol import make_protocol
 from serving.running import Connections
 
 Change = Callable[..., Connections]
@@ -396,3 +402,28 @@ def test_a_client_that_does_not_read_its_refusals_is_finally_disconnected(port: 
     connection = Connection(port)
     with connection.socket, connection.stream, pytest.raises(ConnectionError):
         connection.send(head("/predict", 0) * 1_000_000)
+
+
+async def another_service(scope: Scope, receive: Receive, send: Send) -> None:
+    """An app that shares nothing with its connections."""
+    if scope["type"] == "lifespan":
+        for event in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{event}.complete"})
+    else:
+        await PlainTextResponse("another service")(scope, receive, send)
+
+
+def test_a_server_of_another_service_in_this_process_keeps_the_protocol_of_uvicorn() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(another_service, http=make_protocol, lifespan="on", log_config=None)  # type: ignore[arg-type]
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        wait_until(lambda: server.started, "the server listens")
+        connection = Connection(listener.getsockname()[1])
+        with connection.socket, connection.stream:
+            connection.send(head("/predict", 0))
+            assert connection.answer()[2] == b"another service"
+        server.should_exit = True
+        thread.join()

@@ -521,7 +521,7 @@ def test_a_duplicate_array_is_refused(folder: Path) -> None:
     with pytest.warns(UserWarning, match="Duplicate name"):
         content = _zip("weights.npy", _npy(np.ones(1)), "weights.npy", _npy(np.zeros(1)))
     _put(folder, "weights.npz", content)
-    _assert_not_loaded(folder, f"{folder}: weights.npz does not hold flat arrays: weights.npy is there twice")
+    _assert_not_loaded(folder, f"{folder}: weights.npz does not hold flat arrays: weights.npy occurs twice")
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], ids=["bzip2", "lzma"])

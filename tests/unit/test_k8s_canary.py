@@ -35,17 +35,17 @@ def rendered(environment: Environment) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("fewest", "weight", "pods"),
+    ("min_pods", "weight", "pods"),
     [(2, 10, 1), (2, 33, 1), (2, 50, 2), (2, 75, 6), (9, 10, 1), (10, 10, 1), (10, 33, 5), (3, 1, 1)],
 )
-def test_without_a_gateway_the_number_of_pods_approximates_the_weight(fewest, weight, pods):
-    assert canary_pods(with_canary("staging", "2", weight, (fewest, 10))) == pods
+def test_without_a_gateway_the_number_of_pods_approximates_the_weight(min_pods, weight, pods):
+    assert canary_pods(with_canary("staging", "2", weight, (min_pods, 10))) == pods
 
 
 @given(st.integers(2, 20), st.integers(1, 80))
-def test_no_other_number_of_pods_is_closer_to_the_weight(fewest, weight):
-    pods = canary_pods(with_canary("staging", "2", weight, (fewest, 100)))
-    exact = Fraction(fewest * weight, 100 - weight)
+def test_no_other_number_of_pods_is_closer_to_the_weight(min_pods, weight):
+    pods = canary_pods(with_canary("staging", "2", weight, (min_pods, 100)))
+    exact = Fraction(min_pods * weight, 100 - weight)
     assert pods == 1 or abs(pods - exact) <= Fraction(1, 2)
 
 

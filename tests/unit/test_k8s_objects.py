@@ -351,9 +351,9 @@ def test_the_deployment_leaves_the_number_of_pods_to_the_autoscaler(objects):
 
 
 def test_the_disruption_budget_allows_one_eviction_at_the_minimum_number_of_pods(objects):
-    fewest = objects["horizontalpodautoscaler"]["spec"]["minReplicas"]
+    min_pods = objects["horizontalpodautoscaler"]["spec"]["minReplicas"]
     allowed = objects["poddisruptionbudget"]["spec"]["maxUnavailable"]
-    assert 1 <= allowed < fewest
+    assert 1 <= allowed < min_pods
 
 
 def test_the_bounds_of_the_autoscaler_are_in_order(objects):

@@ -11,7 +11,7 @@ from serving.process.stopping import drain_on_sigterm
 
 @pytest.fixture
 def ends() -> Iterator[list[int]]:
-    """The calls of the earlier handler of SIGTERM, which stands for the server's own."""
+    """The calls of the earlier handler of SIGTERM; it replaces the server's own."""
     calls: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _frame: calls.append(number))
     yield calls

@@ -33,7 +33,7 @@ class TokenizerDescription(BaseModel):
 
     text: TextSettings
     vocabulary: tuple[str | None, ...]
-    """Word i has the id model.first_id + i; null stands for an id that no word has."""
+    """Word i has the id model.first_id + i; null means an id that no word has."""
     model: OnnxSettings
     labels: tuple[str, ...] = Field(min_length=2)
     threshold: float = Field(default=0.5, ge=0, le=1)
