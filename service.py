@@ -24,7 +24,7 @@ from serving.request import endpoints, protocol
 from serving.request.access import Access
 from serving.request.edge import Edge
 from serving.routes import CLASSIFY
-from serving.running import Connections, RunningService
+from serving.running import ConnectionContext, RunningService
 
 NAME = "text-classifier"
 
@@ -65,7 +65,7 @@ class TextClassifier:
         )
         batcher.calibrate(classifier.samples)
         max_connections = listening.room_for_connections(settings.api.max_connections)
-        connections = Connections.of(settings.api, admission, max_connections, settings.logging.access)
+        connections = ConnectionContext.of(settings.api, admission, max_connections, settings.logging.access)
         self.running = RunningService(settings, classifier, batcher, connections)
         admission.stage = Stage.OPEN
         drain_on_sigterm(self.drain)

@@ -6,11 +6,19 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from classifier.runtimes import RUNTIMES
 from image.bento import ROOT, BuildError
 from image.tools import run_module
 
-AUDITED = ("serve", "network", "gpu")
-"""The lock files that images are made from, without their ending."""
+AUDITED = tuple(
+    dict.fromkeys(
+        lock
+        for runtime in RUNTIMES.values()
+        for lock in (runtime.lock_file, runtime.gpu_lock_file)
+        if lock is not None
+    )
+)
+"""The lock files that images are made from, relative to the root of the project."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +45,8 @@ def audit() -> int:
     Raises BuildError if a package is vulnerable, and if a package could not be audited.
     """
     found = Audit(frozenset(), {}, {})
-    for layer in AUDITED:
-        found |= _audit_lock(ROOT / "requirements" / f"{layer}.txt")
+    for lock in AUDITED:
+        found |= _audit_lock(ROOT / lock)
     audited = len(found.clean) + len(found.vulnerable)
     if found.vulnerable:
         each = "\n".join(f"{package}: {', '.join(ids)}" for package, ids in sorted(found.vulnerable.items()))

@@ -22,7 +22,7 @@ _SERVICE = "service"
 
 
 @dataclass(frozen=True)
-class Connections:
+class ConnectionContext:
     """What all connections share: the admission of requests, their metrics, and the bounds."""
 
     admission: Admission
@@ -40,7 +40,7 @@ class Connections:
     @classmethod
     def of(
         cls, settings: ApiSettings, admission: Admission, max_connections: int, logs_requests: bool
-    ) -> "Connections":
+    ) -> "ConnectionContext":
         """The bounds of the settings, with nothing held and nothing counted yet."""
         return cls(
             admission=admission,
@@ -60,7 +60,7 @@ class RunningService:
     settings: Settings
     classifier: Classifier
     batcher: Batcher[Prediction]
-    connections: Connections
+    connections: ConnectionContext
 
     @property
     def admission(self) -> Admission:

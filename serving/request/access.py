@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import ipaddress
 import re
 import secrets
 from collections.abc import Sequence
@@ -113,9 +114,17 @@ def read_key_hashes(path: Path) -> tuple[bytes, ...]:
 
 
 def _as_in_header(host: str) -> str:
-    """A host name in lower case, an IPv6 address in brackets."""
-    is_bare = ":" in host and not host.startswith("[")
-    return f"[{host}]" if is_bare else host.lower()
+    """A host name in lower case, or an IPv6 address in brackets; raises SettingsError if there is a port."""
+    name = host.removeprefix("[").removesuffix("]").lower()
+    if ":" not in name:
+        return name
+    try:
+        ipaddress.IPv6Address(name)
+    except ValueError:
+        raise SettingsError(
+            f"api.allowed_hosts has {host!r}; it must be a host name or an IP address, without a port"
+        ) from None
+    return f"[{name}]"
 
 
 def _without_port(host: str) -> str:

@@ -22,7 +22,7 @@ from serving.logs import log_request
 from serving.request.head import MAX_HEAD_BYTES, Head, head_too_large
 from serving.request.stall import StallTimer
 from serving.request.written_answer import written_answer
-from serving.running import CONNECTIONS, Connections
+from serving.running import CONNECTIONS, ConnectionContext
 
 REQUEST_BYTES = 4096
 """Bytes that each unanswered request adds to the budget besides those of its head and body."""
@@ -63,7 +63,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the bounds of the connection, or refuse it if there are too many."""
         self.connections.add(self)
-        self.shared: Connections = self.app_state[CONNECTIONS]
+        self.shared: ConnectionContext = self.app_state[CONNECTIONS]
         self.transport = transport
         transport.set_write_buffer_limits(UNREAD_ANSWER_BYTES)
         self.flow = _Flow(transport)

@@ -11,7 +11,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from serving.request.protocol import ServiceProtocol
-from serving.running import CONNECTIONS, Connections
+from serving.running import CONNECTIONS, ConnectionContext
 
 TURNS = 3000
 """Turns of the event loop within which every request must be answered."""
@@ -110,7 +110,7 @@ CONFIG.load()
 
 
 def converse(
-    loop: asyncio.AbstractEventLoop, shared: Connections, segments: Sequence[bytes], ends_its_side: bool
+    loop: asyncio.AbstractEventLoop, shared: ConnectionContext, segments: Sequence[bytes], ends_its_side: bool
 ) -> Outcome:
     """Send the segments, maybe end the sending side, wait for the answers that are due, and disconnect."""
     outcome = Outcome()
@@ -128,7 +128,7 @@ def converse(
 
 async def _converse(
     loop: asyncio.AbstractEventLoop,
-    shared: Connections,
+    shared: ConnectionContext,
     segments: Sequence[bytes],
     ends_its_side: bool,
     outcome: Outcome,

@@ -17,7 +17,7 @@ from classifier.batching.admission import Admission, Stage
 from classifier.settings import ApiSettings, BatchingSettings
 from serving.request.budget import ByteBudget
 from serving.routes import ROUTES
-from serving.running import Connections
+from serving.running import ConnectionContext
 
 GUARDED = {route.path for route in ROUTES if route.request is not None}
 AMPLE, TIGHT = 2**26, 9000
@@ -296,14 +296,14 @@ def check_one_refusal(reading: Reading, further: list[Answer]) -> None:
         assert further[0].closes or further[0].status == 503, f"the connection continues after {further}"
 
 
-def shared_by(conversation: Conversation) -> Connections:
+def shared_by(conversation: Conversation) -> ConnectionContext:
     """The service's shared state for the connection of a conversation."""
     admission = Admission(
         BatchingSettings(), Stage.CLOSED if conversation.admission == "closed" else Stage.OPEN
     )
     if conversation.admission == "full":
         admission.load.texts = BatchingSettings().max_waiting_texts
-    shared = Connections.of(ApiSettings(), admission, ApiSettings().max_connections, False)
+    shared = ConnectionContext.of(ApiSettings(), admission, ApiSettings().max_connections, False)
     return replace(shared, budget=ByteBudget(conversation.budget))
 
 

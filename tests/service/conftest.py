@@ -18,7 +18,7 @@ import model_store
 from classifier.batching.admission import Admission, Stage
 from classifier.settings import ApiSettings
 from serving.request.protocol import ServiceProtocol
-from serving.running import CONNECTIONS, Connections, RunningService, running_service
+from serving.running import CONNECTIONS, ConnectionContext, RunningService, running_service
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Starlette warns that it prefers httpx2
@@ -50,7 +50,7 @@ def running(client: TestClient) -> Iterator[RunningService]:
 
 @pytest.fixture(scope="module")
 def app() -> App:
-    return App(Connections.of(ApiSettings(), wire.admission(), ApiSettings().max_connections, False))
+    return App(ConnectionContext.of(ApiSettings(), wire.admission(), ApiSettings().max_connections, False))
 
 
 @pytest.fixture(scope="module")
@@ -97,12 +97,12 @@ def connection(port: int) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def change(server: uvicorn.Server) -> Iterator[Callable[..., Connections]]:
+def change(server: uvicorn.Server) -> Iterator[Callable[..., ConnectionContext]]:
     """Change the values that new connections get; the function returns all their values."""
     state = server.lifespan.state
     before = state[CONNECTIONS]
 
-    def change(**changed: Any) -> Connections:
+    def change(**changed: Any) -> ConnectionContext:
         state[CONNECTIONS] = replace(state[CONNECTIONS], **changed)
         return state[CONNECTIONS]
 

@@ -11,14 +11,14 @@ from wire import App, Connection, counted, head, wait_until
 
 from serving.request.bounded import REFUSED_CONNECTIONS, REQUEST_BYTES
 from serving.request.budget import ByteBudget
-from serving.running import Connections
+from serving.running import ConnectionContext
 
 LIMIT = 1_000_000
 BODY = 300_000
 
 
 @pytest.fixture
-def budget(change: Callable[..., Connections]) -> ByteBudget:
+def budget(change: Callable[..., ConnectionContext]) -> ByteBudget:
     return change(budget=ByteBudget(LIMIT)).budget
 
 
@@ -129,12 +129,12 @@ def test_pipelined_requests_that_wait_are_read_only_in_part(
     held.go.set()
 
 
-# Connections
+# ConnectionContext
 
 
 @pytest.fixture
 def few_connections(
-    change: Callable[..., Connections], server: uvicorn.Server, connect: Callable[[], Connection]
+    change: Callable[..., ConnectionContext], server: uvicorn.Server, connect: Callable[[], Connection]
 ) -> list[Connection]:
     """The highest allowed number of connections; each has had an answer."""
     wait_until(lambda: not server.server_state.connections, "earlier connections are closed")

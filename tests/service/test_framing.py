@@ -9,7 +9,7 @@ import pytest
 from wire import App, Connection, head, wait_until_reset
 
 from serving.request.head import MAX_HEAD_BYTES, MAX_HEADERS
-from serving.running import Connections
+from serving.running import ConnectionContext
 
 OFFERS = {
     "h2c, as Java's HttpClient and curl --http2 offer it": (
@@ -344,7 +344,7 @@ def test_a_client_that_ends_its_side_after_garbage_gets_the_earlier_answer(
 
 
 def test_a_connection_that_ends_with_an_answer_is_closed_although_more_was_sent(
-    port: int, change: Callable[..., Connections]
+    port: int, change: Callable[..., ConnectionContext]
 ) -> None:
     change(request_seconds=0.2)
     connection = Connection(port)

@@ -21,9 +21,9 @@ from classifier.batching.admission import Admission, Stage
 from serving.request.head import MAX_HEAD_BYTES
 from serving.request.plain import PLAIN_REQUEST
 from serving.request.protocol import make_protocol
-from serving.running import Connections
+from serving.running import ConnectionContext
 
-Change = Callable[..., Connections]
+Change = Callable[..., ConnectionContext]
 
 
 @pytest.mark.usefixtures("full")

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from classifier.batching.admission import Admission, Stage
 from classifier.settings import BatchingSettings
-from serving.running import CONNECTIONS, Connections
+from serving.running import CONNECTIONS, ConnectionContext
 
 
 def admission(stage: Stage = Stage.OPEN, **changed: float) -> Admission:
@@ -28,7 +28,7 @@ class App:
     /hold waits until the test sets `go`. /echo returns the body. /unread answers without reading the body.
     """
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: ConnectionContext) -> None:
         """The connections get `connections` through the lifespan's state, as in the service."""
         self.connections = connections
         self.held = threading.Event()
@@ -94,7 +94,7 @@ def head(path: str, length: int, *more: str, method: str = "POST", version: str 
     return "".join(f"{line}\r\n" for line in [*lines, ""]).encode()
 
 
-def counted(connections: Connections, route: str, status: int) -> float:
+def counted(connections: ConnectionContext, route: str, status: int) -> float:
     labels = {"route": route, "status": str(status)}
     return connections.metrics.registry.get_sample_value("classifier_requests_total", labels) or 0.0
 

@@ -137,3 +137,14 @@ def test_a_new_key_is_printed_with_its_line_for_the_file(capsys: pytest.CaptureF
     key, line = (row.split()[1] for row in capsys.readouterr().out.splitlines())
     assert len(key) >= 43
     assert line == hashlib.sha256(key.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("host", ["FE80::1", "[FE80::1]", "fe80::1"])
+def test_an_ipv6_address_is_allowed_however_its_letters_are_written(host: str) -> None:
+    with_hosts = Access.load(ApiSettings(allowed_hosts=(host,)))
+    assert with_hosts.refusal("/predict", [(b"host", b"[fe80::1]:8000")]) is None
+
+
+def test_an_allowed_host_with_a_port_is_refused_with_the_rule() -> None:
+    with pytest.raises(SettingsError, match=r"'example\.com:8000'; it must be a host name or an IP address, w"):
+        Access.load(ApiSettings(allowed_hosts=("example.com:8000",)))
