@@ -215,6 +215,13 @@ def _read_file(path: Path) -> dict[str, object]:
     return {section: keys for section, keys in tree.items() if keys is not None}
 
 
+def _source(path: Path, loc: Sequence[str | int]) -> str:
+    """Where the settings of a section come from: the file, and the environment if it sets one of them."""
+    prefix = f"{ENV_PREFIX}{loc[0]}__".upper()
+    in_environment = sorted(name for name in os.environ if name.upper().startswith(prefix))
+    return f"{path} and {', '.join(in_environment)}" if in_environment else str(path)
+
+
 def load_settings(path: Path | None = None) -> Settings:
     """Read the settings from `path`, else from the file that CLASSIFIER_CONFIG names, else from config.yaml.
 
@@ -230,7 +237,7 @@ def load_settings(path: Path | None = None) -> Settings:
         broken = first_error(error)
         variable = ENV_PREFIX + "__".join(map(str, broken.loc)).upper()
         given = next((name for name in os.environ if name.upper() == variable), None)
-        source = f"environment variable {given}" if given else str(path)
+        source = f"environment variable {given}" if given else _source(path, broken.loc)
         sentence = broken.rule if broken.names_its_values else broken.with_value()
         raise SettingsError(f"{source}: {sentence}") from error
     return Settings(**{section: getattr(merged, section) for section in Settings.model_fields})

@@ -92,7 +92,7 @@ class Batcher(Generic[Result]):
         if left:
             # Otherwise a request that was admitted earlier would still run if its body arrives only now.
             self._admission.stage = Stage.STOPPED
-            self._queue.fail_all(Draining(STOPPED))
+            self._queue.fail_all(lambda: Draining(STOPPED))
         return left
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:

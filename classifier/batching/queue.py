@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -110,10 +110,10 @@ class Queue(Generic[Result]):
             del self._calls[call]
             self._forget(call)
 
-    def fail_all(self, error: Exception) -> None:
-        """Give every waiting text this error."""
+    def fail_all(self, make_error: Callable[[], Exception]) -> None:
+        """Fail every waiting text. Each call gets its own error, because a raised error collects frames."""
         for call in self._calls:
-            self._fail(call, error)
+            self._fail(call, make_error())
         self._calls.clear()
 
     def _fail(self, call: Call[Result], error: Exception) -> None:

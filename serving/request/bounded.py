@@ -142,7 +142,10 @@ class BoundedProtocol(HttpToolsProtocol):
         """Drop everything that arrives from now on, and what was kept of an unfinished request."""
         self._ignores_input = True
         self._forget_unparsed()
-        self.headers = []
+        # The requests that are still answered have their own references to their heads.
+        self.url, self.headers = b"", []
+        self.scope = None  # type: ignore[assignment]
+        self._head = Head([])
         self.parser = self._new_parser()
         self.flow.resume_reading()
 

@@ -1,6 +1,7 @@
 """Bounds on the bytes that all connections together hold, and on the number of connections."""
 
 import contextlib
+import gc
 import threading
 from collections.abc import Callable, Iterator
 
@@ -9,8 +10,9 @@ import pytest
 import uvicorn
 from wire import App, Connection, counted, head, wait_until
 
-from serving.request.bounded import REFUSED_CONNECTIONS, REQUEST_BYTES
+from serving.request.bounded import REFUSED_CONNECTIONS, REQUEST_BYTES, BoundedProtocol
 from serving.request.budget import ByteBudget
+from serving.request.head import Head
 from serving.running import ConnectionContext
 
 LIMIT = 1_000_000
@@ -186,3 +188,31 @@ def test_refused_clients_that_stay_connected_do_not_harm_others(
     assert {line for line in first_lines if line} == {b"HTTP/1.1 503 Service Unavailable\r\n"}
     few_connections[0].send(head("/predict", 3), b"abc")
     assert few_connections[0].answer()[0] == 200
+
+
+def referenced_bytes(start: object) -> int:
+    """The bytes of all byte strings that an object refers to, directly or through plain containers."""
+    seen: set[int] = set()
+    waiting, total = [start], 0
+    while waiting:
+        each = waiting.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, bytes | bytearray):
+            total += len(each)
+        elif isinstance(each, dict | list | tuple | Head | BoundedProtocol):
+            waiting += gc.get_referents(each)
+    return total
+
+
+def test_a_connection_keeps_nothing_of_an_unfinished_head_that_was_refused(
+    server: uvicorn.Server, connect: Callable[[], Connection]
+) -> None:
+    connection = connect()
+    connection.send(
+        b"GET /a HTTP/1.1\r\nhost: x\r\n", b"x-a: " + b"a" * 40_000 + b"\r\n", b"x-b: " + b"b" * 40_000
+    )
+    assert connection.answer()[0] == 431
+    (protocol,) = server.server_state.connections
+    assert referenced_bytes(protocol) < 10_000

@@ -334,3 +334,15 @@ def test_unreadable_host_names_are_refused(config: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("CLASSIFIER__API__ALLOWED_HOSTS", "[a, b")
     with pytest.raises(SettingsError, match=r"api\.allowed_hosts must be host names with commas between"):
         load_settings(config)
+
+
+def test_settings_that_do_not_fit_together_are_blamed_on_the_file_and_the_variables(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.write_text("api:\n  max_body_bytes: 2000000\n")
+    monkeypatch.setenv("CLASSIFIER__API__MAX_HELD_BYTES", "1048576")
+    with pytest.raises(SettingsError) as error:
+        load_settings(config)
+    assert str(error.value).startswith(
+        f"{config} and CLASSIFIER__API__MAX_HELD_BYTES: api.max_held_bytes is 1048576"
+    )
