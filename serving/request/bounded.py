@@ -56,7 +56,20 @@ class _Flow(FlowControl):
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. It is a `serving.request.budget.Holder`."""
+    """One connection. It is a `serving.request.budget.Holder`.
+
+    The parser moves through three places of the stream::
+
+        between requests ──> in the head ──> in the body ──> between requests
+
+    Requests are answered in order: `_running` is being answered, uvicorn's `pipeline` holds those behind it,
+    and `cycle` is the last of all. While a complete request is being answered, the bytes behind it wait in
+    `_unparsed`. The connection ends in one of three ways:
+
+    - `_end`: the last answer is written; input is dropped until the client closes.
+    - `_end_behind_due_answers`: input is dropped, and the connection ends with the last answer that is due.
+    - `_abort`: the connection is reset at once.
+    """
 
     flow: _Flow
 
