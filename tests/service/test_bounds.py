@@ -131,7 +131,7 @@ def test_pipelined_requests_that_wait_are_read_only_in_part(
     held.go.set()
 
 
-# ConnectionContext
+# Connections
 
 
 @pytest.fixture

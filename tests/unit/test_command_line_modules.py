@@ -76,6 +76,7 @@ def test_serve_and_key_import_neither_typer_nor_training_libraries(project: Path
 def test_ctrl_c_during_the_start_stops_the_server_without_a_stack_trace(project: Path) -> None:
     interrupted = """
 import os, signal, sys, time, types, weakref
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background jobs ignore it
 def serve():
     class Thing: pass
     thing = Thing()
