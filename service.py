@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import bentoml
-import structlog
 
 from classifier import __version__
 from classifier.batching.admission import Admission, Stage
@@ -39,7 +38,6 @@ configure_logging(settings.logging)
 protocol.install()
 listening.install()
 supervise(NAME, settings.worker.max_silent_seconds)
-log = structlog.get_logger("classifier.service")
 
 
 @bentoml.service(

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from classifier.errors import SettingsError
 from classifier.schema import MAX_TEXT_CHARS, MAX_TEXTS, TAG_PATTERN
-from classifier.validation import first_error, is_misspelt, nearest, unknown_key
+from classifier.validation import first_error, is_misspelt, nearest, say_nearest, unknown_key
 
 ENV_PREFIX = "CLASSIFIER__"
 CONFIG_PATH_VARIABLE = "CLASSIFIER_CONFIG"
@@ -157,8 +157,9 @@ def _check_known(tree: Mapping[str, object], source: str) -> None:
     sections = Settings.model_fields
     for section, keys in tree.items():
         if section not in sections:
-            close = nearest(str(section), sections)
-            raise SettingsError(f"{source}: there is no section {section!r}; the nearest is {close!r}")
+            raise SettingsError(
+                f"{source}: there is no section {section!r}; {say_nearest(str(section), sections)}"
+            )
         if keys is None:
             continue
         if not isinstance(keys, Mapping):
@@ -216,10 +217,13 @@ def _read_file(path: Path) -> dict[str, object]:
 
 
 def _source(path: Path, loc: Sequence[str | int]) -> str:
-    """Where the settings of a section come from: the file, and the environment if it sets one of them."""
-    prefix = f"{ENV_PREFIX}{loc[0]}__".upper()
-    in_environment = sorted(name for name in os.environ if name.upper().startswith(prefix))
-    return f"{path} and {', '.join(in_environment)}" if in_environment else str(path)
+    """Say where the setting at `loc` comes from; a section may come from the file and from variables."""
+    variable = f"{ENV_PREFIX}{'__'.join(map(str, loc))}".upper()
+    given = next((name for name in os.environ if name.upper() == variable), None)
+    if given is not None:
+        return f"environment variable {given}"
+    inside = sorted(name for name in os.environ if name.upper().startswith(f"{variable}__"))
+    return " and ".join([str(path), *inside])
 
 
 def load_settings(path: Path | None = None) -> Settings:
@@ -235,9 +239,7 @@ def load_settings(path: Path | None = None) -> Settings:
         merged = _Sources(**content)  # type: ignore[arg-type]
     except ValidationError as error:
         broken = first_error(error)
-        variable = ENV_PREFIX + "__".join(map(str, broken.loc)).upper()
-        given = next((name for name in os.environ if name.upper() == variable), None)
-        source = f"environment variable {given}" if given else _source(path, broken.loc)
+        source = _source(path, broken.loc)
         sentence = broken.rule if broken.names_its_values else broken.with_value()
         raise SettingsError(f"{source}: {sentence}") from error
     return Settings(**{section: getattr(merged, section) for section in Settings.model_fields})

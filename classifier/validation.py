@@ -55,9 +55,15 @@ def nearest(name: str, known: Collection[str]) -> str:
     return difflib.get_close_matches(name, list(known), n=1, cutoff=0)[0]
 
 
+def say_nearest(name: str, known: Collection[str]) -> str:
+    """Say which known name is nearest to `name`."""
+    return f"the nearest is {nearest(name, known)!r}" if known else "there is none"
+
+
 def unknown_key(key: object, known: Collection[str], section: str) -> str:
-    """Say that a section lacks a key, and which of its keys is the nearest."""
-    return f"section {section!r} has no key {key!r}; the nearest is {nearest(str(key), known)!r}"
+    """Say that a section lacks a key, and which of its keys is the nearest; "" is the whole content."""
+    where = f"section {section!r}" if section else "it"
+    return f"{where} has no key {key!r}; {say_nearest(str(key), known)}"
 
 
 def is_misspelt(word: str, right: str, max_letters: int = 2) -> bool:

@@ -1,7 +1,7 @@
 """Commands that render the Kubernetes manifests, and that deploy them to the cluster of KUBECONFIG."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,29 +14,21 @@ if TYPE_CHECKING:
 app = new_app()
 
 
+def _named(help_text: str) -> Any:
+    """An option that may be missing, but not empty."""
+    return typer.Option(help=help_text, callback=given, show_default=False)
+
+
 Env = Annotated[str, typer.Option(help="Name of the environment.")]
-Image = Annotated[
-    str | None,
-    typer.Option(
-        help="Image to run: repository:tag or repository@sha256:digest.", callback=given, show_default=False
-    ),
-]
+Image = Annotated[str | None, _named("Image to run: repository:tag or repository@sha256:digest.")]
 Bento = Annotated[
     str | None,
-    typer.Option(
-        help="Bento in the store that the image was made from. Its labels become labels of the pods.",
-        callback=given,
-        show_default=False,
-    ),
+    _named("Bento in the store that the image was made from. Its labels become labels of the pods."),
 ]
 Environments = Annotated[
-    str | None,
-    typer.Option(
-        help="File that describes the environments. Default: k8s/environments.yaml.",
-        callback=given,
-        show_default=False,
-    ),
+    str | None, _named("File that describes the environments. Default: k8s/environments.yaml.")
 ]
+CanaryVersion = Annotated[str | None, _named("Tag or sha256:digest of the canary's image.")]
 Weight = Annotated[
     int | None,
     typer.Option(help="The canary's share of the requests, in percent. Default: 10.", show_default=False),
@@ -50,10 +42,7 @@ def manifests(
     ] = None,
     image: Image = None,
     bento: Bento = None,
-    canary: Annotated[
-        str | None,
-        typer.Option(help="Tag or sha256:digest of the canary's image.", callback=given, show_default=False),
-    ] = None,
+    canary: CanaryVersion = None,
     weight: Weight = None,
     environments: Environments = None,
     out: Annotated[
@@ -126,10 +115,7 @@ def rollback(env: Env = "local") -> None:
 def canary(
     env: Env = "local",
     image: Image = None,
-    version: Annotated[
-        str | None,
-        typer.Option(help="Tag or sha256:digest of the canary's image.", callback=given, show_default=False),
-    ] = None,
+    version: CanaryVersion = None,
     weight: Weight = None,
     bento: Bento = None,
     environments: Environments = None,

@@ -116,6 +116,7 @@ def _batches(texts: Iterator[_Text], size: int) -> Iterator[list[_Text]]:
     from pydantic import TypeAdapter, ValidationError
 
     from classifier.schema import Text
+    from classifier.validation import first_error
 
     contract = TypeAdapter(Text)
     while batch := list(islice(texts, size)):
@@ -124,7 +125,7 @@ def _batches(texts: Iterator[_Text], size: int) -> Iterator[list[_Text]]:
             try:
                 checked.append(_Text(one.place, contract.validate_python(one.text)))
             except ValidationError as error:
-                raise InputError(f"{one.place} {error.errors()[0]['msg']}") from error
+                raise InputError(f"{one.place} {first_error(error).rule}") from error
         yield checked
 
 

@@ -258,7 +258,7 @@ def import_foreign(
     from training_import.conversion.converted import ImportOptions
     from training_import.conversion.import_model import import_model
     from training_import.dataset import read_texts
-    from training_import.training.train import stopwords
+    from training_import.stopwords import stopwords
 
     options = ImportOptions(
         name=name,

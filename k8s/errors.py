@@ -1,13 +1,13 @@
 """The errors of rendering and deploying: one sentence each, with the thing, its value and the rule."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from classifier.errors import ClassifierError
-from classifier.validation import nearest
+from classifier.validation import first_error, unknown_key
 
 
 class InvalidEnvironment(ClassifierError):
@@ -30,22 +30,15 @@ class DeploymentError(ClassifierError):
     """The cluster does not answer, or does not run what was deployed."""
 
 
-def say_nearest(name: str, known: Collection[str]) -> str:
-    """Say which known name is nearest to `name`."""
-    return f"the nearest is {nearest(name, known)!r}" if known else "there is none"
-
-
 def first_broken_rule(error: ValidationError, model: type[BaseModel]) -> str:
     """The first error as a sentence. For an unknown key, it names the nearest key that `model` has there."""
-    broken = error.errors()[0]
-    *section, key = broken["loc"]
-    place = ".".join(map(str, broken["loc"]))
-    if broken["type"] == "extra_forbidden":
-        where = f"section {'.'.join(map(str, section))!r}" if section else "it"
-        return f"{where} has no key {key!r}; {say_nearest(str(key), _keys(model, section))}"
-    if broken["type"] == "missing":
-        return f"{place} is missing; it has no default"
-    return f"{place} is {broken['input']!r}: {broken['msg']}"
+    broken = first_error(error)
+    if broken.kind == "extra_forbidden":
+        *section, key = broken.loc
+        return unknown_key(key, _keys(model, section), ".".join(map(str, section)))
+    if broken.kind == "missing":
+        return f"{broken.place} is missing; it has no default"
+    return f"{broken.place} is {broken.value!r}: {broken.rule}"
 
 
 def _keys(model: type[BaseModel], section: Iterable[str | int]) -> list[str]:

@@ -36,9 +36,7 @@ def bentoml_api(endpoint: Endpoint) -> Any:
     async def handler(_service: BentoService, request: Request, /) -> Response:
         return await endpoint(request)
 
-    handler.__name__ = endpoint.name
-    handler.__doc__ = endpoint.answer.__doc__
-    handler.__module__ = endpoint.answer.__module__
+    _describe_as(handler, endpoint.answer)
     route = endpoint.route
     return bentoml.api(
         route=route.path, input_spec=_unread_request(route), output_spec=_described_answer(route)
@@ -59,9 +57,7 @@ def bentoml_batch_api(route: Route, answer: BatchAnswer, max_batch_size: int, ma
         except Exception as error:
             return [error if isinstance(item, str) else item for item in items]
 
-    handler.__name__ = answer.__name__
-    handler.__doc__ = answer.__doc__
-    handler.__module__ = answer.__module__
+    _describe_as(handler, answer)
     return bentoml.api(
         route=route.path,
         input_spec=_texts_or_error(route),
@@ -70,6 +66,13 @@ def bentoml_batch_api(route: Route, answer: BatchAnswer, max_batch_size: int, ma
         max_batch_size=max_batch_size,
         max_latency_ms=max_latency_ms,
     )(handler)
+
+
+def _describe_as(handler: Callable[..., object], answer: Callable[..., object]) -> None:
+    """Give a handler what BentoML publishes of it: the name and the description of the function it calls."""
+    handler.__name__ = answer.__name__
+    handler.__doc__ = answer.__doc__
+    handler.__module__ = answer.__module__
 
 
 def _unread_request(route: Route) -> type[IODescriptor]:

@@ -105,9 +105,8 @@ class Admission:
             raise Draining(STOPPED)
         _raise(self._queue_full(texts, characters, 0, self._settings.max_waiting_seconds))
 
-    def queued(self, texts: int, characters: int, size: int) -> None:
-        """Count the texts of a request that has joined the queue."""
-        self.load.add(texts, characters, size)
+    def learn(self, size: int) -> None:
+        """Learn the size of a request that was queued, to expect the size of the next ones."""
         self._request_size += (size - self._request_size) / REMEMBERED_REQUESTS
 
     def _refusal(self, expected: int, max_seconds: float) -> Unavailable | None:

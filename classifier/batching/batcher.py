@@ -69,8 +69,9 @@ class Batcher(Generic[Result]):
         call: Call[Result] = Call(
             texts, sizes, self._clock() + seconds, loop.create_future(), [None] * len(texts), len(texts)
         )
-        self._queue.put(call)
-        self._admission.queued(len(texts), characters, sum(sizes))
+        size = sum(sizes)
+        self._queue.put(call, characters, size)
+        self._admission.learn(size)
         self._schedule(loop)
         try:
             await call.done
@@ -89,8 +90,7 @@ class Batcher(Generic[Result]):
         while (self._queue or self._running is not None) and self._clock() < deadline:
             await asyncio.sleep(SWEEP_SECONDS)
         left = self._admission.load.texts
-        if left:
-            # Otherwise a request that was admitted earlier would still run if its body arrives only now.
+        if left:  # Otherwise requests that were admitted still run when their bodies arrive.
             self._admission.stage = Stage.STOPPED
             self._queue.fail_all(lambda: Draining(STOPPED))
         return left

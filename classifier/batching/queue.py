@@ -60,9 +60,10 @@ class Queue(Generic[Result]):
     def __bool__(self) -> bool:
         return bool(self._calls)
 
-    def put(self, call: Call[Result]) -> None:
-        """Add a call at the end of the queue. It must also be counted in the load, by `Admission.queued`."""
+    def put(self, call: Call[Result], characters: int, size: int) -> None:
+        """Add a call at the end of the queue; its texts have so many characters, and this size, together."""
         self._calls[call] = None
+        self._load.add(len(call.texts), characters, size)
 
     def take(self, now: float, max_size: float) -> Batch[Result]:
         """The next batch: one text, or texts of at most this size together. It is empty if nothing waits."""

@@ -8,9 +8,10 @@ import yaml
 from pydantic import ValidationError
 
 from classifier.settings import DEFAULT_CONFIG_PATH
+from classifier.validation import say_nearest
 from k8s.environment.rules import broken_rules
 from k8s.environment.sections import Environment
-from k8s.errors import InvalidEnvironment, first_broken_rule, say_nearest
+from k8s.errors import InvalidEnvironment, first_broken_rule
 
 ENVIRONMENTS_PATH = Path(__file__).parents[1] / "environments.yaml"
 DEFAULTS = "defaults"

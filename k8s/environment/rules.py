@@ -3,10 +3,10 @@
 import math
 from collections.abc import Iterator
 
+from classifier.validation import say_nearest
 from k8s.environment.canary import canary_pods
 from k8s.environment.sections import Environment
 from k8s.environment.values import amount
-from k8s.errors import say_nearest
 
 
 def needed_grace_seconds(environment: Environment) -> int:

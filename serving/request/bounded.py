@@ -63,11 +63,11 @@ class BoundedProtocol(HttpToolsProtocol):
         between requests ──> in the head ──> in the body ──> between requests
 
     Requests are answered in order: `_running` is being answered, uvicorn's `pipeline` holds those behind it,
-    and `cycle` is the last of all. While a complete request is being answered, the bytes behind it wait in
+    and `cycle` is the last one. While a complete request is being answered, the bytes behind it wait in
     `_unparsed`. The connection ends in one of three ways:
 
     - `_end`: the last answer is written; input is dropped until the client closes.
-    - `_end_behind_due_answers`: input is dropped, and the connection ends with the last answer that is due.
+    - `_end_after_due_answers`: input is dropped, and the connection ends with the last answer that is due.
     - `_abort`: the connection is reset at once.
     """
 

@@ -23,9 +23,8 @@ class Endpoint:
     """A route with the function that answers its requests."""
 
     route: Route
-    name: str
-    """The name by which BentoML's clients call it."""
     answer: Answer
+    """Its name is the one by which BentoML's clients call the endpoint."""
 
     async def __call__(self, request: Request) -> Response:
         """Read a request and answer it. Errors become answers as well."""

@@ -70,9 +70,9 @@ async def classify(service: RunningService, texts: list[str]) -> list[Prediction
     ]
 
 
-PREDICT = Endpoint(routes.PREDICT, "predict", predict)
-PREDICT_BATCH = Endpoint(routes.PREDICT_BATCH, "predict_batch", predict_batch)
-PREDICT_TOP_K = Endpoint(routes.PREDICT_TOP_K, "predict_top_k", predict_top_k)
-PREDICT_THRESHOLDS = Endpoint(routes.PREDICT_THRESHOLDS, "predict_thresholds", predict_thresholds)
+PREDICT = Endpoint(routes.PREDICT, predict)
+PREDICT_BATCH = Endpoint(routes.PREDICT_BATCH, predict_batch)
+PREDICT_TOP_K = Endpoint(routes.PREDICT_TOP_K, predict_top_k)
+PREDICT_THRESHOLDS = Endpoint(routes.PREDICT_THRESHOLDS, predict_thresholds)
 
 ENDPOINTS = (PREDICT, PREDICT_BATCH, PREDICT_TOP_K, PREDICT_THRESHOLDS)

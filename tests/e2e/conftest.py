@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from signals import default_signals
 
 BY_MAKE = (sys.executable, "-m", "cli", "serve")
 
@@ -94,6 +95,7 @@ def serve(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Serve:
                 env=environment(home, {"CLASSIFIER__API__PORT": str(port)} | settings),
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                preexec_fn=default_signals,  # noqa: PLW1509 - no thread of the tests holds a lock here
             )
         server = Server(process, address, port, log_file)
         try:

@@ -17,6 +17,7 @@ import httpx
 import numpy as np
 import pytest
 from networks import mean_network
+from signals import default_signals
 from tiny import FOUR_LABELS, tiny_artifact, with_golden, write_tiny
 
 from classifier.artifact import read_artifact, write_artifact
@@ -242,11 +243,6 @@ def has_begun_to_import(process: subprocess.Popen[str]) -> bool:
     return "pydantic_core" in Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8")
 
 
-def take_sigint() -> None:
-    """Undo what a shell does for its background jobs, which ignore SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @pytest.mark.parametrize("seconds", [0.0, 0.4, 0.8])
 def test_ctrl_c_within_the_first_second_prints_no_stack_trace(
     project: Path, one_model: Path, seconds: float
@@ -262,7 +258,7 @@ def test_ctrl_c_within_the_first_second_prints_no_stack_trace(
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        preexec_fn=take_sigint,  # noqa: PLW1509 - no thread runs in the tests' process here
+        preexec_fn=default_signals,  # noqa: PLW1509 - no thread of the tests holds a lock here
     ) as process:
         while not has_begun_to_import(process):
             time.sleep(0.01)

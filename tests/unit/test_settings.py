@@ -346,3 +346,13 @@ def test_settings_that_do_not_fit_together_are_blamed_on_the_file_and_the_variab
     assert str(error.value).startswith(
         f"{config} and CLASSIFIER__API__MAX_HELD_BYTES: api.max_held_bytes is 1048576"
     )
+
+
+def test_a_setting_of_the_file_is_not_blamed_on_a_variable_of_the_same_section(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.write_text("api:\n  max_body_bytes: 1\n")
+    monkeypatch.setenv("CLASSIFIER__API__PORT", "9000")
+    with pytest.raises(SettingsError) as error:
+        load_settings(config)
+    assert str(error.value).startswith(f"{config}: api.max_body_bytes is 1")

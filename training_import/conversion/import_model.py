@@ -160,7 +160,7 @@ def largest_difference(
 ) -> float:
     """Return the largest difference between a probability of the artifact and of the original.
 
-    Raises UnsupportedModel if it is above `tolerance`, with the text that for which it is largest.
+    Raises UnsupportedModel if it is above `tolerance`, with the text for which it is largest.
     """
     expected = original(texts)
     try:

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.artifact import FORMAT_VERSION, Artifact, Calibration, Manifest, Quantization, TrainingData
-from classifier.errors import ClassifierError
 from classifier.pipeline import Classifier, to_probabilities
 from classifier.settings import PreprocessingSettings
 from classifier.text import WORDS, TextSettings
@@ -18,6 +17,7 @@ from training_import.evaluation.metrics import (
     evaluate_scores,
 )
 from training_import.samples import golden_cases
+from training_import.stopwords import stopwords
 from training_import.training.calibration import fit_calibration
 from training_import.training.model_card import trained_model_card
 from training_import.training.task import Fitted, Progress, TrainingTask
@@ -120,16 +120,3 @@ def _text_settings(preprocessing: PreprocessingSettings, max_tokens: int) -> Tex
         stopwords=stopwords() if preprocessing.remove_stopwords else (),
         max_tokens=min(preprocessing.max_tokens, max_tokens),
     )
-
-
-def stopwords() -> tuple[str, ...]:
-    """Return NLTK's English stop words; raises ClassifierError if the corpus is not installed."""
-    from nltk.corpus import stopwords as corpus
-
-    try:
-        return tuple(sorted(corpus.words("english")))
-    except LookupError as error:
-        raise ClassifierError(
-            "preprocessing.remove_stopwords needs NLTK's list of stop words: run "
-            "`python -m nltk.downloader stopwords`, or set NLTK_DATA to a folder with corpora/stopwords.zip"
-        ) from error
