@@ -33,6 +33,19 @@ DEPLOY_OPTIONS = --env $(ENV) $(call given,image,IMAGE) $(call given,bento,BENTO
 
 export BENTOML_DO_NOT_TRACK ?= True
 
+# Wrong variables are refused before anything is installed. A variable with an underscore in its name is not for make but for the
+# programs that it starts, as in CLASSIFIER__API__PORT=8123.
+VARIABLES := BENTO COMMAND DATA ENGINE ENV ENVIRONMENTS GPU IMAGE KUBECONFIG ONLY PORT PYTHON REGISTRY SECONDS SEED TARGET TEST \
+	VENV VERSION WEIGHT
+is_unknown = $(and $(filter command,$(origin $(1))),$(if $(findstring _,$(1)),,unknown),$(if $(filter $(1),$(VARIABLES)),,unknown))
+$(foreach name,$(.VARIABLES),$(if $(call is_unknown,$(name)),$(error $(name) is not a variable of this Makefile; they are $(VARIABLES))))
+NEEDED_BY_push := TARGET
+NEEDED_BY_canary := IMAGE VERSION
+NEEDED_BY_promote := IMAGE
+NEEDED_BY_abort := IMAGE
+$(foreach goal,$(MAKECMDGOALS),$(foreach name,$(NEEDED_BY_$(goal)),$(if $($(name)),,\
+	$(error $(name) is not given; `make $(goal)` needs it, and k8s/README.md explains it))))
+
 .PHONY: help serve test test-unit fuzz lint format train-deps deploy-deps train bench bench-quick bench-limits bento \
 	image push audit manifests deploy rollout-status rollback canary promote abort tools cluster-test lock mutants clean
 
