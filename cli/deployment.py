@@ -23,7 +23,7 @@ Env = Annotated[str, typer.Option(help="Name of the environment.")]
 Image = Annotated[str | None, _named("Image to run: repository:tag or repository@sha256:digest.")]
 Bento = Annotated[
     str | None,
-    _named("Bento in the store that the image was made from. Its labels become labels of the pods."),
+    _named("Bento that the image must have been made from. Needed only if the image cannot be read."),
 ]
 Environments = Annotated[
     str | None, _named("File that describes the environments. Default: k8s/environments.yaml.")
@@ -75,7 +75,8 @@ def manifests(
         check_stale(rendered, folder)
         return
     for one in rendered:
-        err.print(one.write(folder), highlight=False, soft_wrap=True)
+        for line in (*one.remarks, one.write(folder)):
+            err.print(line, highlight=False, soft_wrap=True)
 
 
 @app.command(epilog="Example: `text-classifier deploy --env staging --image example.com/classifier:2`")
@@ -96,7 +97,7 @@ def deploy(
 @app.command(epilog="Example: `text-classifier rollout-status --env staging`")
 def rollout_status(env: Env = "local") -> None:
     """Wait until a rollout is complete, or until it fails."""
-    from k8s.deployment import wait_for_rollout
+    from k8s.waiting import wait_for_rollout
 
     wait_for_rollout(env)
 
@@ -121,11 +122,11 @@ def canary(
     environments: Environments = None,
 ) -> None:
     """Give another version of the image a share of the requests. --image is the image that runs now."""
-    from k8s.deployment import start_canary
+    from k8s.deployment import deploy
 
     require("IMAGE", image)
     require("VERSION", version)
-    start_canary(env, _options(image, bento, environments, version, weight))
+    deploy(env, _options(image, bento, environments, version, weight))
 
 
 @app.command(epilog="Example: `text-classifier promote --env staging --image example.com/classifier:2`")
@@ -145,10 +146,10 @@ def abort(
 
 
 def _end_canary(env: str, image: str | None, bento: str | None, environments: str | None) -> None:
-    from k8s.deployment import end_canary
+    from k8s.deployment import deploy
 
     require("IMAGE", image)
-    end_canary(env, _options(image, bento, environments))
+    deploy(env, _options(image, bento, environments))
 
 
 def _options(

@@ -14,7 +14,15 @@ from bentoml.exceptions import BentoMLException
 
 from classifier import __version__
 from image.bento import BuildError, bentofile
-from image.labels import COMMIT, MODEL, MODEL_DIGEST
+from image.labels import (
+    COMMIT,
+    IMAGE_BENTO,
+    IMAGE_COMMIT,
+    IMAGE_MODEL,
+    IMAGE_MODEL_DIGEST,
+    MODEL,
+    MODEL_DIGEST,
+)
 
 Engine = Literal["podman", "docker"]
 
@@ -49,10 +57,10 @@ def build_image(bento: bentoml.Bento, engine: Engine, alias: str) -> Image:
         "org.opencontainers.image.title": NAME,
         "org.opencontainers.image.licenses": "Apache-2.0",
         "org.opencontainers.image.version": __version__,
-        "org.opencontainers.image.revision": labels[COMMIT],
-        "text-classifier.bento": str(bento.tag),
-        "text-classifier.model": labels[MODEL],
-        "text-classifier.model-digest": labels[MODEL_DIGEST],
+        IMAGE_COMMIT: labels[COMMIT],
+        IMAGE_BENTO: str(bento.tag),
+        IMAGE_MODEL: labels[MODEL],
+        IMAGE_MODEL_DIGEST: labels[MODEL_DIGEST],
     }
     # OCI's image format, which is podman's default, has no HEALTHCHECK.
     options = {"format": "docker"} if engine == "podman" else {}

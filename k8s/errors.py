@@ -30,6 +30,22 @@ class DeploymentError(ClassifierError):
     """The cluster does not answer, or does not run what was deployed."""
 
 
+class UnknownKind(DeploymentError):
+    """The cluster has no objects of this kind."""
+
+
+class ReadForbidden(DeploymentError):
+    """The user of KUBECONFIG is not allowed to read this."""
+
+
+class UnreadableImage(ClassifierError):
+    """The labels of an image cannot be read from this machine."""
+
+
+class WrongImage(ClassifierError):
+    """The image contains something else than was said."""
+
+
 def first_broken_rule(error: ValidationError, model: type[BaseModel]) -> str:
     """The first error as a sentence. For an unknown key, it names the nearest key that `model` has there."""
     broken = first_error(error)

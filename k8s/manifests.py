@@ -9,7 +9,7 @@ from typing import Any
 
 from k8s.environment.canary import canary_shares
 from k8s.environment.loading import ENVIRONMENTS_PATH, load_environment
-from k8s.environment.release import release_of
+from k8s.environment.release import contents_of
 from k8s.environment.sections import Environment
 from k8s.errors import StaleManifests
 from k8s.rendering import render, replace_folder, stale_files
@@ -25,7 +25,7 @@ class Options:
     image: str | None = None
     """repository:tag or repository@sha256:digest."""
     bento: str | None = None
-    """The Bento that the image was made from, for labels."""
+    """The Bento that the image must have been made from."""
     canary: str | None = None
     """Tag or digest of the canary's image."""
     weight: int | None = None
@@ -49,14 +49,18 @@ class Options:
         return {option: str(value) for option, value in given.items() if value is not None}
 
     @property
+    def names_image(self) -> bool:
+        """Whether the image of the environment is not the one that its file describes."""
+        return self.image is not None or self.bento is not None
+
+    @property
     def overrides(self) -> dict[str, Any]:
-        """The sections that override the environment's; raises UnknownBento."""
+        """The sections that override the environment's."""
         overrides: dict[str, Any] = {}
         if self.image is not None:
             overrides["image"] = {"reference": self.image}
-            overrides["release"] = None  # Only its Bento says what another image contains.
-        if self.bento is not None:
-            overrides["release"] = release_of(self.bento)
+        if self.names_image:
+            overrides["release"] = None  # Only the image, or its Bento, says what it contains.
         if self.canary is not None:
             weight = DEFAULT_WEIGHT if self.weight is None else self.weight
             overrides["canary"] = {"version": self.canary, "weight": weight}
@@ -73,6 +77,8 @@ class Manifests:
     command: str
     """The command that renders them again."""
     files: Mapping[str, str]
+    remarks: tuple[str, ...]
+    """Sentences about the contents of the images, for the person who deploys."""
 
     def write(self, out: Path) -> str:
         """Replace the environment's folder in `out`; returns a line that says so. Raises UnwritableFolder."""
@@ -81,13 +87,27 @@ class Manifests:
 
 
 def render_environment(name: str, options: Options) -> Manifests:
-    """Render one environment; raises InvalidEnvironment and UnknownBento."""
+    """Render one environment; raises InvalidEnvironment, WrongImage and UnknownBento."""
     environment = load_environment(name, options.overrides, options.environments)
+    overrides, base, remarks = options.overrides, {}, []
+    stable, *canaries = environment.images
+    if options.names_image:
+        contents = contents_of(stable, options.bento)
+        remarks.append(contents.remark)
+        if contents.release:
+            overrides["release"] = contents.release
+            # The image contains one model and its variables name it, whatever config.yaml names.
+            base = {"config": {"model": {"name": contents.release["model"].partition(":")[0]}}}
+    if options.canary is not None:
+        contents = contents_of(canaries[0], None)
+        remarks.append(contents.remark)
+        overrides["canary"]["release"] = contents.release
+    environment = load_environment(name, overrides, options.environments, base)
     words = dict(options.for_one)
     if options.has_other_environments:
         words["--environments"] = str(options.environments)
     command = shlex.join([*COMMAND, "--env", name, *chain.from_iterable(words.items())])
-    return Manifests(name, environment, command, render(environment, command))
+    return Manifests(name, environment, command, render(environment, command), tuple(remarks))
 
 
 def check(rendered: Iterable[Manifests], out: Path) -> None:

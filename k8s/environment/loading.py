@@ -23,12 +23,15 @@ def environment_names(path: Path = ENVIRONMENTS_PATH) -> tuple[str, ...]:
 
 
 def load_environment(
-    name: str, overrides: Mapping[str, Any] | None = None, path: Path = ENVIRONMENTS_PATH
+    name: str,
+    overrides: Mapping[str, Any] | None = None,
+    path: Path = ENVIRONMENTS_PATH,
+    base: Mapping[str, Any] | None = None,
 ) -> Environment:
     """Read the environment of that name.
 
-    `overrides` override the environment's section, which overrides the defaults. Its `config` overrides
-    config.yaml. Raises InvalidEnvironment with the key, its value and the rule.
+    `overrides` override the environment's section, which overrides the defaults. They override `base`, and
+    its `config` overrides config.yaml. Raises InvalidEnvironment with the key, its value and the rule.
     """
     sections = _read(path)
     if DEFAULTS not in sections:
@@ -37,7 +40,7 @@ def load_environment(
     if name not in names:
         raise InvalidEnvironment(f"{path.name} has no environment {name!r}; {say_nearest(name, names)}")
     tree: dict[str, Any] = {"config": _read(DEFAULT_CONFIG_PATH)}
-    for section in (sections[DEFAULTS], sections[name], overrides or {}):
+    for section in (base or {}, sections[DEFAULTS], sections[name], overrides or {}):
         tree = _merged(tree, section)
     try:
         environment = Environment.model_validate(tree)

@@ -235,6 +235,8 @@ class Canary(_Section):
     version: Version
     weight: int = Field(ge=1, le=99)
     """Share of the requests, in percent."""
+    release: Release | None = None
+    """None if the contents of the image are not known."""
 
 
 class Environment(_Section):

@@ -44,8 +44,8 @@ def canary_track(environment: Environment, canary: Canary) -> Track:
         name=canary_name(environment),
         image=image,
         replicas=canary_pods(environment),
-        labels=_labels(image, None),
-        annotations=_annotations(image, None),
+        labels=_labels(image, canary.release),
+        annotations=_annotations(image, canary.release),
     )
 
 

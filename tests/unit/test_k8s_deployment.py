@@ -1,70 +1,40 @@
 """Deployments and canaries with a fake kubectl: the commands that they run and the input that they refuse."""
 
-import os
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from fake_kubectl import TWO_PODS, Cluster
+from lightkube.resources.core_v1 import Namespace
 
 from cli.__main__ import main
-from k8s.deployment import namespace_of
-from k8s.environment.loading import ENVIRONMENTS_PATH
-
-FAKE_KUBECTL = """#!/bin/sh
-printf '%s\\n' "$*" >> "$FAKE/log"
-for answer in "$FAKE"/answers/*; do
-    [ -f "$answer" ] || continue
-    case "$*" in
-        *"$(head -1 "$answer")"*) sed -n '3,$p' "$answer" >&2; exit "$(sed -n 2p "$answer")";;
-    esac
-done
-case "$*" in *jsonpath={.status.phase}*) cat "$FAKE/phase" 2>/dev/null;; esac
-exit 0
-"""
-"""It logs its arguments. A file in `answers` has a part of a command line, an exit code and an error."""
+from k8s import pruning
+from k8s.environment.loading import ENVIRONMENTS_PATH, load_environment
+from k8s.objects.assembly import objects
+from k8s.waiting import namespace_of
 
 STATUS = "rollout status deployment/text-classifier --namespace text-classifier-local --timeout 5m"
 CANARY_STATUS = STATUS.replace("deployment/text-classifier", "deployment/text-classifier-canary")
 PHASE = "get namespace text-classifier-local --ignore-not-found --output jsonpath={.status.phase}"
 APPLY_NEW = "apply --kustomize reports/manifests/local"
-IMAGE = ("--image", "localhost:5000/text-classifier:2")
+IMAGE = ("--image", "localhost:1/text-classifier:2")
+"""No registry answers there."""
 
 
-class Cluster:
-    """The fake `kubectl` on the PATH and the commands that it received."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        (folder / "answers").mkdir()
-
-    def fails(self, part: str, message: str, exit_code: int = 1) -> None:
-        """Make every command that contains `part` fail."""
-        number = len(list((self.folder / "answers").iterdir()))
-        (self.folder / "answers" / str(number)).write_text(f"{part}\n{exit_code}\n{message}\n")
-
-    def has_namespace(self, phase: str) -> None:
-        (self.folder / "phase").write_text(phase)
-
-    @property
-    def commands(self) -> list[str]:
-        log = self.folder / "log"
-        return log.read_text().splitlines() if log.exists() else []
-
-
-@pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    folder = tmp_path / "cluster"
-    folder.mkdir()
-    program = folder / "kubectl"
-    program.write_text(FAKE_KUBECTL)
-    program.chmod(0o755)
-    monkeypatch.setenv("FAKE", str(folder))
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.chdir(tmp_path)
-    return Cluster(folder)
-
+UNSCHEDULABLE = {
+    "conditions": [
+        {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": "1 Insufficient memory.",
+        }
+    ]
+}
 
 Run = Callable[..., int]
 
@@ -101,14 +71,14 @@ def with_environment(tmp_path: Path, **changes: str) -> str:
 def test_without_an_image_the_committed_manifests_are_applied(cluster: Cluster, run: Run) -> None:
     assert run("deploy", "--env", "local") == 0
     folder = ENVIRONMENTS_PATH.parent / "rendered" / "local"
-    assert cluster.commands == [PHASE, f"apply --kustomize {folder}", STATUS]
+    assert cluster.commands == [f"apply --kustomize {folder}", STATUS]
 
 
 def test_an_image_is_rendered_into_another_folder_and_applied(
     cluster: Cluster, run: Run, tmp_path: Path
 ) -> None:
     assert run("deploy", *IMAGE) == 0
-    assert cluster.commands == [PHASE, APPLY_NEW, STATUS]
+    assert cluster.commands == [APPLY_NEW, STATUS]
     assert f"image: {IMAGE[1]}\n" in new_deployment(tmp_path)
 
 
@@ -116,7 +86,7 @@ def test_environments_from_another_file_are_rendered_into_another_folder_and_app
     cluster: Cluster, run: Run, tmp_path: Path
 ) -> None:
     assert run("deploy", "--environments", with_environment(tmp_path)) == 0
-    assert cluster.commands == [PHASE, APPLY_NEW, STATUS]
+    assert cluster.commands == [APPLY_NEW, STATUS]
 
 
 def test_committed_manifests_that_are_stale_are_not_applied(
@@ -142,19 +112,18 @@ def test_every_command_that_changes_the_cluster_is_shown(
 
 
 def test_a_deployment_waits_for_a_namespace_that_is_being_deleted(cluster: Cluster, run: Run) -> None:
-    cluster.has_namespace("Terminating")
+    cluster.answers("jsonpath={.status.phase}", "Terminating")
     assert run("deploy", *IMAGE) == 0
-    assert cluster.commands[:3] == [
-        PHASE,
+    assert cluster.commands[:2] == [
         "wait --for=delete namespace/text-classifier-local --timeout 2m",
         APPLY_NEW,
     ]
 
 
 def test_a_deployment_does_not_wait_for_an_active_namespace(cluster: Cluster, run: Run) -> None:
-    cluster.has_namespace("Active")
+    cluster.answers("jsonpath={.status.phase}", "Active")
     assert run("deploy", *IMAGE) == 0
-    assert cluster.commands == [PHASE, APPLY_NEW, STATUS]
+    assert cluster.commands == [APPLY_NEW, STATUS]
 
 
 def test_a_cluster_that_does_not_answer_gives_one_sentence_with_kubectls_last_line(
@@ -165,7 +134,7 @@ def test_a_cluster_that_does_not_answer_gives_one_sentence_with_kubectls_last_li
     assert capfd.readouterr().err.splitlines()[-1] == (
         "error: KUBECONFIG must name a cluster that answers: The connection to the server was refused"
     )
-    assert cluster.commands == [PHASE]
+    assert cluster.log == [PHASE]
 
 
 def test_an_apply_that_fails_ends_the_deployment(
@@ -178,22 +147,37 @@ def test_an_apply_that_fails_ends_the_deployment(
         "Error from server (Forbidden): no",
         "error: `kubectl apply --kustomize` failed, for the reason above",
     )
-    assert cluster.commands == [PHASE, APPLY_NEW]
+    assert cluster.commands == [APPLY_NEW]
 
 
-def test_a_failed_rollout_shows_what_the_pods_wait_for(
+def test_a_failed_rollout_shows_what_the_cluster_says_about_the_pods(
     cluster: Cluster, run: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:
     cluster.fails("rollout status", "error: deployment exceeded its progress deadline")
-    assert run("deploy", *IMAGE) == 1
-    assert cluster.commands[-1].startswith(
-        "get pods --namespace text-classifier-local --output custom-columns="
+    cluster.lists(
+        "get pods", {"metadata": {"name": "new"}, "spec": {"containers": []}, "status": UNSCHEDULABLE}
     )
-    assert ".state.waiting.reason" in cluster.commands[-1]
-    assert capfd.readouterr().err.splitlines()[-1] == (
+    assert run("deploy", *IMAGE) == 1
+    out, err = capfd.readouterr()
+    assert out.splitlines()[-2:] == [
+        "POD   STATE           REASON          MESSAGE",
+        "new   not scheduled   Unschedulable   1 Insufficient memory.",
+    ]
+    assert err.splitlines()[-1] == (
         "error: deployment text-classifier in text-classifier-local is not rolled out; "
         "`kubectl logs` may say why, and `make rollback ENV=local` returns to the version before"
     )
+
+
+def test_a_failed_rollout_is_reported_if_events_may_not_be_read(
+    cluster: Cluster, run: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cluster.fails("rollout status", "error: deployment exceeded its progress deadline")
+    cluster.fails("get events", "Error from server (Forbidden): no")
+    assert run("rollout-status") == 1
+    said = capfd.readouterr().err.splitlines()
+    assert "events cannot be read: Error from server (Forbidden): no" in said
+    assert said[-1].startswith("error: deployment text-classifier in text-classifier-local is not rolled out")
 
 
 def test_a_missing_kubectl_gives_a_one_sentence_error(
@@ -303,9 +287,9 @@ def test_a_canary_is_applied_in_addition_to_the_running_image_and_waits_for_both
     cluster: Cluster, run: Run, tmp_path: Path
 ) -> None:
     assert run("canary", *IMAGE, "--version", "3", "--weight", "30") == 0
-    assert cluster.commands == [PHASE, APPLY_NEW, CANARY_STATUS, STATUS]
+    assert cluster.commands == [APPLY_NEW, CANARY_STATUS, STATUS]
     assert f"image: {IMAGE[1]}\n" in new_deployment(tmp_path)
-    assert "image: localhost:5000/text-classifier:3\n" in new_deployment(tmp_path, "-canary")
+    assert "image: localhost:1/text-classifier:3\n" in new_deployment(tmp_path, "-canary")
 
 
 def test_a_failed_canary_is_reported_and_stays(
@@ -314,20 +298,177 @@ def test_a_failed_canary_is_reported_and_stays(
     cluster.fails("deployment/text-classifier-canary", "error: exceeded its progress deadline")
     assert run("canary", *IMAGE, "--version", "3") == 1
     assert "error: deployment text-classifier-canary in " in capfd.readouterr().err
-    assert cluster.commands[-1].startswith("get pods ")
+    assert cluster.commands == [APPLY_NEW, CANARY_STATUS]
 
 
-@pytest.mark.parametrize("command", ["promote", "abort"])
+CANARY_OBJECTS = {
+    "deployments.apps": "deployments.apps/text-classifier-canary",
+    "services": "services/text-classifier-canary",
+}
+
+
+@pytest.mark.parametrize("command", ["promote", "abort", "deploy"])
 def test_a_canary_is_deleted_after_the_image_has_all_requests(
     cluster: Cluster, run: Run, command: str
 ) -> None:
+    for kind in CANARY_OBJECTS:
+        cluster.lists(f"get {kind} ", named("text-classifier"), named("text-classifier-canary"))
     assert run(command, *IMAGE) == 0
-    delete = "delete deployment,service --selector track=canary --namespace text-classifier-local"
-    assert cluster.commands == [PHASE, APPLY_NEW, STATUS, delete]
+    assert cluster.commands == [APPLY_NEW, STATUS, delete(*CANARY_OBJECTS.values())]
 
 
 @pytest.mark.parametrize("command", ["promote", "abort"])
 def test_a_canary_stays_if_the_image_is_not_rolled_out(cluster: Cluster, run: Run, command: str) -> None:
     cluster.fails("rollout status", "error: exceeded its progress deadline")
+    cluster.lists("get deployments.apps ", named("text-classifier-canary"))
     assert run(command, *IMAGE) == 1
-    assert not any(one.startswith("delete") for one in cluster.commands)
+    assert cluster.commands == [APPLY_NEW, STATUS]
+
+
+# What is left over
+
+
+def named(name: str, **metadata: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name} | metadata}
+
+
+def delete(*names: str) -> str:
+    options = "--namespace text-classifier-local --ignore-not-found --timeout 2m"
+    return f"delete {' '.join(names)} {options}"
+
+
+def uses(config_map: str) -> dict[str, Any]:
+    """The specification of a pod."""
+    return {"volumes": [{"configMap": {"name": config_map}}, {"emptyDir": {}}]}
+
+
+def test_what_an_environment_no_longer_has_is_deleted_after_the_rollout(cluster: Cluster, run: Run) -> None:
+    cluster.lists("get ingresses.networking.k8s.io ", named("text-classifier"))
+    cluster.lists("get podmonitors.monitoring.coreos.com ", named("text-classifier"))
+    assert run("deploy", *IMAGE) == 0
+    stale = (
+        "ingresses.networking.k8s.io/text-classifier",
+        "podmonitors.monitoring.coreos.com/text-classifier",
+    )
+    assert cluster.commands == [APPLY_NEW, STATUS, delete(*stale)]
+
+
+def test_only_objects_with_the_labels_of_every_rendered_object_are_looked_at(
+    cluster: Cluster, run: Run
+) -> None:
+    assert run("deploy", *IMAGE) == 0
+    (looked,) = [command for command in cluster.log if command.startswith("get ingresses")]
+    for label in ("name=text-classifier", "part-of=text-classifier", "managed-by=kustomize"):
+        assert f"app.kubernetes.io/{label}" in looked
+
+
+def test_an_object_that_another_object_owns_stays(cluster: Cluster, run: Run) -> None:
+    """KEDA gives the autoscaler that it creates the labels of our ScaledObject."""
+    owned = named("keda-hpa-text-classifier", ownerReferences=[{"kind": "ScaledObject"}])
+    cluster.lists("get horizontalpodautoscalers.autoscaling ", owned | scales(2))
+    assert run("deploy", *IMAGE) == 0
+    assert cluster.commands == [APPLY_NEW, STATUS]
+
+
+def test_a_config_map_stays_as_long_as_a_pod_or_a_revision_uses_it(cluster: Cluster, run: Run) -> None:
+    cluster.lists("get configmaps --namespace", named("used"), named("earlier"), named("left-over"))
+    cluster.lists("get pods ", {"spec": uses("used")})
+    cluster.lists("get replicasets.apps ", {"spec": {"template": {"spec": uses("earlier")}}})
+    assert run("deploy", *IMAGE) == 0
+    assert cluster.commands[-1] == delete("configmaps/left-over")
+
+
+def test_nothing_is_deleted_if_it_is_not_known_which_config_maps_are_used(
+    cluster: Cluster, run: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cluster.lists("get configmaps --namespace", named("left-over"))
+    cluster.lists("get ingresses.networking.k8s.io ", named("text-classifier"))
+    cluster.fails("get replicasets.apps ", "Error from server (Forbidden): no")
+    assert run("deploy", *IMAGE) == 0
+    assert cluster.commands[-1] == delete("ingresses.networking.k8s.io/text-classifier")
+    assert "ConfigMaps are not deleted: Error from server (Forbidden): no" in capfd.readouterr().err
+
+
+def test_kinds_that_the_cluster_lacks_or_does_not_show_are_left_out(
+    cluster: Cluster, run: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cluster.fails(
+        "get scaledobjects.keda.sh ", 'error: the server doesn\'t have a resource type "scaledobjects"'
+    )
+    cluster.fails("get httproutes", "Error from server (Forbidden): no")
+    assert run("deploy", *IMAGE) == 0
+    said = capfd.readouterr().err
+    assert "scaledobjects" not in said
+    assert "not checked: whether there are httproutes.gateway.networking.k8s.io to delete: " in said
+
+
+def test_every_kind_that_is_rendered_can_be_deleted() -> None:
+    keda = {"prometheus": "http://prometheus:9090", "requests_in_progress": 8}
+    every_option = {"autoscaler": {"keda": keda}, "canary": {"version": "2", "weight": 10}}
+    by_digest = {"image": {"by_digest": False}}
+    rendered = [
+        *objects(load_environment("staging")),
+        *objects(load_environment("production", every_option | by_digest)),
+    ]
+    assert {type(each) for each in rendered} - {Namespace} == set(pruning.KINDS)
+
+
+# The number of pods
+
+
+def with_pods(replicas: int, available: int) -> str:
+    return json.dumps(
+        TWO_PODS
+        | {"spec": TWO_PODS["spec"] | {"replicas": replicas}, "status": {"availableReplicas": available}}
+    )
+
+
+def scales(minimum: int, key: str = "minReplicas") -> dict[str, Any]:
+    return {"spec": {key: minimum, "scaleTargetRef": {"name": "text-classifier"}}}
+
+
+@pytest.mark.parametrize("command", ["deploy", "rollback", "rollout-status"])
+@pytest.mark.parametrize(
+    "autoscaler",
+    [
+        ("horizontalpodautoscalers.autoscaling", scales(2)),
+        ("scaledobjects.keda.sh", scales(2, "minReplicaCount")),
+    ],
+    ids=["HPA", "KEDA"],
+)
+def test_a_rollout_waits_for_the_smallest_number_of_pods(
+    cluster: Cluster,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    autoscaler: tuple[str, dict[str, Any]],
+) -> None:
+    monkeypatch.setattr("k8s.waiting.POLL_SECONDS", 0)
+    kind, scaler = autoscaler
+    cluster.lists(f"get {kind} --namespace text-classifier-local --output", scaler)
+    for _ in range(3):
+        cluster.answers("get deployment text-classifier ", with_pods(1, 1), once=True)
+    cluster.answers("get deployment text-classifier ", with_pods(2, 1))
+    assert run(command) == 0
+    assert cluster.commands[-2:] == [STATUS, STATUS.replace("5m", "40s")]
+
+
+def test_an_autoscaler_that_does_not_act_fails_the_rollout(
+    cluster: Cluster, run: Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("k8s.waiting.POLL_SECONDS", 0)
+    monkeypatch.setattr("k8s.waiting.AUTOSCALER_SECONDS", 0)
+    cluster.lists("get horizontalpodautoscalers.autoscaling ", scales(2))
+    cluster.answers("get deployment text-classifier ", with_pods(1, 1))
+    assert run("rollout-status") == 1
+    assert (
+        "the autoscaler has not scaled text-classifier to its minimum of 2 pods within 0 seconds; "
+        "`kubectl describe hpa -n text-classifier-local` may say why"
+    ) in capfd.readouterr().err
+
+
+def test_the_autoscaler_of_another_deployment_does_not_count(cluster: Cluster, run: Run) -> None:
+    other = {"spec": {"minReplicas": 9, "scaleTargetRef": {"name": "another"}}}
+    cluster.lists("get horizontalpodautoscalers.autoscaling ", other)
+    assert run("rollout-status") == 0
+    assert cluster.commands == [STATUS]
