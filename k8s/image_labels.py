@@ -73,7 +73,7 @@ def _in_engine(engine: str, image: ImageReference) -> ImageLabels:
 
 
 def _in_registry(image: ImageReference) -> ImageLabels:
-    host, name = _place(image.repository)
+    host, name = place(image.repository)
     is_local = host.partition(":")[0] in ("localhost", "127.0.0.1")
     # Images are pushed to a registry on this machine without TLS, and no proxy reaches it.
     scheme = "http" if is_local else "https"
@@ -106,8 +106,9 @@ class _Repository:
     def labels(self, version: str) -> dict[str, str]:
         """The labels of a version, which is a tag or a digest."""
         manifest = self._manifest(version)
-        if manifest.config is None:  # An index: its images are made from the same sources.
-            manifest = self._manifest(next((one.digest for one in manifest.manifests if one.is_image), ""))
+        image = next((one.digest for one in manifest.manifests if one.is_image), None)
+        if image:  # The images of an index are made from the same sources, for different platforms.
+            manifest = self._manifest(image)
         if manifest.config is None:
             raise UnreadableImage(f"{self._url} has no image of the version {version}")
         blob = self._content("blobs", manifest.config.digest)
@@ -151,8 +152,8 @@ class _Repository:
             return answer.status_code, answer.headers, bytes(content)
 
 
-def _place(repository: str) -> tuple[str, str]:
-    """The registry's host, and the repository's name there."""
+def place(repository: str) -> tuple[str, str]:
+    """The host of a repository's registry, and its name there, by the rules of podman and docker."""
     host, slash, name = repository.partition("/")
     if not slash or not ("." in host or ":" in host or host == "localhost"):
         host, name = "docker.io", repository
