@@ -34,11 +34,14 @@ def deploy(env: str, options: Options) -> None:
         out = RENDERED
         check([rendered], out)
     environment = rendered.environment
-    _check_cluster(environment.namespace)
+    has_namespace = _has_namespace(environment.namespace)
     preflight.check(environment)
     if environment.release and not options.names_image:
         kubectl.say(compare(environment.image.reference, environment.release))
-    kubectl.change("apply", "--kustomize", str(out / env))
+    apply = ("apply", "--kustomize", str(out / env))
+    if has_namespace:  # Objects in a namespace that is created with them cannot be rehearsed.
+        kubectl.rehearse(*apply)
+    kubectl.change(*apply)
     for track in reversed(tracks(environment)):
         wait_for_rollout(env, track.name)
     prune(environment)
@@ -66,16 +69,20 @@ def _rendered(env: str, options: Options) -> Manifests:
     return rendered
 
 
-def _check_cluster(namespace: str) -> None:
-    """Check that the cluster answers. Wait for a namespace that is being deleted to disappear."""
+def _has_namespace(namespace: str) -> bool:
+    """Whether the namespace is there, after waiting if it is being deleted; False if that may not be read.
+
+    Raises DeploymentError if no cluster answers.
+    """
     try:
         phase = kubectl.read(
             "get", "namespace", namespace, "--ignore-not-found", "--output", "jsonpath={.status.phase}"
         )
     except ReadForbidden as error:
-        kubectl.say(f"not checked: whether namespace {namespace} is being deleted: {error}")
-        return
+        kubectl.say(f"not checked: whether there is a namespace {namespace}: {error}")
+        return False
     except DeploymentError as error:
         raise DeploymentError(f"KUBECONFIG must name a cluster that answers: {error}") from error
     if phase == "Terminating":
         kubectl.change("wait", "--for=delete", f"namespace/{namespace}", "--timeout", DELETION_TIMEOUT)
+    return phase == "Active"

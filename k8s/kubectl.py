@@ -24,6 +24,18 @@ def change(*arguments: str) -> None:
         raise DeploymentError(f"`{shlex.join([PROGRAM, *arguments[:2]])}` failed, for the reason above")
 
 
+def rehearse(*arguments: str) -> None:
+    """Let the API server check a command's changes without making them.
+
+    Raises DeploymentError with everything that it would refuse.
+    """
+    done = _run(*arguments, "--dry-run=server", captures=True)
+    if done.returncode:
+        refusals = [line for line in done.stderr.splitlines() if not line.startswith("Warning: ")]
+        listed = "\n".join(refusals)
+        raise DeploymentError(f"the cluster would not accept this; nothing was applied:\n{listed}")
+
+
 def succeeds(*arguments: str) -> bool:
     """Run kubectl and let it print; returns whether it succeeded. Raises DeploymentError if it is missing."""
     return _run(*arguments, captures=False).returncode == 0

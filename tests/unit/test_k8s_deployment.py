@@ -120,10 +120,36 @@ def test_a_deployment_waits_for_a_namespace_that_is_being_deleted(cluster: Clust
     ]
 
 
-def test_a_deployment_does_not_wait_for_an_active_namespace(cluster: Cluster, run: Run) -> None:
+def test_in_a_namespace_that_is_there_the_changes_are_rehearsed_first(cluster: Cluster, run: Run) -> None:
     cluster.answers("jsonpath={.status.phase}", "Active")
     assert run("deploy", *IMAGE) == 0
+    assert cluster.commands == [f"{APPLY_NEW} --dry-run=server", APPLY_NEW, STATUS]
+
+
+def test_what_the_cluster_would_refuse_is_shown_and_nothing_is_applied(
+    cluster: Cluster, run: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cluster.answers("jsonpath={.status.phase}", "Active")
+    cluster.fails("--dry-run=server", "Warning: old\nThe Service is invalid: port\nError from server: quota")
+    assert run("deploy", *IMAGE) == 1
+    assert capfd.readouterr().err.splitlines()[-3:] == [
+        "error: the cluster would not accept this; nothing was applied:",
+        "The Service is invalid: port",
+        "Error from server: quota",
+    ]
+    assert cluster.commands == [f"{APPLY_NEW} --dry-run=server"]
+
+
+def test_a_user_who_may_not_read_namespaces_can_deploy(
+    cluster: Cluster, run: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cluster.fails("get namespace text-classifier-local ", "Error from server (Forbidden): no")
+    assert run("deploy", *IMAGE) == 0
     assert cluster.commands == [APPLY_NEW, STATUS]
+    assert (
+        "not checked: whether there is a namespace text-classifier-local: Error from server (Forbidden): no"
+        in capfd.readouterr().err
+    )
 
 
 def test_a_cluster_that_does_not_answer_gives_one_sentence_with_kubectls_last_line(
