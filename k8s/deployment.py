@@ -6,7 +6,7 @@ from k8s import kubectl, preflight
 from k8s.environment.release import compare
 from k8s.errors import DeploymentError, ReadForbidden
 from k8s.manifests import Manifests, Options, check, render_environment
-from k8s.objects.labels import APPLICATION
+from k8s.objects.labels import APPLICATION, STABLE, TRACK
 from k8s.objects.tracks import tracks
 from k8s.pruning import prune
 from k8s.rendering import RENDERED
@@ -16,6 +16,8 @@ NEW_MANIFESTS = Path("reports/manifests")
 """Manifests with options are rendered here. The committed ones stay as they are."""
 
 DELETION_TIMEOUT = "2m"
+REVISION = "deployment.kubernetes.io/revision"
+"""The annotation with which Kubernetes numbers the versions of a Deployment."""
 
 
 def deploy(env: str, options: Options) -> None:
@@ -48,9 +50,30 @@ def deploy(env: str, options: Options) -> None:
 
 
 def roll_back(env: str) -> None:
-    """Return to the version before and wait until it is rolled out; raises DeploymentError."""
-    kubectl.change("rollout", "undo", f"deployment/{APPLICATION}", "--namespace", namespace_of(env))
+    """Return to the version before and wait until it is rolled out; raises DeploymentError.
+
+    If a rollout is not complete, the version before is the one whose pods still serve, however many
+    deployments have failed since.
+    """
+    namespace = namespace_of(env)
+    serving = _revision_that_serves(namespace)
+    revision = () if serving is None else ("--to-revision", str(serving))
+    kubectl.change("rollout", "undo", f"deployment/{APPLICATION}", *revision, "--namespace", namespace)
     wait_for_rollout(env)
+
+
+def _revision_that_serves(namespace: str) -> int | None:
+    """The latest revision that has available pods and is not the one that is being rolled out, if any."""
+    stable = f"app.kubernetes.io/name={APPLICATION},{TRACK}={STABLE}"
+    found = kubectl.read_json("get", "replicasets.apps", "--selector", stable, "--namespace", namespace)[
+        "items"
+    ]
+    revisions = {
+        int(one["metadata"]["annotations"][REVISION]): one["status"].get("availableReplicas", 0)
+        for one in found
+    }
+    newest = max(revisions, default=None)
+    return max((one for one, pods in revisions.items() if pods and one != newest), default=None)
 
 
 def _rendered(env: str, options: Options) -> Manifests:

@@ -13,6 +13,9 @@ MAX_EVENTS = 3
 """Most events shown for a pod, the latest ones."""
 MAX_MESSAGE_CHARACTERS = 400
 
+REPEATED = ("BackOff", "FailedScheduling")
+"""Reasons of events that repeat what the state of a pod says."""
+
 HEADER = ("POD", "STATE", "REASON", "MESSAGE")
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
@@ -63,8 +66,7 @@ def _of_pod(pod: Pod, events: Sequence[Event]) -> Iterator[Finding]:
     found = [*_of_conditions(pod), *_of_containers(pod)]
     if status and status.reason:  # such as Evicted
         found.insert(0, Finding(name, status.phase or "", status.reason, _line(status.message)))
-    said = {one.message for one in found}
-    found.extend(one for one in _of_events(name, events) if one.message not in said)
+    found.extend(_of_events(name, events))
     yield from found or [Finding(name, (status and status.phase) or "not ready", "", "")]
 
 
@@ -103,7 +105,7 @@ def _ended(name: str, state: str, terminated: ContainerStateTerminated, restarts
 
 def _of_events(name: str, events: Sequence[Event]) -> Iterator[Finding]:
     # Kubernetes counts an event that repeats; one without a count happened once. The latest comes last.
-    latest = {(event.reason, event.message): event for event in events}
+    latest = {(event.reason, event.message): event for event in events if event.reason not in REPEATED}
     for event in list(latest.values())[-MAX_EVENTS:]:
         times = f" ({event.count} times)" if event.count and event.count > 1 else ""
         yield Finding(name, "event", f"{event.reason}{times}", _line(event.message))

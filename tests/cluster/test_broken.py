@@ -83,10 +83,11 @@ def test_an_image_that_does_not_exist_receives_no_requests(
     under_load: UnderLoad, images: Mapping[str, str]
 ) -> None:
     old = ready_pods()
-    nowhere = images["first"].partition("@")[0] + f"@sha256:{'0' * 64}"
+    nowhere = images["first"].partition("@")[0] + f"@sha256:{'1' * 64}"
     with under_load() as load:
         output = make("deploy", IMAGE=nowhere, check=False)
     assert "exceeded its progress deadline" in output
+    assert "nothing was compared" in output
     assert "ImagePull" in output
     assert ready_pods() == old
     assert load.failures == []

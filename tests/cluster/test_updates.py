@@ -20,6 +20,9 @@ from cluster import (
     wait_until,
 )
 
+from k8s.environment.values import ImageReference, ImageVersion
+from k8s.image_labels import read_labels
+
 
 def test_an_update_to_another_model_and_its_rollback_lose_no_request(
     under_load: UnderLoad, images: Mapping[str, str]
@@ -32,6 +35,28 @@ def test_an_update_to_another_model_and_its_rollback_lose_no_request(
         make("rollback")
     assert load.failures == []
     assert min(load.by_model) > 0
+    assert_deployment_names(images["first"], not_=images["second"])
+
+
+def assert_deployment_names(image: str, not_: str) -> None:
+    """Check that the Deployment says everywhere that it runs `image`."""
+    (deployment,) = objects("deployments")
+    # What was applied last, which the next `kubectl apply` compares. It says nothing about what runs.
+    del deployment["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"]
+    deployment["metadata"].pop("managedFields", None)
+    said = json.dumps(deployment)
+    for name in names_of(image):
+        assert name in said
+    for name in names_of(not_):
+        assert name not in said
+
+
+def names_of(image: str) -> list[str]:
+    """The digest of an image, and the version and the digest of its model."""
+    repository, _, digest = image.partition("@")
+    labels = read_labels(ImageReference(repository, ImageVersion(None, digest))).values
+    model = labels["text-classifier.model"].partition(":")[2]
+    return [digest, model, labels["text-classifier.model-digest"]]
 
 
 @pytest.mark.parametrize(("end", "stays"), [("abort", "first"), ("promote", "second")])

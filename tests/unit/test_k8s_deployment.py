@@ -295,6 +295,33 @@ def test_a_rollback_undoes_the_rollout_and_waits(cluster: Cluster, run: Run) -> 
     assert cluster.commands == [undo, STATUS]
 
 
+def revision(number: int, available: int) -> dict[str, Any]:
+    annotations = {"deployment.kubernetes.io/revision": str(number)}
+    status = {"availableReplicas": available} if available else {}
+    return {"metadata": {"annotations": annotations}, "status": status}
+
+
+@pytest.mark.parametrize(
+    ("revisions", "option"),
+    [
+        ([(1, 0), (2, 2)], ""),
+        ([(1, 0), (2, 2), (3, 0)], " --to-revision 2"),
+        ([(1, 0), (2, 2), (3, 0), (4, 0)], " --to-revision 2"),
+        ([(1, 0), (2, 1), (3, 1)], " --to-revision 2"),
+        ([(1, 0)], ""),
+        ([], ""),
+    ],
+    ids=["complete", "one failed", "two failed", "in progress", "first failed", "nothing"],
+)
+def test_a_rollback_returns_to_the_version_that_serves(
+    cluster: Cluster, run: Run, revisions: list[tuple[int, int]], option: str
+) -> None:
+    cluster.lists("get replicasets.apps ", *(revision(*one) for one in revisions))
+    assert run("rollback") == 0
+    undo = f"rollout undo deployment/text-classifier{option} --namespace text-classifier-local"
+    assert cluster.commands == [undo, STATUS]
+
+
 def test_a_rollback_leaves_the_check_of_the_environment_to_kubectl(cluster: Cluster, run: Run) -> None:
     """The environment may be in another file, so the command needs only its name."""
     assert run("rollback", "--env", "mine") == 0

@@ -50,7 +50,8 @@ def test_a_pod_that_fits_on_no_node_shows_what_is_insufficient() -> None:
 def test_a_container_that_was_killed_for_its_memory_says_so_while_it_waits_for_its_next_start() -> None:
     waiting = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 20s restarting"}}
     killed = {"terminated": {"reason": "OOMKilled", "exitCode": 137}}
-    found = findings(pod(containerStatuses=[container(waiting, killed, restartCount=2)]))
+    again = event("BackOff", "Back-off restarting", 1)
+    found = findings(pod(containerStatuses=[container(waiting, killed, restartCount=2)]), again)
     assert found == [
         Finding("one", "server waits", "CrashLoopBackOff", "back-off 20s restarting"),
         Finding("one", "server ended before", "OOMKilled", "exit code 137, 2 restarts"),
