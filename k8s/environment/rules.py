@@ -85,10 +85,9 @@ def _liveness(environment: Environment) -> Iterator[str]:
     seconds = liveness.period_seconds * (liveness.failures - 1)
     if seconds <= worker.max_silent_seconds:
         yield (
-            f"probes.liveness can fail {liveness.failures} times, every {liveness.period_seconds} s, within "
-            f"{seconds} s; it must take longer than config.worker.max_silent_seconds, "
-            f"{worker.max_silent_seconds:g}, or the container is killed before the service replaces a worker "
-            "that hangs"
+            f"probes.liveness can fail {liveness.failures} times within {seconds} s; this must take "
+            f"longer than config.worker.max_silent_seconds, {worker.max_silent_seconds:g}, "
+            "or the container is killed before the service replaces a worker that hangs"
         )
     if liveness.timeout_seconds > liveness.period_seconds:
         yield (

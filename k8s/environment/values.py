@@ -20,8 +20,9 @@ MAX_NAME_CHARACTERS = MAX_LABEL_CHARACTERS - len("-") - CONFIG_DIGEST_CHARACTERS
 SHOWN_DIGEST_CHARACTERS = 12
 """Characters of an image's digest that are shown to people. Kubernetes always gets all of them."""
 
-OWN_KEYS = ("app.kubernetes.io/", "pod-security.kubernetes.io/", "text-classifier/", "track")
-"""How the keys of the labels and annotations start that only the manifests set."""
+OWN_PREFIXES = ("app.kubernetes.io/", "pod-security.kubernetes.io/", "text-classifier/")
+OWN_KEY = "track"
+"""Only the manifests set labels and annotations with this key, or with keys that start with the prefixes."""
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _QUALIFIED_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -116,11 +117,12 @@ def _labels(labels: dict[str, str]) -> dict[str, str]:
 
 
 def _check_metadata_key(key: str) -> None:
-    if key.startswith(OWN_KEYS):
+    if key == OWN_KEY or key.startswith(OWN_PREFIXES):
         raise PydanticCustomError(
             "own_key",
-            "'{key}' cannot be added, because only the manifests set keys that start with {own}",
-            {"key": key, "own": ", ".join(OWN_KEYS)},
+            "'{key}' cannot be added, because only the manifests set {own} "
+            "and keys that start with {prefixes}",
+            {"key": key, "own": OWN_KEY, "prefixes": ", ".join(OWN_PREFIXES)},
         )
     prefix, slash, name = key.rpartition("/")
     if slash:

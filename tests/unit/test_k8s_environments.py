@@ -245,7 +245,7 @@ def refusal(over: dict[str, Any], name: str = "local") -> str:
         ),
         (
             {"probes": {"liveness": {"period_seconds": 5, "failures": 3}}},
-            "probes.liveness can fail 3 times, every 5 s, within 10 s; it must take longer than "
+            "probes.liveness can fail 3 times within 10 s; this must take longer than "
             "config.worker.max_silent_seconds, 10, "
             "or the container is killed before the service replaces a worker that hangs",
         ),
@@ -261,8 +261,8 @@ def refusal(over: dict[str, Any], name: str = "local") -> str:
         ),
         (
             {"labels": {"track": "canary"}},
-            "labels is {'track': 'canary'}: 'track' cannot be added, because only the manifests set keys "
-            "that start with app.kubernetes.io/, pod-security.kubernetes.io/, text-classifier/, track",
+            "labels is {'track': 'canary'}: 'track' cannot be added, because only the manifests set track "
+            "and keys that start with app.kubernetes.io/, pod-security.kubernetes.io/, text-classifier/",
         ),
         (
             {"labels": {"team": "a b"}},

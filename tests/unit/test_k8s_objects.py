@@ -13,7 +13,6 @@ from classifier.settings import load_settings
 from k8s.environment.loading import environment_names, load_environment
 from k8s.environment.rules import needed_grace_seconds
 from k8s.environment.sections import Environment
-from k8s.environment.values import OWN_KEYS
 from k8s.errors import InvalidEnvironment
 from k8s.rendering import render
 from serving.metrics import Metrics
@@ -365,17 +364,15 @@ def test_added_labels_are_on_every_object_and_pod_and_in_no_selector(environment
     assert selectors == (plain["deployment"]["spec"]["selector"], plain["service"]["spec"]["selector"])
 
 
-@pytest.mark.parametrize("key", sorted(OWN_KEYS))
-def test_no_label_that_the_manifests_set_can_be_replaced(key):
-    with pytest.raises(InvalidEnvironment, match="only the manifests set keys that start with"):
-        load_environment("local", {"labels": {f"{key}x": "1"}})
-
-
-def test_every_label_that_the_manifests_set_starts_in_a_way_that_no_added_label_may():
-    environment = load_environment("production", {"release": RELEASE})
-    objects = rendered(environment)
+def test_no_label_that_the_manifests_set_can_be_replaced():
+    objects = rendered(load_environment("production", {"release": RELEASE}))
     keys = {key for each in objects.values() for key in labels_of(each)}
-    assert all(key.startswith(OWN_KEYS) for key in keys | labels_of_pods(objects["deployment"]).keys())
+    for key in keys | labels_of_pods(objects["deployment"]).keys():
+        with pytest.raises(
+            InvalidEnvironment, match=f"'{key}' cannot be added, because only the manifests set"
+        ):
+            load_environment("local", {"labels": {key: "1"}})
+    assert load_environment("local", {"labels": {"tracking-id": "1"}}).labels == {"tracking-id": "1"}
 
 
 def test_annotations_are_added_to_the_objects_that_they_are_given_for():
