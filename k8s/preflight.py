@@ -131,7 +131,9 @@ def needs_of_pods(spec: PodSpec, namespace: str) -> Iterator[Need]:
             namespace,
         )
     if spec.priorityClassName:
-        yield Need("priority class", "PriorityClass", spec.priorityClassName, _LISTS.format("priorityclass"))
+        yield Need(
+            "pods.priority_class", "PriorityClass", spec.priorityClassName, _LISTS.format("priorityclass")
+        )
     if spec.runtimeClassName:
         yield Need("gpu.runtime_class", "RuntimeClass", spec.runtimeClassName, _LISTS.format("runtimeclass"))
 
