@@ -19,7 +19,6 @@ from cluster import (
     make,
     objects,
     ready_pods,
-    rollout_status,
     wait_until,
 )
 
@@ -38,6 +37,16 @@ QUICK = {
 def given(path: Path, **overrides: Any) -> str:
     """A file in which the environment of these tests has other sections."""
     return str(environments(path / "mine.yaml", ENVIRONMENT, BEHIND_NODE_PORT | overrides))
+
+
+# The first deployment
+
+
+@pytest.mark.usefixtures("namespace")
+def test_a_first_deployment_ends_with_the_smallest_number_of_pods(images: Mapping[str, str]) -> None:
+    in_namespace("delete", DEPLOYMENT, "--ignore-not-found")
+    make("deploy", IMAGE=images["first"])
+    assert len(ready_pods()) >= 2
 
 
 # Pods that do not start
@@ -71,60 +80,67 @@ def test_rollouts_that_fail_say_why_and_a_rollback_returns_to_the_version_that_s
 # What is looked up first
 
 
-def refusals(environment: str) -> str:
-    with pytest.raises(DeploymentError) as refused:
-        preflight.check(load_environment(environment))
-    return str(refused.value)
-
-
 def test_production_is_refused_as_a_whole_by_a_cluster_without_its_kinds() -> None:
     output = make("deploy", check=False, ENV="production", ENVIRONMENTS=str(ENVIRONMENTS_PATH))
     assert "text-classifier-production cannot be deployed; nothing was applied:" in output
-    for sentence in (
-        "- the image is 'registry.example.com/text-classifier@sha256:0000",
-        "- the cluster has no HTTPRoute (gateway.networking.k8s.io/v1); ",
-        "- the cluster has no PodMonitor (monitoring.coreos.com/v1); ",
-        "- there is no Gateway 'public' in namespace 'gateway' (gateway); ",
-    ):
-        assert sentence in output
+    kinds = kubectl("api-resources", "--output", "name").split()
+    sentences = {
+        "httproutes.gateway.networking.k8s.io": "no HTTPRoute (gateway.networking.k8s.io/v1); ",
+        "podmonitors.monitoring.coreos.com": "no PodMonitor (monitoring.coreos.com/v1); ",
+    }
+    for kind, sentence in sentences.items():
+        assert (f"- the cluster has {sentence}" in output) == (kind not in kinds)
+    assert "- the image is 'registry.example.com/text-classifier@sha256:0000" in output
+    assert "- there is no Gateway 'public' in namespace 'gateway' (gateway); " in output
     assert kubectl("get", "namespace", f"{APPLICATION}-production", "--ignore-not-found") == ""
 
 
+INGRESS_CLASS = "text-classifier-test"
+
+
 @pytest.fixture
-def way_in() -> Iterator[Mapping[str, Any]]:
-    """The Ingress of staging, and everything in the cluster that it needs."""
-    ingress = yaml.safe_load(ENVIRONMENTS_PATH.read_text(encoding="utf-8"))["staging"]["ingress"]
-    controller = {
+def ingress() -> dict[str, Any]:
+    """An Ingress whose controller no cluster has."""
+    staging = yaml.safe_load(ENVIRONMENTS_PATH.read_text(encoding="utf-8"))["staging"]
+    return staging["ingress"] | {"class_name": INGRESS_CLASS, "sources": {"namespace": "default"}}
+
+
+@pytest.fixture
+def ingress_class() -> Iterator[None]:
+    manifest = {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "IngressClass",
-        "metadata": {"name": ingress["class_name"]},
+        "metadata": {"name": INGRESS_CLASS},
         "spec": {"controller": "example.com/none"},
     }
-    kubectl("apply", "--filename", "-", stdin=json.dumps(controller))
-    kubectl("create", "namespace", "traefik")
-    yield ingress
-    kubectl("delete", f"ingressclass/{ingress['class_name']}", "namespace/traefik", "--wait=false")
+    kubectl("apply", "--filename", "-", stdin=json.dumps(manifest))
+    yield
+    kubectl("delete", "ingressclass", INGRESS_CLASS)
 
 
-def put_certificate(namespace: str, name: str) -> None:
+def put_certificate(namespace: str, ingress: Mapping[str, Any]) -> None:
+    name = ingress["tls_secret"]
     kubectl("create", "secret", "generic", name, "--namespace", namespace, "--from-literal=tls.crt=x")
 
 
 def test_staging_is_refused_until_its_ingress_has_a_class_and_a_certificate(
-    request: pytest.FixtureRequest,
+    ingress: dict[str, Any], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
+    described = environments(tmp_path / "mine.yaml", "staging", {"ingress": ingress})
     namespace = f"{APPLICATION}-staging"
-    output = make("deploy", check=False, ENV="staging", ENVIRONMENTS=str(ENVIRONMENTS_PATH))
-    assert "there is no IngressClass 'traefik' (ingress.class_name)" in output
+    output = make("deploy", check=False, ENV="staging", ENVIRONMENTS=str(described))
+    assert f"there is no IngressClass {INGRESS_CLASS!r} (ingress.class_name)" in output
     assert f"there is no Secret 'text-classifier-tls' in namespace {namespace!r}" in output
     assert kubectl("get", "namespace", namespace, "--ignore-not-found") == ""
 
-    request.getfixturevalue("way_in")
+    request.getfixturevalue("ingress_class")
     kubectl("create", "namespace", namespace)
     try:
-        assert "no Secret 'text-classifier-tls'" in refusals("staging")
-        put_certificate(namespace, "text-classifier-tls")
-        preflight.check(load_environment("staging"))
+        with pytest.raises(DeploymentError, match="there is no Secret 'text-classifier-tls'") as refused:
+            preflight.check(load_environment("staging", path=described))
+        assert "IngressClass" not in str(refused.value)
+        put_certificate(namespace, ingress)
+        preflight.check(load_environment("staging", path=described))
     finally:
         kubectl("delete", "namespace", namespace, "--wait=false")
 
@@ -135,7 +151,7 @@ def test_what_the_user_may_not_read_is_said_and_not_refused(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """The user is an account that may do nothing at all."""
+    """The user is the pods' own account, which may read nothing."""
     token = in_namespace("create", "token", APPLICATION).strip()
     config = json.loads(kubectl("config", "view", "--raw", "--minify", "--output", "json"))
     config["users"][0]["user"] = {"token": token}
@@ -162,23 +178,21 @@ def config_map_of_pods() -> str:
     return next(volume["configMap"]["name"] for volume in volumes if "configMap" in volume)
 
 
+@pytest.mark.usefixtures("deployed", "ingress_class")
 def test_an_entry_point_that_is_taken_out_of_the_environment_is_deleted(
-    deployed: None,  # noqa: ARG001
-    images: Mapping[str, str],
-    way_in: Mapping[str, Any],
-    tmp_path: Path,
+    images: Mapping[str, str], ingress: dict[str, Any], tmp_path: Path
 ) -> None:
-    put_certificate(NAMESPACE, way_in["tls_secret"])
+    put_certificate(NAMESPACE, ingress)
     in_namespace("create", "configmap", "of-somebody-else")
     try:
-        make("deploy", IMAGE=images["first"], ENVIRONMENTS=given(tmp_path, ingress=way_in))
+        make("deploy", IMAGE=images["first"], ENVIRONMENTS=given(tmp_path, ingress=ingress))
         assert len(objects("ingresses")) == 1
         make("deploy", IMAGE=images["first"])
         assert objects("ingresses") == []
         assert "of-somebody-else" in in_namespace("get", "configmaps", "--output", "name")
         assert len(objects("services")) == 1
     finally:
-        in_namespace("delete", f"secret/{way_in['tls_secret']}", "configmap/of-somebody-else")
+        in_namespace("delete", f"secret/{ingress['tls_secret']}", "configmap/of-somebody-else")
 
 
 def test_config_maps_stay_exactly_as_long_as_a_roll_back_needs_them(
@@ -189,9 +203,9 @@ def test_config_maps_stay_exactly_as_long_as_a_roll_back_needs_them(
     used = [config_map_of_pods()]
 
     def deploy(threshold: float) -> None:
-        config = {"inference": {"confidence_threshold": threshold}}
-        rollout = QUICK["rollout"] | {"progress_deadline_seconds": 40, "revisions": 1}
-        described = given(tmp_path, config=config, rollout=rollout)
+        config = {"inference": {"confidence_threshold": threshold}, "api": {"lame_duck_seconds": 1.0}}
+        rollout = {"min_ready_seconds": 1, "progress_deadline_seconds": 40, "revisions": 1}
+        described = given(tmp_path, config=config, rollout=rollout, shutdown={"pre_stop_seconds": 1})
         make("deploy", IMAGE=images["first"], ENVIRONMENTS=described)
 
     for threshold in (0.61, 0.62):
@@ -204,13 +218,3 @@ def test_config_maps_stay_exactly_as_long_as_a_roll_back_needs_them(
     make("rollback")
     assert config_map_of_pods() == used[1]
     assert len(ready_pods()) >= 2
-
-
-def test_a_first_deployment_ends_with_the_smallest_number_of_pods(
-    deployed: None,  # noqa: ARG001
-    images: Mapping[str, str],
-) -> None:
-    in_namespace("delete", DEPLOYMENT)
-    make("deploy", IMAGE=images["first"])
-    assert len(ready_pods()) >= 2
-    rollout_status()
