@@ -34,9 +34,13 @@ def wait_for_rollout(env: str, deployment: str = APPLICATION) -> None:
     if _is_rolled_out(namespace, deployment, ROLLOUT_TIMEOUT) and _has_minimum(namespace, deployment):
         return
     print(_explanation(namespace, _live(namespace, deployment)), flush=True)  # noqa: T201
+    if deployment == APPLICATION:
+        way_back = f"`make rollback ENV={env}` returns to the version before"
+    else:
+        way_back = f"`make abort ENV={env} IMAGE=…` with the image that ran before ends the canary"
     raise DeploymentError(
-        f"deployment {deployment} in {namespace} is not rolled out; `kubectl logs` may say why, "
-        f"and `make rollback ENV={env}` returns to the version before"
+        f"deployment {deployment} in {namespace} is not rolled out; "
+        f"`kubectl logs` may say why, and {way_back}"
     )
 
 

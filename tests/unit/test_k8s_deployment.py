@@ -350,7 +350,11 @@ def test_a_failed_canary_is_reported_and_stays(
 ) -> None:
     cluster.fails("deployment/text-classifier-canary", "error: exceeded its progress deadline")
     assert run("canary", *IMAGE, "--version", "3") == 1
-    assert "error: deployment text-classifier-canary in " in capfd.readouterr().err
+    assert capfd.readouterr().err.splitlines()[-1] == (
+        "error: deployment text-classifier-canary in text-classifier-local is not rolled out; "
+        "`kubectl logs` may say why, and `make abort ENV=local IMAGE=…` with the image that ran before ends "
+        "the canary"
+    )
     assert cluster.commands == [APPLY_NEW, CANARY_STATUS]
 
 
