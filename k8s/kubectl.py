@@ -31,7 +31,8 @@ def rehearse(*arguments: str) -> None:
     """
     done = _run(*arguments, "--dry-run=server", captures=True)
     if done.returncode:
-        refusals = [line for line in done.stderr.splitlines() if not line.startswith("Warning: ")]
+        # A line that starts with a brace repeats the whole patch that was refused.
+        refusals = [line for line in done.stderr.splitlines() if not line.startswith(("Warning: ", "{"))]
         listed = "\n".join(refusals)
         raise DeploymentError(f"the cluster would not accept this; nothing was applied:\n{listed}")
 

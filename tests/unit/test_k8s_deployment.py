@@ -130,7 +130,9 @@ def test_what_the_cluster_would_refuse_is_shown_and_nothing_is_applied(
     cluster: Cluster, run: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:
     cluster.answers("jsonpath={.status.phase}", "Active")
-    cluster.fails("--dry-run=server", "Warning: old\nThe Service is invalid: port\nError from server: quota")
+    cluster.fails(
+        "--dry-run=server", "Warning: old\nThe Service is invalid: port\n{}\nError from server: quota"
+    )
     assert run("deploy", *IMAGE) == 1
     assert capfd.readouterr().err.splitlines()[-3:] == [
         "error: the cluster would not accept this; nothing was applied:",
