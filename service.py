@@ -1,6 +1,7 @@
 """The BentoML service, put together from its parts."""
 
 from pathlib import Path
+from typing import Any
 
 import bentoml
 
@@ -14,6 +15,7 @@ from serving.logs import configure_logging
 from serving.pages.app import Pages
 from serving.process import listening
 from serving.process.address import listening_address
+from serving.process.building import build_arguments
 from serving.process.heartbeat import start_heartbeat
 from serving.process.memory import release_when_idle, settle_memory
 from serving.process.model import check_model, load_model
@@ -32,6 +34,11 @@ try:
     access = Access.load(settings.api)
     address = listening_address(settings.api.host)
     check_model(settings)
+    of_build: dict[str, Any] = {}
+    if arguments := build_arguments():
+        from image.bento import prepare_build  # A Bento does not have this package.
+
+        of_build = prepare_build(settings.model, arguments.gpu)
 except ClassifierError as error:
     raise SystemExit(f"error: {error}") from None
 configure_logging(settings.logging)
@@ -48,6 +55,7 @@ supervise(NAME, settings.worker.max_silent_seconds)
     logging={"access": {"enabled": False}},
     # Tracing would cost half the throughput, and no exporter is set up for its spans.
     tracing={"excluded_urls": ".*"},
+    **of_build,
 )
 @bentoml.asgi_app(Pages(NAME, __version__, access.needs_key).app, path="/")
 class TextClassifier:

@@ -63,7 +63,7 @@ class ApiSettings(_Section):
     """How the service listens and what it accepts."""
 
     host: str = Field(default="127.0.0.1", min_length=1)
-    port: int = Field(default=8000, ge=1, le=65535)
+    port: int = Field(default=3000, ge=1, le=65535)
     max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
     max_held_bytes: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024)
     max_connections: int = Field(default=12_000, ge=1)

@@ -57,7 +57,7 @@ def test_bentomls_clients_send_the_key(server: Any) -> None:
         assert client.classify(texts=[TEXT])[0]["label"] == "positive"
 
 
-@pytest.mark.parametrize("path", ["/livez", "/predict"])
+@pytest.mark.parametrize("path", ["/docs", "/predict"])
 def test_a_host_name_that_is_not_allowed_is_refused(server: Any, path: str) -> None:
     answer = httpx.get(server.url + path, headers={"host": f"evil.example.com:{server.port}"})
     assert answer.status_code == 421

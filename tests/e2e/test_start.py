@@ -22,6 +22,7 @@ from tiny import FOUR_LABELS, tiny_artifact, with_golden, write_tiny
 
 from classifier.artifact import read_artifact, write_artifact
 from classifier.runtimes.onnx import NETWORK, OnnxSettings
+from model_store import HOW_TO_SAVE
 
 BY_MAKE = (sys.executable, "-m", "cli", "serve")
 BY_BENTOML = (str(Path(sys.executable).parent / "bentoml"), "serve", "service:TextClassifier")
@@ -91,8 +92,9 @@ def test_onnx_runtime_writes_nothing_to_the_home_folder(project: Path, tmp_path:
 def test_a_fresh_clone_serves_the_bundled_model_on_the_given_port(serve: Any, tmp_path: Path) -> None:
     with serve(tmp_path) as server:
         assert httpx.get(f"{server.url}/model/info").json()["name"] == "imdb-sentiment"
-        assert f"Serving imdb-sentiment:latest, in a moment, at\n\n      {server.url} " in server.log
-    assert len(stored(tmp_path, "imdb-sentiment")) == 1
+        greeting = server.log
+    (version,) = stored(tmp_path, "imdb-sentiment")
+    assert f"Serving imdb-sentiment:{version}, in a moment, at\n\n      {server.url} " in greeting
 
 
 @both_commands
@@ -355,7 +357,9 @@ def test_a_missing_model_prevents_the_start(
 ) -> None:
     settings = {"CLASSIFIER__MODEL__NAME": "nothing", "CLASSIFIER__MODEL__VERSION": version}
     line = only_sentence(refuse(tmp_path, command, **settings))
-    assert line == f"error: the BentoML model store has no model 'nothing:{version}'; it is empty"
+    assert (
+        line == f"error: the BentoML model store has no model 'nothing:{version}'; it is empty; {HOW_TO_SAVE}"
+    )
 
 
 def test_the_error_for_a_missing_model_lists_the_stored_ones(refuse: Any, one_model: Path) -> None:
