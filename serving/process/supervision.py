@@ -23,13 +23,15 @@ from serving.process.listening import stop_listening
 
 if TYPE_CHECKING:
     from circus.arbiter import Arbiter
+    from circus.controller import Controller
+    from circus.sighandler import SysHandler
     from circus.watcher import Watcher
 
 MAX_FAILED_STARTS = 10
 """Most workers in a row that may die before they serve. Then the service stops."""
 
 _RETRY_SECONDS = 0.02
-"""Seconds after which circus, if it was busy, is asked again to start a worker."""
+"""Seconds after which circus, if it was busy, is asked again."""
 
 _log = structlog.get_logger("classifier.supervision")
 
@@ -42,7 +44,9 @@ def supervise(service: str, max_silent_seconds: float) -> None:
     if bentoml.server_context.worker_index is not None:
         return
     from bentoml import serving  # The import takes 0.1 s, which workers save.
+    from circus.sighandler import SysHandler
 
+    SysHandler.quit = _quit_from_signal
     create_watcher = serving.create_watcher
     ignores_sighup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # `nohup` sets this.
 
@@ -184,12 +188,32 @@ def _refuse_clients(watcher: Watcher, arbiter: Arbiter) -> None:
             stop_listening(listener)
 
 
+def _quit_from_signal(handler: SysHandler) -> None:
+    """End the service after SIGINT or SIGTERM. Circus runs this in its signal handler."""
+    handler.controller.loop.add_callback_from_signal(_quit, handler.controller)
+
+
+def _quit(controller: Controller) -> None:
+    """End the service as soon as circus is not busy, because a busy circus refuses the command for good.
+
+    Circus is busy while it starts the first worker.
+    """
+    if _is_busy(controller.arbiter):
+        controller.loop.call_later(_RETRY_SECONDS, _quit, controller)
+    else:
+        controller.dispatch((None, '{"command": "quit"}'))
+
+
+def _is_busy(arbiter: Arbiter) -> bool:
+    return arbiter._restarting or arbiter._exclusive_running_command is not None
+
+
 def _start_another(watcher: Watcher, arbiter: Arbiter, pid: int) -> None:
     """Have circus replace a dead worker as soon as circus is not busy with something else.
 
     The dead worker is reaped only then: if circus finds a watcher without workers, it ends the service.
     """
-    if arbiter._restarting or arbiter._exclusive_running_command is not None:
+    if _is_busy(arbiter):
         arbiter.loop.call_later(_RETRY_SECONDS, _start_another, watcher, arbiter, pid)
         return
     watcher.reap_process(pid)
