@@ -10,6 +10,7 @@ from classifier.batching.admission import Admission, Stage
 from classifier.batching.batcher import Batcher
 from classifier.errors import ClassifierError
 from classifier.settings import load_settings
+from serving import composition
 from serving.bentoml_api import bentoml_api, bentoml_batch_api
 from serving.logs import configure_logging
 from serving.pages.app import Pages
@@ -42,6 +43,7 @@ try:
 except ClassifierError as error:
     raise SystemExit(f"error: {error}") from None
 configure_logging(settings.logging)
+composition.install(NAME)
 protocol.install()
 listening.install()
 supervise(NAME, settings.worker.max_silent_seconds)
@@ -74,13 +76,18 @@ class TextClassifier:
         connections = ConnectionContext.of(settings.api, admission, max_connections, settings.logging.access)
         self.running = RunningService(settings, classifier, batcher, connections)
         admission.stage = Stage.OPEN
-        drain_on_sigterm(self.drain)
-        start_heartbeat()
-        settle_memory()
-        release_when_idle(lambda: not connections.metrics.requests.in_progress)
 
     def __is_ready__(self) -> bool:
         return self.running.admission.is_ready
+
+    @bentoml.on_startup  # type: ignore[untyped-decorator]
+    async def attend_process(self) -> None:
+        """Take over the signals and the memory of the process, which only a server does."""
+        requests = self.running.connections.metrics.requests
+        drain_on_sigterm(self.drain)
+        start_heartbeat()
+        settle_memory()
+        release_when_idle(lambda: not requests.in_progress)
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def drain(self) -> None:
