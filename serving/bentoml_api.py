@@ -143,7 +143,8 @@ def _texts_or_error(route: Route) -> type[IODescriptor]:
         async def from_http_request(cls, request: Request, serde: Any) -> Any:
             try:
                 limit = running_service(request.scope).settings.api.max_body_bytes
-                return parse(route.request_model, await read_json(request, limit)).texts  # type: ignore[attr-defined]
+                body = await read_json(request, limit)
+                return parse(route.request_model, body, request.query_params).texts  # type: ignore[attr-defined]
             except Exception as error:
                 return [error]
 

@@ -199,6 +199,26 @@ class GatewayTimeout(HttpError):
     title = "Deadline passed"
 
 
+SEEN_BY_CLIENTS: tuple[type[HttpError], ...] = (
+    MalformedRequest,
+    MalformedBody,
+    Unauthorized,
+    RouteNotFound,
+    MethodNotAllowed,
+    RequestTooSlow,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    MisdirectedRequest,
+    InvalidRequest,
+    HeadersTooLarge,
+    InternalError,
+    Overloaded,
+    ShuttingDown,
+    ServiceUnavailable,
+    GatewayTimeout,
+)
+"""The errors that the API's page lists, in the order of their statuses."""
+
 _FROM_CORE: dict[type[Exception], Callable[[Any], HttpError]] = {
     Unavailable: lambda error: ServiceUnavailable(str(error), error.retry_after),
     QueueFull: lambda error: Overloaded(str(error), error.retry_after),
