@@ -34,6 +34,7 @@ try:
     settings = load_settings()
     access = Access.load(settings.api)
     address = listening_address(settings.api.host)
+    supervise(NAME, settings.worker.max_silent_seconds)
     check_model(settings)
     of_build: dict[str, Any] = {}
     if arguments := build_arguments():
@@ -46,7 +47,6 @@ configure_logging(settings.logging)
 composition.install(NAME)
 protocol.install()
 listening.install()
-supervise(NAME, settings.worker.max_silent_seconds)
 
 
 @bentoml.service(

@@ -22,7 +22,7 @@ def _prepare(settings: Settings) -> tuple[str, str]:
     import model_store
 
     if tag := model_store.put_bundled_model(settings.model):
-        print(f"Put {tag} into the BentoML model store")  # noqa: T201
+        _tell(settings, f"Put {tag} into the BentoML model store")
     model = model_store.folder_of(settings.model.tag)
     address = listening_address(settings.api.host)
     with socket.socket(family_of(address)) as listener:
@@ -39,6 +39,12 @@ def _prepare(settings: Settings) -> tuple[str, str]:
     return f"{settings.model.name}:{model.name}", address
 
 
+def _tell(settings: Settings, text: str) -> None:
+    """Print a text for people; programs that read the log as JSON do not get it."""
+    if settings.logging.format == "console":
+        print(text, flush=True)  # noqa: T201
+
+
 def serve() -> None:
     """Run the server in this process. Exit with 1 and one sentence if a setting or the model is unusable."""
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
@@ -50,7 +56,8 @@ def serve() -> None:
     # BentoML would import the service next. This import exits before the greeting if the model is damaged.
     importlib.import_module("service")
     url = url_of(address, settings.api.port)
-    print(  # noqa: T201
+    _tell(
+        settings,
         f"""
   Serving {tag}, in a moment, at
 
@@ -64,7 +71,6 @@ def serve() -> None:
 
   Ctrl+C stops it.
 """,
-        flush=True,
     )
     # BentoML runs in this process, because a new interpreter would have to repeat the imports.
     from bentoml_cli.cli import cli

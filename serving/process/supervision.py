@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import bentoml
+import click
 import structlog
 
+from classifier.errors import SettingsError
 from serving.process.heartbeat import DESCRIPTOR_VARIABLE, HEARTBEAT_SECONDS
 from serving.process.listening import stop_listening
 
@@ -37,12 +39,15 @@ _log = structlog.get_logger("classifier.supervision")
 
 
 def supervise(service: str, max_silent_seconds: float) -> None:
-    """Make `bentoml serve` watch the workers of the service with this name.
+    """Make `bentoml serve` watch the worker of the service with this name.
 
     Call it when the service is imported. It takes effect in the parent process and does nothing in a worker.
+    Raises SettingsError if more than one worker is asked for.
     """
     if bentoml.server_context.worker_index is not None:
         return
+    command = click.get_current_context(silent=True)
+    _require_one_worker((command.params.get("api_workers") if command else None) or 1)
     from bentoml import serving  # The import takes 0.1 s, which workers save.
     from circus.sighandler import SysHandler
 
@@ -53,12 +58,25 @@ def supervise(service: str, max_silent_seconds: float) -> None:
     def create_supervised_watcher(name: str, args: list[str], **options: Any) -> Watcher:
         if service not in args:
             return create_watcher(name, args, **options)
+        try:
+            _require_one_worker(options.get("numprocesses", 1))
+        except SettingsError as error:
+            raise SystemExit(f"error: {error}") from None
         hooks = Supervisor(max_silent_seconds, ignores_sighup).hooks()
         watcher = create_watcher(name, args, hooks=hooks, **options)
         watcher.respawn = True  # BentoML forbids it in a container.
         return watcher
 
     serving.create_watcher = create_supervised_watcher
+
+
+def _require_one_worker(workers: int) -> None:
+    """Raise SettingsError for more workers than one: each would have its own queue and its own /metrics."""
+    if workers > 1:
+        raise SettingsError(
+            f"{workers} workers are asked for; this service runs one worker, which runs the texts of all "
+            "clients in batches; to use more processors, run more containers (k8s/README.md)"
+        )
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """How the server starts, and how it refuses to start: with one sentence and without a stack trace."""
 
+import json
 import os
 import re
 import shutil
@@ -451,3 +452,29 @@ def test_a_foreign_model_in_the_store_prevents_the_start(
     line = only_sentence(refuse(home, command, CLASSIFIER__MODEL__NAME="mine"))
     assert str(model) in line
     assert "artifact.json" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings"),
+    [
+        (["--api-workers", "2"], {}),
+        ([], {"BENTOML_API_WORKERS": "2"}),
+        ([], {"BENTOML_CONFIG": "workers.yaml"}),
+    ],
+    ids=["option", "variable", "configuration"],
+)
+def test_more_than_one_worker_is_refused(
+    refuse: Any, one_model: Path, tmp_path: Path, arguments: list[str], settings: dict[str, str]
+) -> None:
+    file = tmp_path / "workers.yaml"
+    file.write_text("services:\n  text-classifier:\n    workers: 2\n", encoding="utf-8")
+    settings = {name: value.replace(file.name, str(file)) for name, value in settings.items()}
+    line = only_sentence(refuse(one_model, (*BY_BENTOML, *arguments), **settings))
+    assert line.startswith("error: 2 workers are asked for; this service runs one worker")
+
+
+def test_the_json_format_has_no_greeting(serve: Any, one_model: Path) -> None:
+    with serve(one_model, CLASSIFIER__LOGGING__FORMAT="json") as server:
+        lines = server.log.splitlines()
+    assert lines
+    assert all(isinstance(json.loads(line), dict) for line in lines)
