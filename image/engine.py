@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -54,6 +55,7 @@ def build_image(bento: bentoml.Bento, engine: Engine, alias: str) -> Image:
         "text-classifier.model": labels[MODEL],
         "text-classifier.model-digest": labels[MODEL_DIGEST],
     }
+    replaced = _ids(engine, name, alias)
     try:
         output = bentoml.container.build(
             bento.tag,
@@ -66,7 +68,23 @@ def build_image(bento: bentoml.Bento, engine: Engine, alias: str) -> Image:
         raise BuildError(f"{engine} could not make {name}: {error}") from error
     if output is None:  # BentoML logs the reason and raises nothing.
         raise BuildError(f"{engine} could not make {name}, for the reason above")
+    for image in replaced - _ids(engine, name):
+        _remove_if_nameless(engine, image)
     return inspect(name, engine)
+
+
+def _ids(engine: Engine, *names: str) -> set[str]:
+    """The ids of the images that have these names."""
+    return {
+        image for name in names for image in _run(engine, "images", "--quiet", "--no-trunc", name).split()
+    }
+
+
+def _remove_if_nameless(engine: Engine, image: str) -> None:
+    """Remove an image that lost its last name. An image that a container still uses stays."""
+    if _run(engine, "image", "inspect", "--format", "{{len .RepoTags}}", image).strip() == "0":
+        with suppress(BuildError):
+            _run(engine, "rmi", image)
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,14 @@ def test_bentoml_containerize_works_in_the_checkout(images: Mapping[str, str], m
         engine("rmi", "containerized:1")
 
 
+def test_a_second_build_leaves_no_image_without_a_name(images: Mapping[str, str]) -> None:
+    nameless = ("images", "--quiet", "--filter", "dangling=true")
+    before = engine(*nameless).split()
+    made = run("-c", BUILD, images["local"], ENGINE)
+    assert made.returncode == 0, made.stderr
+    assert set(engine(*nameless).split()) <= set(before)
+
+
 def test_a_registry_that_does_not_answer_is_reported(images: Mapping[str, str]) -> None:
     target = "localhost:1/text-classifier:1"
     try:
