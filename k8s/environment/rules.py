@@ -57,7 +57,8 @@ def _resources(environment: Environment) -> Iterator[str]:
 
 def _rollout(environment: Environment) -> Iterator[str]:
     rollout, startup = environment.rollout, environment.probes.startup
-    needed = startup.period_seconds * startup.failures + rollout.min_ready_seconds
+    start_seconds = startup.initial_delay_seconds + startup.period_seconds * startup.failures
+    needed = start_seconds + rollout.min_ready_seconds
     if rollout.progress_deadline_seconds <= needed:
         yield (
             f"rollout.progress_deadline_seconds is {rollout.progress_deadline_seconds}; "
@@ -80,12 +81,18 @@ def _shutdown(environment: Environment) -> Iterator[str]:
 
 def _liveness(environment: Environment) -> Iterator[str]:
     liveness, worker = environment.probes.liveness, environment.config.worker
-    seconds = liveness.period_seconds * liveness.failures
+    # The first probe can fail at once, because the worker's connections are refused while it is replaced.
+    seconds = liveness.period_seconds * (liveness.failures - 1)
     if seconds <= worker.max_silent_seconds:
         yield (
-            f"probes.liveness.period_seconds times failures is {seconds}; it must be above "
-            f"config.worker.max_silent_seconds, {worker.max_silent_seconds:g}, "
+            f"probes.liveness can fail {liveness.failures} times within {seconds} s; this must take "
+            f"longer than config.worker.max_silent_seconds, {worker.max_silent_seconds:g}, "
             "or the container is killed before the service replaces a worker that hangs"
+        )
+    if liveness.timeout_seconds > liveness.period_seconds:
+        yield (
+            f"probes.liveness.timeout_seconds is {liveness.timeout_seconds}; it must be at most "
+            f"period_seconds, {liveness.period_seconds}, or a container that hangs is noticed too late"
         )
 
 
@@ -110,6 +117,13 @@ def _node_port(environment: Environment) -> Iterator[str]:
 
 
 def _entry_points(environment: Environment) -> Iterator[str]:
+    for key, entry_point in environment.entry_points.items():
+        sources = entry_point.sources
+        if sources.namespace is None and not sources.ranges:
+            yield (
+                f"{key}.sources is empty; it must name the namespace of the pods that send the requests, or "
+                "ranges of addresses, because the network policy refuses every other source"
+            )
     if environment.ingress and environment.gateway:
         yield (
             f"ingress is for {environment.ingress.host!r} and gateway for {environment.gateway.host!r}; "

@@ -6,12 +6,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from classifier.settings import Settings
 from k8s.environment.values import (
+    Annotations,
     ApplicationName,
     Count,
+    DelaySeconds,
     DnsLabel,
     DnsName,
     Image,
     ImageReference,
+    IpRange,
+    Labels,
     Percent,
     PeriodSeconds,
     Port,
@@ -31,9 +35,20 @@ class ImageSettings(_Section):
     """The container image."""
 
     reference: Image
-    pull_policy: Literal["Always", "IfNotPresent"]
+    pull_policy: Literal["Always", "IfNotPresent"] | None
+    """None lets the reference decide; see `pull_policy_of`."""
+    pull_secrets: tuple[DnsName, ...]
+    """Secrets with the registry's credentials, which are created by hand and never rendered."""
     by_digest: bool
     """Whether a reference without a digest is refused."""
+
+    def pull_policy_of(self, image: ImageReference) -> str:
+        """When a node asks the registry for an image.
+
+        A digest always names the same image, so a node that has it does not ask, and its containers can
+        start again while the registry does not answer. A tag can be moved, so each start asks for it.
+        """
+        return self.pull_policy or ("Always" if image.version.digest is None else "IfNotPresent")
 
 
 class Release(_Section):
@@ -42,8 +57,8 @@ class Release(_Section):
     version: str = Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$")
     model: str = Field(pattern=r"^[^:]+:[a-z0-9]([-a-z0-9_.]{0,61}[a-z0-9])?$")
     model_digest: str = Field(pattern=r"^[0-9a-f]{64}$")
-    bento: str | None
-    commit: str | None
+    bento: str | None = None
+    commit: str | None = None
 
     @property
     def model_version(self) -> str:
@@ -105,6 +120,12 @@ class ProbeSettings(_Section):
     failures: Count
 
 
+class StartupSettings(ProbeSettings):
+    """A startup probe, and how long after the container's start it runs for the first time."""
+
+    initial_delay_seconds: DelaySeconds
+
+
 class LivenessSettings(ProbeSettings):
     """A liveness probe, and how long a container that fails it has to stop by itself."""
 
@@ -114,9 +135,22 @@ class LivenessSettings(ProbeSettings):
 class Probes(_Section):
     """The three probes: whether the service has started, whether it is alive, and whether it can answer."""
 
-    startup: ProbeSettings
+    startup: StartupSettings
     liveness: LivenessSettings
     readiness: ProbeSettings
+
+
+class PodSettings(_Section):
+    """What a cluster's owner wants of pods, and the service does not need."""
+
+    annotations: Annotations
+    priority_class: DnsName | None
+
+
+class ServiceAccountSettings(_Section):
+    """The identity of the pods, which has no permissions in the cluster."""
+
+    annotations: Annotations
 
 
 class ServiceSettings(_Section):
@@ -125,6 +159,7 @@ class ServiceSettings(_Section):
     type: Literal["ClusterIP", "NodePort"]
     port: Port
     node_port: Port | None
+    annotations: Annotations
 
 
 class ScaleUp(_Section):
@@ -177,34 +212,41 @@ class Autoscaler(_Section):
         return self.profiles[self.profile]
 
 
-class IngressSettings(_Section):
+class Sources(_Section):
+    """Where the requests of an entry point come from, which the network policy must allow."""
+
+    namespace: DnsLabel | None = None
+    """The namespace of the pods of an Ingress controller or a Gateway."""
+    ranges: tuple[IpRange, ...] = ()
+    """The addresses of a load balancer outside the cluster that sends requests to the pods itself."""
+
+
+class EntryPoint(_Section):
+    """What brings requests in from outside the cluster."""
+
+    host: DnsName
+    sources: Sources
+    docs: bool = False
+    """Whether the API's page and document are exposed, not only the API."""
+    bentoml_clients: bool = False
+    """Whether the paths are exposed that BentoML's clients request before anything else."""
+    annotations: Annotations = {}
+
+
+class IngressSettings(EntryPoint):
     """An Ingress with TLS."""
 
-    host: DnsName
-    class_name: DnsLabel
-    tls_secret: DnsLabel
-    controller_namespace: DnsLabel
-    annotations: dict[str, str] = {}
-
-    @property
-    def source_namespace(self) -> str:
-        """The namespace of the pods that send the requests."""
-        return self.controller_namespace
+    class_name: DnsName
+    tls_secret: DnsName | None
+    """None if the controller takes the certificate from somewhere else, as annotations tell it."""
 
 
-class GatewaySettings(_Section):
+class GatewaySettings(EntryPoint):
     """An existing Gateway, with a listener that terminates TLS."""
 
-    host: DnsName
-    name: DnsLabel
+    name: DnsName
     namespace: DnsLabel
-    listener: DnsLabel
-    proxy_namespace: DnsLabel
-
-    @property
-    def source_namespace(self) -> str:
-        """The namespace of the pods that send the requests."""
-        return self.proxy_namespace
+    listener: DnsName
 
 
 class SecretItem(_Section):
@@ -242,6 +284,10 @@ class Environment(_Section):
 
     name: ApplicationName
     namespace: DnsLabel
+    create_namespace: bool
+    """Whether the namespace is one of the objects. Otherwise somebody else owns it, and its labels."""
+    labels: Labels
+    """Labels of every object and every pod, besides those that the manifests need."""
     image: ImageSettings
     release: Release | None
     """None if the contents of the image are not known."""
@@ -251,6 +297,8 @@ class Environment(_Section):
     rollout: Rollout
     shutdown: Shutdown
     probes: Probes
+    pods: PodSettings
+    service_account: ServiceAccountSettings
     service: ServiceSettings
     autoscaler: Autoscaler
     dns_namespace: DnsLabel
@@ -262,9 +310,9 @@ class Environment(_Section):
     canary: Canary | None
 
     @property
-    def entry_points(self) -> dict[str, IngressSettings | GatewaySettings]:
+    def entry_points(self) -> dict[str, EntryPoint]:
         """What brings requests in from outside the cluster, by the key of its section."""
-        given = {"ingress": self.ingress, "gateway": self.gateway}
+        given: dict[str, EntryPoint | None] = {"ingress": self.ingress, "gateway": self.gateway}
         return {key: settings for key, settings in given.items() if settings is not None}
 
     @property

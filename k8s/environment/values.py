@@ -1,5 +1,6 @@
 """The types of the values of an environment, each with its rule."""
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,7 +17,15 @@ CONFIG_DIGEST_CHARACTERS = 10
 MAX_NAME_CHARACTERS = MAX_LABEL_CHARACTERS - len("-") - CONFIG_DIGEST_CHARACTERS
 """Most characters of a name. The longest suffix that an object adds is that of the ConfigMap."""
 
+SHOWN_DIGEST_CHARACTERS = 12
+"""Characters of an image's digest that are shown to people. Kubernetes always gets all of them."""
+
+OWN_PREFIXES = ("app.kubernetes.io/", "pod-security.kubernetes.io/", "text-classifier/")
+OWN_KEY = "track"
+"""Only the manifests set labels and annotations with this key, or with keys that start with the prefixes."""
+
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_QUALIFIED_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _SECRET_KEY = re.compile(r"(?!\.\.)[-._A-Za-z0-9]{1,253}(?<!^\.)")
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _DIGEST = r"sha256:[0-9a-f]{64}"
@@ -38,12 +47,6 @@ class ImageVersion:
     def __str__(self) -> str:
         return (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
 
-    @property
-    def label(self) -> str:
-        """The version as the value of a label, which has no colon and at most 63 characters."""
-        name = self.tag or (self.digest or "").replace(":", "-")
-        return name[:MAX_LABEL_CHARACTERS].strip("_.-")
-
 
 @dataclass(frozen=True)
 class ImageReference:
@@ -54,6 +57,13 @@ class ImageReference:
 
     def __str__(self) -> str:
         return f"{self.repository}{self.version}"
+
+    @property
+    def short(self) -> str:
+        """The reference without the registry, and with the first characters of the digest, for people."""
+        digest = self.version.digest
+        shown = ImageVersion(self.version.tag, digest and digest[: len("sha256:") + SHOWN_DIGEST_CHARACTERS])
+        return f"{self.repository.rpartition('/')[2]}{shown}"
 
 
 def _dns_label(name: str) -> str:
@@ -74,6 +84,56 @@ def _dns_name(name: str) -> str:
     if len(name) > MAX_DNS_NAME_CHARACTERS:
         raise PydanticCustomError("dns_name", "a DNS name has at most 253 characters")
     return name
+
+
+def _ip_range(text: str) -> str:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError as error:
+        raise PydanticCustomError(
+            "ip_range",
+            "a range of addresses is written as in 10.0.0.0/16: {reason}",
+            {"reason": str(error)},
+        ) from error
+    return text
+
+
+def _annotations(annotations: dict[str, str]) -> dict[str, str]:
+    for key in annotations:
+        _check_metadata_key(key)
+    return annotations
+
+
+def _labels(labels: dict[str, str]) -> dict[str, str]:
+    for key, value in labels.items():
+        _check_metadata_key(key)
+        if value and not _QUALIFIED_NAME.fullmatch(value):
+            raise PydanticCustomError(
+                "label_value",
+                "the value of a label has at most 63 of A-Z, a-z, 0-9, '-', '_' and '.', "
+                "with a letter or a digit at both ends",
+            )
+    return labels
+
+
+def _check_metadata_key(key: str) -> None:
+    if key == OWN_KEY or key.startswith(OWN_PREFIXES):
+        raise PydanticCustomError(
+            "own_key",
+            "'{key}' cannot be added, because only the manifests set {own} "
+            "and keys that start with {prefixes}",
+            {"key": key, "own": OWN_KEY, "prefixes": ", ".join(OWN_PREFIXES)},
+        )
+    prefix, slash, name = key.rpartition("/")
+    if slash:
+        _dns_name(prefix)
+    if not _QUALIFIED_NAME.fullmatch(name):
+        raise PydanticCustomError(
+            "metadata_key",
+            "'{key}' must have at most 63 of A-Z, a-z, 0-9, '-', '_' and '.', "
+            "with a letter or a digit at both ends, after a DNS name and a '/' or alone",
+            {"key": key},
+        )
 
 
 def _secret_key(name: str) -> str:
@@ -137,6 +197,9 @@ def _image_version(text: object) -> ImageVersion:
 DnsLabel = Annotated[str, AfterValidator(_dns_label)]
 DnsName = Annotated[str, AfterValidator(_dns_name)]
 SecretKey = Annotated[str, AfterValidator(_secret_key)]
+IpRange = Annotated[str, AfterValidator(_ip_range)]
+Labels = Annotated[dict[str, str], AfterValidator(_labels)]
+Annotations = Annotated[dict[str, str], AfterValidator(_annotations)]
 ApplicationName = Annotated[DnsLabel, AfterValidator(_application_name)]
 Quantity = Annotated[str, AfterValidator(_quantity)]
 Image = Annotated[ImageReference, BeforeValidator(_image_reference)]
@@ -145,6 +208,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Percent = Annotated[int, Field(ge=1, le=100)]
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[int, Field(ge=1)]
+DelaySeconds = Annotated[int, Field(ge=0)]
 WindowSeconds = Annotated[int, Field(ge=0, le=3600)]
 """What Kubernetes allows for the stabilization window of an autoscaler."""
 PeriodSeconds = Annotated[int, Field(ge=1, le=1800)]

@@ -36,7 +36,7 @@ Object = (
 def objects(environment: Environment) -> tuple[Object, ...]:
     """All objects, in an order in which they can be applied."""
     return (
-        namespace(environment),
+        *_namespaces(environment),
         service_account(environment),
         network_policy(environment),
         config_map(environment),
@@ -47,6 +47,10 @@ def objects(environment: Environment) -> tuple[Object, ...]:
         *_entry_points(environment),
         *_monitoring(environment),
     )
+
+
+def _namespaces(environment: Environment) -> tuple[Object, ...]:
+    return (namespace(environment),) if environment.create_namespace else ()
 
 
 def _services(environment: Environment) -> tuple[Object, ...]:

@@ -14,7 +14,7 @@ from lightkube.models.autoscaling_v2 import (
 from lightkube.resources.autoscaling_v2 import HorizontalPodAutoscaler
 
 from k8s.environment.sections import Environment, Keda, ScalingProfile
-from k8s.objects.labels import metadata
+from k8s.objects.labels import STABLE, TRACK, metadata
 from k8s.objects.pods import CONTAINER
 
 ScaledObject = create_namespaced_resource("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects")
@@ -41,9 +41,13 @@ def autoscaler(environment: Environment) -> HorizontalPodAutoscaler:
 
 
 def scaled_object(environment: Environment, keda: Keda) -> GenericNamespacedResource:
-    """Scale to keep the number of requests in progress in each pod."""
+    """Scale to keep the number of requests in progress in each pod of the stable track.
+
+    The requests of a canary do not count, because its pods answer them and their number is fixed.
+    """
     settings = environment.autoscaler
-    query = f'sum(classifier_requests_in_progress{{namespace="{environment.namespace}"}})'
+    pods = f'namespace="{environment.namespace}",{TRACK}="{STABLE}"'
+    query = f"sum(classifier_requests_in_progress{{{pods}}})"
     return ScaledObject(
         metadata=metadata(environment, environment.name),
         spec={

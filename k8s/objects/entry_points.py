@@ -15,9 +15,9 @@ from lightkube.models.networking_v1 import (
 )
 from lightkube.resources.networking_v1 import Ingress
 
-from k8s.environment.sections import Environment, GatewaySettings, IngressSettings
+from k8s.environment.sections import EntryPoint, Environment, GatewaySettings, IngressSettings
 from k8s.objects.labels import HTTP, canary_name, metadata
-from serving.routes import BENTOML_SCHEMA_PATH, ROUTES
+from serving.routes import BENTOML_SCHEMA_PATH, DOCS, OPENAPI, READYZ, ROUTES
 
 _MAX_MATCHES = 8
 """Most matches in a rule of an HTTPRoute, before Gateway API 1.2."""
@@ -32,13 +32,14 @@ def ingress(environment: Environment, settings: IngressSettings) -> Ingress:
     )
     paths = [
         HTTPIngressPath(path=path, pathType="Prefix" if is_prefix else "Exact", backend=backend)
-        for path, is_prefix in _public_paths()
+        for path, is_prefix in _public_paths(settings)
     ]
+    tls = IngressTLS(hosts=[settings.host], secretName=settings.tls_secret)
     return Ingress(
         metadata=metadata(environment, environment.name, annotations=settings.annotations),
         spec=IngressSpec(
             ingressClassName=settings.class_name,
-            tls=[IngressTLS(hosts=[settings.host], secretName=settings.tls_secret)],
+            tls=[tls] if settings.tls_secret else None,
             rules=[
                 IngressRule(
                     host=settings.host,
@@ -58,11 +59,11 @@ def http_route(environment: Environment, settings: GatewaySettings) -> GenericNa
         backends.append({"name": canary_name(environment), "port": port, "weight": canary.weight})
     matches = [
         {"path": {"type": "PathPrefix" if is_prefix else "Exact", "value": path}}
-        for path, is_prefix in _public_paths()
+        for path, is_prefix in _public_paths(settings)
     ]
     listener = {"name": settings.name, "namespace": settings.namespace, "sectionName": settings.listener}
     return HTTPRoute(
-        metadata=metadata(environment, environment.name),
+        metadata=metadata(environment, environment.name, annotations=settings.annotations),
         spec={
             "parentRefs": [listener],
             "hostnames": [settings.host],
@@ -74,7 +75,15 @@ def http_route(environment: Environment, settings: GatewaySettings) -> GenericNa
     )
 
 
-def _public_paths() -> list[tuple[str, bool]]:
-    """The paths that clients outside the cluster need, and whether each includes the paths below it."""
-    routes = [(route.path, route.has_files) for route in ROUTES if not route.is_internal]
-    return [*routes, (BENTOML_SCHEMA_PATH, False)]
+def _public_paths(settings: EntryPoint) -> list[tuple[str, bool]]:
+    """The paths that clients outside the cluster need, and whether each includes the paths below it.
+
+    No other path is routed: neither those of Kubernetes and Prometheus nor those that no setting asks for.
+    """
+    left_out = {
+        *(() if settings.docs else (DOCS, OPENAPI)),
+        *(() if settings.bentoml_clients else (READYZ,)),
+    }
+    routes = [route for route in ROUTES if not route.is_internal and route not in left_out]
+    schema = [(BENTOML_SCHEMA_PATH, False)] if settings.bentoml_clients else []
+    return [*((route.path, route.has_files) for route in routes), *schema]

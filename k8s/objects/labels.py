@@ -32,12 +32,16 @@ def track_selector(environment: Environment, track: str) -> dict[str, str]:
 
 
 def object_labels(environment: Environment) -> dict[str, str]:
-    """The labels of every object."""
-    return application_selector(environment) | {
+    """The labels of every object: those that never change, and those that the environment adds.
+
+    Only pods have the labels of a version, because `kubectl rollout undo` restores no other labels.
+    """
+    own = {
         "app.kubernetes.io/component": "server",
         "app.kubernetes.io/part-of": APPLICATION,
         "app.kubernetes.io/managed-by": "kustomize",
     }
+    return environment.labels | application_selector(environment) | own
 
 
 def canary_name(environment: Environment) -> str:

@@ -10,7 +10,7 @@ PodMonitor = create_namespaced_resource("monitoring.coreos.com", "v1", "PodMonit
 
 
 def pod_monitor(environment: Environment, settings: PodMonitorSettings) -> GenericNamespacedResource:
-    """Makes the Prometheus operator scrape each pod, with its track and version as labels."""
+    """Makes the Prometheus operator scrape each pod. Its track, and its version if known, become labels."""
     endpoint: dict[str, object] = {
         "port": HTTP,
         "path": METRICS.path,

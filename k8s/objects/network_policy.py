@@ -2,6 +2,7 @@
 
 from lightkube.models.meta_v1 import LabelSelector
 from lightkube.models.networking_v1 import (
+    IPBlock,
     NetworkPolicyEgressRule,
     NetworkPolicyIngressRule,
     NetworkPolicyPeer,
@@ -10,7 +11,7 @@ from lightkube.models.networking_v1 import (
 )
 from lightkube.resources.networking_v1 import NetworkPolicy
 
-from k8s.environment.sections import Environment
+from k8s.environment.sections import Environment, Sources
 from k8s.objects.labels import HTTP, application_selector, metadata
 
 DNS_PORT = 53
@@ -26,9 +27,8 @@ def network_policy(environment: Environment) -> NetworkPolicy:
             podSelector=LabelSelector(matchLabels=application_selector(environment)),
             policyTypes=["Ingress", "Egress"],
             ingress=[
-                NetworkPolicyIngressRule(
-                    from_=_sources(environment), ports=[NetworkPolicyPort(port=HTTP, protocol="TCP")]
-                )
+                NetworkPolicyIngressRule(from_=sources, ports=[NetworkPolicyPort(port=HTTP, protocol="TCP")])
+                for sources in _sources(environment)
             ],
             egress=[
                 NetworkPolicyEgressRule(
@@ -43,15 +43,23 @@ def network_policy(environment: Environment) -> NetworkPolicy:
     )
 
 
-def _sources(environment: Environment) -> list[NetworkPolicyPeer] | None:
-    """The sources that may send HTTP requests; None allows every source."""
+def _sources(environment: Environment) -> list[list[NetworkPolicyPeer] | None]:
+    """The sources that may send HTTP requests, one rule for each kind of source; None allows every source.
+
+    The order is always the same, so that a patch of the rendered policy can replace one rule.
+    """
     if environment.service.type == "NodePort":
-        return None  # These requests have addresses of nodes, which no selector of pods matches.
-    namespaces = [entry_point.source_namespace for entry_point in environment.entry_points.values()]
-    if environment.pod_monitor:
-        namespaces.append(environment.pod_monitor.prometheus_namespace)
-    own_namespace = NetworkPolicyPeer(podSelector=LabelSelector())
-    return [own_namespace, *map(_pods_in, namespaces)]
+        return [None]  # These requests have addresses of nodes, which no selector of pods matches.
+    own_namespace = [NetworkPolicyPeer(podSelector=LabelSelector())]
+    entry_points = [_peers(entry_point.sources) for entry_point in environment.entry_points.values()]
+    monitor = environment.pod_monitor
+    prometheus = [[_pods_in(monitor.prometheus_namespace)]] if monitor else []
+    return [own_namespace, *entry_points, *prometheus]
+
+
+def _peers(sources: Sources) -> list[NetworkPolicyPeer]:
+    pods = [_pods_in(sources.namespace)] if sources.namespace else []
+    return [*pods, *(NetworkPolicyPeer(ipBlock=IPBlock(cidr=addresses)) for addresses in sources.ranges)]
 
 
 def _pods_in(namespace: str, labels: dict[str, str] | None = None) -> NetworkPolicyPeer:

@@ -9,10 +9,10 @@ from lightkube.models.core_v1 import (
     EmptyDirVolumeSource,
     EnvVar,
     HTTPGetAction,
-    HTTPHeader,
     KeyToPath,
     Lifecycle,
     LifecycleHandler,
+    LocalObjectReference,
     PodAffinityTerm,
     PodAntiAffinity,
     PodSecurityContext,
@@ -58,7 +58,7 @@ def pod_template(environment: Environment, track: Track) -> PodTemplateSpec:
     return PodTemplateSpec(
         metadata=ObjectMeta(
             labels=object_labels(environment) | track_selector(environment, track.label) | track.labels,
-            annotations=track.annotations | config,
+            annotations=environment.pods.annotations | track.annotations | config,
         ),
         spec=_pod(environment, LabelSelector(matchLabels=track_selector(environment, track.label)), track),
     )
@@ -66,8 +66,11 @@ def pod_template(environment: Environment, track: Track) -> PodTemplateSpec:
 
 def _pod(environment: Environment, siblings: LabelSelector, track: Track) -> PodSpec:
     gpu = environment.gpu
+    pull_secrets = [LocalObjectReference(name=secret) for secret in environment.image.pull_secrets]
     return PodSpec(
         containers=[_container(environment, track)],
+        imagePullSecrets=pull_secrets or None,
+        priorityClassName=environment.pods.priority_class,
         serviceAccountName=environment.name,
         automountServiceAccountToken=False,
         enableServiceLinks=False,
@@ -116,10 +119,8 @@ def _keys_volume(keys: ApiKeys) -> Volume:
 
 
 def _container(environment: Environment, track: Track) -> Container:
-    resources, gpu = environment.resources, environment.gpu
+    resources, probes, gpu = environment.resources, environment.probes, environment.gpu
     gpus = {gpu.resource: str(gpu.count)} if gpu else {}
-    # A probe sends the pod's address as its Host, which no list of allowed hosts can contain.
-    host = next(iter(environment.config.api.allowed_hosts), None)
     variables = {CONFIG_PATH_VARIABLE: f"{CONFIG_FOLDER}/{CONFIG_FILE}"}
     mounts = [
         VolumeMount(name="config", mountPath=CONFIG_FOLDER, readOnly=True),
@@ -131,17 +132,17 @@ def _container(environment: Environment, track: Track) -> Container:
     return Container(
         name=CONTAINER,
         image=str(track.image),
-        imagePullPolicy=environment.image.pull_policy,
+        imagePullPolicy=environment.image.pull_policy_of(track.image),
         env=[EnvVar(name=name, value=value) for name, value in variables.items()],
         ports=[ContainerPort(name=HTTP, containerPort=environment.config.api.port, protocol="TCP")],
         resources=ResourceRequirements(
             requests=_amounts(resources.requests), limits=_amounts(resources.limits) | gpus
         ),
-        startupProbe=_probe(LIVEZ, environment.probes.startup, host),
-        livenessProbe=_probe(
-            LIVEZ, environment.probes.liveness, host, environment.probes.liveness.grace_seconds
+        startupProbe=_probe(
+            LIVEZ, probes.startup, initial_delay_seconds=probes.startup.initial_delay_seconds
         ),
-        readinessProbe=_probe(READYZ, environment.probes.readiness, host),
+        livenessProbe=_probe(LIVEZ, probes.liveness, grace_seconds=probes.liveness.grace_seconds),
+        readinessProbe=_probe(READYZ, probes.readiness),
         lifecycle=Lifecycle(
             preStop=LifecycleHandler(sleep=SleepAction(seconds=environment.shutdown.pre_stop_seconds))
         ),
@@ -158,14 +159,18 @@ def _container(environment: Environment, track: Track) -> Container:
 
 
 def _probe(
-    route: Route, settings: ProbeSettings, host: str | None, grace_seconds: int | None = None
+    route: Route,
+    settings: ProbeSettings,
+    *,
+    initial_delay_seconds: int | None = None,
+    grace_seconds: int | None = None,
 ) -> Probe:
-    headers = [HTTPHeader(name="Host", value=host)] if host else None
     return Probe(
-        httpGet=HTTPGetAction(path=route.path, port=HTTP, httpHeaders=headers),
+        httpGet=HTTPGetAction(path=route.path, port=HTTP),
         periodSeconds=settings.period_seconds,
         timeoutSeconds=settings.timeout_seconds,
         failureThreshold=settings.failures,
+        initialDelaySeconds=initial_delay_seconds,
         terminationGracePeriodSeconds=grace_seconds,
     )
 

@@ -24,7 +24,7 @@ def service(environment: Environment) -> Service:
         selector = track_selector(environment, STABLE)
     settings = environment.service
     return Service(
-        metadata=metadata(environment, environment.name),
+        metadata=metadata(environment, environment.name, annotations=settings.annotations),
         spec=ServiceSpec(
             type=settings.type, selector=selector, ports=[_port(environment, settings.node_port)]
         ),
@@ -34,7 +34,12 @@ def service(environment: Environment) -> Service:
 def canary_service(environment: Environment) -> Service:
     """The address of the canary's pods, for a route that splits requests by weight."""
     return Service(
-        metadata=metadata(environment, canary_name(environment), labels={TRACK: CANARY}),
+        metadata=metadata(
+            environment,
+            canary_name(environment),
+            labels={TRACK: CANARY},
+            annotations=environment.service.annotations,
+        ),
         spec=ServiceSpec(
             type="ClusterIP", selector=track_selector(environment, CANARY), ports=[_port(environment)]
         ),

@@ -18,34 +18,54 @@ class Track:
     image: ImageReference
     replicas: int | None
     """None if an autoscaler sets the number."""
-    labels: dict[str, str]
-    """The version labels of the pods; no selector uses them."""
-    annotations: dict[str, str]
+    release: Release | None
+    """None if the contents of the image are not known."""
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels of the pods that say what the image contains. No selector uses them."""
+        if self.release is None:
+            return {}
+        return {VERSION: self.release.version, f"{PREFIX}/model-version": self.release.model_version}
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """The annotations of the pods that say what the image contains."""
+        if self.release is None:
+            return {}
+        facts = {
+            "bento": self.release.bento,
+            "commit": self.release.commit,
+            "model": self.release.model,
+            "model-digest": self.release.model_digest,
+        }
+        return {f"{PREFIX}/{name}": fact for name, fact in facts.items() if fact is not None}
+
+    @property
+    def cause(self) -> str:
+        """What a person needs to tell its versions apart: the image and, if it is known, the model."""
+        return ", ".join([self.image.short, *([f"model {self.release.model}"] if self.release else [])])
 
 
 def stable_track(environment: Environment) -> Track:
     """The version of the environment."""
-    image = environment.image.reference
     return Track(
         label=STABLE,
         name=environment.name,
-        image=image,
+        image=environment.image.reference,
         replicas=None,
-        labels=_labels(image, environment.release),
-        annotations=_annotations(image, environment.release),
+        release=environment.release,
     )
 
 
 def canary_track(environment: Environment, canary: Canary) -> Track:
     """The version that receives a part of the requests."""
-    image = ImageReference(environment.image.reference.repository, canary.version)
     return Track(
         label=CANARY,
         name=canary_name(environment),
-        image=image,
+        image=ImageReference(environment.image.reference.repository, canary.version),
         replicas=canary_pods(environment),
-        labels=_labels(image, None),
-        annotations=_annotations(image, None),
+        release=None,
     )
 
 
@@ -53,21 +73,3 @@ def tracks(environment: Environment) -> tuple[Track, ...]:
     """All tracks, the stable one first."""
     canary = (canary_track(environment, environment.canary),) if environment.canary else ()
     return stable_track(environment), *canary
-
-
-def _labels(image: ImageReference, release: Release | None) -> dict[str, str]:
-    if release is None:
-        return {VERSION: image.version.label}
-    return {VERSION: release.version, f"{PREFIX}/model-version": release.model_version}
-
-
-def _annotations(image: ImageReference, release: Release | None) -> dict[str, str]:
-    facts: dict[str, str | None] = {"image": str(image)}
-    if release is not None:
-        facts |= {
-            "bento": release.bento,
-            "commit": release.commit,
-            "model": release.model,
-            "model-digest": release.model_digest,
-        }
-    return {f"{PREFIX}/{name}": fact for name, fact in facts.items() if fact is not None}

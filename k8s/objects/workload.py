@@ -8,6 +8,8 @@ from lightkube.resources.core_v1 import ServiceAccount
 from lightkube.resources.policy_v1 import PodDisruptionBudget
 
 from k8s.environment.sections import Environment
+from k8s.environment.values import CONFIG_DIGEST_CHARACTERS
+from k8s.objects.configuration import config_digest
 from k8s.objects.labels import application_selector, metadata, track_selector
 from k8s.objects.pods import pod_template
 from k8s.objects.tracks import Track
@@ -15,8 +17,10 @@ from k8s.objects.tracks import Track
 
 def service_account(environment: Environment) -> ServiceAccount:
     """An account without any permission and without a token."""
+    annotations = environment.service_account.annotations
     return ServiceAccount(
-        metadata=metadata(environment, environment.name), automountServiceAccountToken=False
+        metadata=metadata(environment, environment.name, annotations=annotations),
+        automountServiceAccountToken=False,
     )
 
 
@@ -27,9 +31,8 @@ def deployment(environment: Environment, track: Track) -> Deployment:
         metadata=metadata(
             environment,
             track.name,
-            labels=selector | track.labels,
-            # `kubectl rollout history` shows it for each revision.
-            annotations=track.annotations | {"kubernetes.io/change-cause": str(track.image)},
+            labels=selector,
+            annotations=_annotations(environment, track),
         ),
         spec=DeploymentSpec(
             replicas=track.replicas,
@@ -44,6 +47,16 @@ def deployment(environment: Environment, track: Track) -> Deployment:
             template=pod_template(environment, track),
         ),
     )
+
+
+def _annotations(environment: Environment, track: Track) -> dict[str, str]:
+    """The annotations of a Deployment. `kubectl rollout history` shows the first one for each revision."""
+    cause = f"{track.cause}, config {config_digest(environment.config)[:CONFIG_DIGEST_CHARACTERS]}"
+    annotations = {"kubernetes.io/change-cause": cause}
+    if environment.image.pull_policy_of(track.image) == "IfNotPresent":
+        # kube-score asks for Always, but then no container could start while the registry does not answer.
+        annotations["kube-score/ignore"] = "container-image-pull-policy"
+    return annotations
 
 
 def disruption_budget(environment: Environment) -> PodDisruptionBudget:

@@ -3,13 +3,14 @@
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,12 @@ def ready_pods() -> list[str]:
             for condition in pod["status"].get("conditions", [])
         )
     ]
+
+
+def container_status(pod: str) -> Any:
+    """The status of the pod's only container."""
+    (found,) = [one for one in objects("pods") if one["metadata"]["name"] == pod]
+    return found["status"]["containerStatuses"][0]
 
 
 def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
@@ -159,6 +166,26 @@ def config_changed(folder: Path, old: str, new: str) -> Path:
             content = content.replace(old, new)
         path.write_text(content.replace(name, f"{name}-{zlib.crc32(new.encode()):x}"), encoding="utf-8")
     return folder
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A registry that the nodes reach."""
+
+    address: str
+    server: subprocess.Popen[bytes] | None
+    """Its process; None if it is not one of this machine."""
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Let it answer nobody during the block. The test is skipped if that is not possible from here."""
+        if self.server is None:
+            pytest.skip("the registry of REGISTRY is not a process of this machine")
+        self.server.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.server.send_signal(signal.SIGCONT)
 
 
 @dataclass

@@ -26,6 +26,7 @@ from cluster import (
     TEXTS,
     Load,
     Models,
+    Registry,
     UnderLoad,
     environments,
     kubectl,
@@ -41,7 +42,7 @@ from classifier.pipeline import load_classifier
 from classifier.settings import BUNDLED_MODEL
 
 REGISTRY_PORT = 5000
-EVERY_OPTION = "a canary, KEDA and GPUs"
+EVERY_OPTION = "every option"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -54,10 +55,10 @@ def cluster() -> None:
 
 
 @pytest.fixture(scope="session")
-def registry(cluster: None) -> Iterator[str]:  # noqa: ARG001
-    """The address of a registry: REGISTRY, or a registry that runs on this machine during the tests."""
+def registry(cluster: None) -> Iterator[Registry]:  # noqa: ARG001
+    """A registry: that of REGISTRY, or one that runs on this machine during the tests."""
     if "REGISTRY" in os.environ:
-        yield os.environ["REGISTRY"]
+        yield Registry(os.environ["REGISTRY"], None)
         return
     address = f"localhost:{REGISTRY_PORT}"
     REPORTS.mkdir(parents=True, exist_ok=True)
@@ -74,15 +75,15 @@ def registry(cluster: None) -> Iterator[str]:  # noqa: ARG001
 
         try:
             wait_until(answers, "the registry answers", 10)
-            yield address
+            yield Registry(address, server)
         finally:
             server.terminate()
 
 
 @pytest.fixture(scope="session")
-def images(registry: str) -> Mapping[str, str]:
+def images(registry: Registry) -> Mapping[str, str]:
     """`first` and `second`, with different models, and `damaged`, by digest; `local` is the first by tag."""
-    subprocess.run([ROOT / "tests" / "cluster" / "images", registry, ENGINE], check=True)
+    subprocess.run([ROOT / "tests" / "cluster" / "images", registry.address, ENGINE], check=True)
     return json.loads((REPORTS / "images.json").read_text(encoding="utf-8"))
 
 
@@ -160,7 +161,15 @@ def manifests(request: pytest.FixtureRequest, tmp_path: Path) -> list[Path]:
     if request.param != EVERY_OPTION:
         return manifest_files(RENDERED / request.param)
     keda = {"prometheus": "http://prometheus.monitoring:9090", "requests_in_progress": 8}
-    overrides = {"gpu": {"count": 1}, "autoscaler": {"keda": keda}}
+    overrides = {
+        "gpu": {"count": 1},
+        "autoscaler": {"keda": keda},
+        "labels": {"team": "search"},
+        "pods": {"annotations": {"example.com/owner": "search"}, "priority_class": "high"},
+        "service": {"annotations": {"example.com/owner": "search"}},
+        "service_account": {"annotations": {"example.com/owner": "search"}},
+        "api_keys": {"secret": "text-classifier-keys"},
+    }
     described = environments(tmp_path / "environments.yaml", "production", overrides)
     return manifest_files(render(tmp_path, described, "production", "--canary", f"sha256:{'1' * 64}"))
 

@@ -15,6 +15,7 @@ from cluster import (
     TEXTS,
     OpenLoad,
     UnderLoad,
+    container_status,
     in_namespace,
     objects,
     ready_pods,
@@ -197,11 +198,6 @@ def models_loaded(pod: str) -> int:
     return in_namespace("logs", pod).count('"model_loaded"')
 
 
-def container_of(pod: str) -> str:
-    (found,) = [one for one in objects("pods") if one["metadata"]["name"] == pod]
-    return found["status"]["containerStatuses"][0]["containerID"]
-
-
 @pytest.mark.parametrize(
     ("which", "how", "longest"),
     [(0, KILL_THE_WORKER, 1.0), (1, STOP_THE_WORKER, 12.0)],
@@ -211,7 +207,7 @@ def test_a_pods_worker_that_dies_or_hangs_loses_requests_only_until_the_next_one
     under_load: UnderLoad, which: int, how: str, longest: float
 ) -> None:
     pod = ready_pods()[which]
-    container, loaded = container_of(pod), models_loaded(pod)
+    container, loaded = container_status(pod)["containerID"], models_loaded(pod)
     with under_load(OpenLoad) as load:
         time.sleep(2)
         assert load.failures == []
@@ -222,7 +218,7 @@ def test_a_pods_worker_that_dies_or_hangs_loses_requests_only_until_the_next_one
         lost = len(load.failures)
         time.sleep(5)
         assert len(load.failures) == lost
-    assert container_of(pod) == container
+    assert container_status(pod)["containerID"] == container
     assert all("Error" in failure for failure in load.failures)
     assert load.longest_failure < longest
     assert load.by_model[0] == load.requests - len(load.failures)
@@ -230,13 +226,13 @@ def test_a_pods_worker_that_dies_or_hangs_loses_requests_only_until_the_next_one
 
 def test_several_kills_in_a_row_do_not_stop_the_container(under_load: UnderLoad) -> None:
     pod = ready_pods()[0]
-    container, loaded = container_of(pod), models_loaded(pod)
+    container, loaded = container_status(pod)["containerID"], models_loaded(pod)
     with under_load(OpenLoad) as load:
         for kills in range(1, 6):
             in_namespace("exec", "--stdin", pod, "--", "python3", "-", stdin=KILL_THE_WORKER)
             wait_until(lambda kills=kills: models_loaded(pod) == loaded + kills, "another worker is loaded")
         wait_until(lambda: pod in ready_pods(), "the pod is ready")
-    assert container_of(pod) == container
+    assert container_status(pod)["containerID"] == container
     assert load.longest_failure < 1
 
 
@@ -252,8 +248,7 @@ def test_a_worker_that_the_kernel_kills_because_memory_is_full_is_replaced(under
         lost = len(load.failures)
         time.sleep(5)
         assert len(load.failures) == lost
-    (died,) = [one for one in objects("pods") if one["metadata"]["name"] == pod]
     if restarts() > before:
-        assert died["status"]["containerStatuses"][0]["lastState"]["terminated"]["reason"] == "OOMKilled"
+        assert container_status(pod)["lastState"]["terminated"]["reason"] == "OOMKilled"
     assert all("Error" in failure for failure in load.failures)
     assert load.by_model[0] > len(load.failures)

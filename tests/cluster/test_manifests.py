@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from cluster import ROOT, kubectl, tool
 
 BEST_GRADE = 10
@@ -64,6 +65,34 @@ def test_every_manifest_conforms_to_the_schemas_of_the_api_server(
     command = [tool("kubeconform"), "-strict", "-output", "json", "-schema-location", location]
     done = subprocess.run([*command, *manifests], capture_output=True, text=True, check=False)
     assert json.loads(done.stdout)["resources"] == []
+
+
+@pytest.mark.usefixtures("spaces")
+def test_the_overlay_leaves_nothing_behind_of_the_image_and_the_controller_that_it_replaces() -> None:
+    text = kubectl("kustomize", str(ROOT / "k8s" / "overlay"))
+    assert not [old for old in ("registry.example.com", "0.1.0", "traefik") if old in text]
+    found = {one["kind"]: one for one in yaml.safe_load_all(text)}
+    deployment = found["Deployment"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    image, comma, rest = deployment["metadata"]["annotations"]["kubernetes.io/change-cause"].partition(",")
+    assert (
+        image == container["image"] == f"registry.internal.example/search/text-classifier@sha256:{'1' * 64}"
+    )
+    assert comma + rest == f", config {deployment_config(deployment)}"
+    assert container["imagePullPolicy"] == "IfNotPresent"
+    assert found["Ingress"]["spec"]["ingressClassName"] == "nginx"
+    assert [rule["from"] for rule in found["NetworkPolicy"]["spec"]["ingress"]] == [
+        [{"podSelector": {}}],
+        [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}}],
+    ]
+    kubectl("apply", "--dry-run=server", "--validate=strict", "--filename", "-", stdin=text)
+
+
+def deployment_config(deployment: Any) -> str:
+    """The end of the name of the ConfigMap that the pods mount."""
+    volumes = deployment["spec"]["template"]["spec"]["volumes"]
+    (name,) = [volume["configMap"]["name"] for volume in volumes if "configMap" in volume]
+    return name.rpartition("-")[2]
 
 
 def test_actionlint_has_no_complaints_about_the_workflows() -> None:

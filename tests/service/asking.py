@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 from httpx import Response
@@ -66,21 +67,6 @@ def stream(client: TestClient, path: str, chunks: Iterable[bytes], headers: Mapp
     offered = iter(chunks)
     read_count = 0
     sent: list[dict[str, Any]] = []
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "POST",
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
-        "client": ("127.0.0.1", 50000),
-        "server": ("127.0.0.1", 3000),
-        "state": client.app_state,
-    }
 
     async def receive() -> dict[str, Any]:
         nonlocal read_count
@@ -94,9 +80,46 @@ def stream(client: TestClient, path: str, chunks: Iterable[bytes], headers: Mapp
         sent.append(message)
 
     async def ask() -> None:
-        await client.app(scope, receive, send)
+        await client.app(_scope(client, "POST", path, headers), receive, send)
 
     assert client.portal is not None
     client.portal.call(ask)
     body = b"".join(message.get("body", b"") for message in sent)
     return Streamed(sent[0]["status"], orjson.loads(body), read_count)
+
+
+def get(client: TestClient, path: str) -> str:
+    """The body of the answer to a path that is sent as it is. TestClient would clean it first."""
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    async def ask() -> None:
+        await client.app(_scope(client, "GET", path, {}), receive, send)
+
+    assert client.portal is not None
+    client.portal.call(ask)
+    return b"".join(message.get("body", b"") for message in sent).decode()
+
+
+def _scope(client: TestClient, method: str, path: str, headers: Mapping[str, str]) -> dict[str, Any]:
+    """What uvicorn gives to the ASGI app for a request."""
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": unquote(path),
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        "client": ("127.0.0.1", 50000),
+        "server": ("127.0.0.1", 3000),
+        "state": client.app_state,
+    }

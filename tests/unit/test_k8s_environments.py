@@ -14,6 +14,7 @@ from k8s.environment.values import MAX_NAME_CHARACTERS, amount
 from k8s.errors import InvalidEnvironment
 
 DIGEST = "sha256:" + "5" * 64
+RELEASE = {"version": "1", "model": "imdb-sentiment:1", "model_digest": "7" * 64}
 
 
 @pytest.fixture
@@ -148,12 +149,12 @@ def refusal(over: dict[str, Any], name: str = "local") -> str:
         ),
         # The model
         (
-            {"release": {"model": "reviews:1"}},
+            {"release": RELEASE | {"model": "reviews:1"}},
             "config.model is 'imdb-sentiment:latest', and the image contains 'reviews:1' (release.model); "
             "both must be the same model",
         ),
         (
-            {"config": {"model": {"version": "2"}}},
+            {"release": RELEASE, "config": {"model": {"version": "2"}}},
             "config.model is 'imdb-sentiment:2', and the image contains ",
         ),
         # The autoscaler
@@ -237,16 +238,43 @@ def refusal(over: dict[str, Any], name: str = "local") -> str:
         (
             {
                 "rollout": {"progress_deadline_seconds": 60, "min_ready_seconds": 2},
-                "probes": {"startup": {"period_seconds": 2, "failures": 30}},
+                "probes": {"startup": {"initial_delay_seconds": 3, "period_seconds": 2, "failures": 30}},
             },
-            "rollout.progress_deadline_seconds is 60; it must be above 62, "
+            "rollout.progress_deadline_seconds is 60; it must be above 65, "
             "the seconds that a pod may take to start and to count as ready",
         ),
         (
-            {"probes": {"liveness": {"period_seconds": 5, "failures": 2}}},
-            "probes.liveness.period_seconds times failures is 10; it must be above "
+            {"probes": {"liveness": {"period_seconds": 5, "failures": 3}}},
+            "probes.liveness can fail 3 times within 10 s; this must take longer than "
             "config.worker.max_silent_seconds, 10, "
             "or the container is killed before the service replaces a worker that hangs",
+        ),
+        (
+            {"probes": {"liveness": {"timeout_seconds": 3}}},
+            "probes.liveness.timeout_seconds is 3; it must be at most period_seconds, 2, "
+            "or a container that hangs is noticed too late",
+        ),
+        # What a cluster's owner adds
+        (
+            {"image": {"pull_secrets": ["a_b"]}},
+            "image.pull_secrets.0 is 'a_b': a DNS name consists of ",
+        ),
+        (
+            {"labels": {"track": "canary"}},
+            "labels is {'track': 'canary'}: 'track' cannot be added, because only the manifests set track "
+            "and keys that start with app.kubernetes.io/, pod-security.kubernetes.io/, text-classifier/",
+        ),
+        (
+            {"labels": {"team": "a b"}},
+            "labels is {'team': 'a b'}: the value of a label has at most 63 of ",
+        ),
+        (
+            {"labels": {"team/": "a"}},
+            "labels is {'team/': 'a'}: 'team/' must have at most 63 of A-Z, a-z, 0-9, '-', '_' and '.', ",
+        ),
+        (
+            {"pods": {"annotations": {"_/team": "a"}}},
+            "pods.annotations is {'_/team': 'a'}: a DNS name consists of ",
         ),
         # The Service
         (
@@ -318,6 +346,22 @@ def test_an_ingress_and_a_gateway_exclude_each_other():
         "environment 'staging': ingress is for 'classifier.staging.example.com' and gateway for "
         "'classifier.example.com'; one of them must be null, "
         "or a canary would not receive its share of the requests"
+    )
+
+
+def test_an_entry_point_without_sources_is_refused():
+    assert refusal({"ingress": {"sources": {"namespace": None}}}, "staging") == (
+        "environment 'staging': ingress.sources is empty; it must name the namespace of the pods that send "
+        "the requests, or ranges of addresses, because the network policy refuses every other source"
+    )
+
+
+@pytest.mark.parametrize("addresses", ["10.0.0.1/16", "10.0.0.0/33", "load-balancer"])
+def test_a_range_of_addresses_that_no_policy_can_have_is_refused(addresses):
+    message = refusal({"gateway": {"sources": {"ranges": [addresses]}}}, "production")
+    assert message.startswith(
+        f"environment 'production': gateway.sources.ranges.0 is {addresses!r}: "
+        "a range of addresses is written as in 10.0.0.0/16: "
     )
 
 

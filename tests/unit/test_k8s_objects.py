@@ -3,23 +3,28 @@
 import hashlib
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from lightkube.utils.quantity import parse_quantity
 
-from classifier import __version__
 from classifier.settings import load_settings
 from k8s.environment.loading import environment_names, load_environment
 from k8s.environment.rules import needed_grace_seconds
 from k8s.environment.sections import Environment
+from k8s.errors import InvalidEnvironment
 from k8s.rendering import render
 from serving.metrics import Metrics
 from serving.routes import LIVEZ, METRICS, READYZ, ROUTES
 
-BUNDLED_MODEL = Path(__file__).parents[2] / "models" / "imdb-sentiment"
+RELEASE = {
+    "version": "0123456789ab-cdef",
+    "bento": "text-classifier:0123456789ab-cdef",
+    "model": "imdb-sentiment:760d85047030",
+    "model_digest": "7" * 64,
+    "commit": "0" * 40,
+}
 
 Object = dict[str, Any]
 
@@ -49,6 +54,10 @@ def container_of(deployment: Object) -> Object:
     return container
 
 
+def labels_of(each: Object) -> dict[str, str]:
+    return each.get("metadata", {}).get("labels", {})
+
+
 def labels_of_pods(deployment: Object) -> dict[str, str]:
     return deployment["spec"]["template"]["metadata"]["labels"]
 
@@ -74,10 +83,9 @@ def test_every_selector_matches_the_pods_labels(objects):
 def test_every_object_that_refers_to_the_container_names_its_port(objects):
     container = container_of(objects["deployment"])
     (port,) = container["ports"]
-    (inbound,) = objects["networkpolicy"]["spec"]["ingress"]
     asked = [
         *(entry["targetPort"] for entry in objects["service"]["spec"]["ports"]),
-        *(entry["port"] for entry in inbound["ports"]),
+        *(entry["port"] for rule in objects["networkpolicy"]["spec"]["ingress"] for entry in rule["ports"]),
         *(
             container[probe]["httpGet"]["port"]
             for probe in ("startupProbe", "livenessProbe", "readinessProbe")
@@ -114,44 +122,9 @@ def test_a_route_connects_the_gateways_tls_listener_to_the_port_of_the_service()
     assert spec["parentRefs"] == [{"name": "public", "namespace": "gateway", "sectionName": "https"}]
 
 
-def paths_from_outside(objects):
-    """The paths that the entry point routes to the service, with their types."""
-    if "ingress" in objects:
-        (rule,) = objects["ingress"]["spec"]["rules"]
-        return {path["path"]: path["pathType"] for path in rule["http"]["paths"]}
-    rules = objects["httproute"]["spec"]["rules"]
-    return {match["path"]["value"]: match["path"]["type"] for rule in rules for match in rule["matches"]}
-
-
-@pytest.mark.parametrize("name", ["production", "staging"])
-def test_the_entry_point_exposes_what_clients_need_and_nothing_else(name):
-    paths = paths_from_outside(rendered(load_environment(name)))
-    assert set(paths) == {
-        "/",
-        "/classify",
-        "/docs",
-        "/health",
-        "/model/info",
-        "/openapi.json",
-        "/predict",
-        "/predict/batch",
-        "/predict/thresholds",
-        "/predict/top-k",
-        "/readyz",  # BentoML's clients request both first
-        "/schema.json",
-    }
-    prefixes = {path for path, kind in paths.items() if kind != "Exact"}
-    assert prefixes == {"/docs"}
-
-
-@pytest.mark.parametrize("name", ["production", "staging"])
-def test_every_route_of_the_service_is_either_exposed_or_internal(name):
-    paths = paths_from_outside(rendered(load_environment(name)))
-    assert {route.path for route in ROUTES} - set(paths) == {LIVEZ.path, METRICS.path}
-
-
 def test_no_rule_has_more_matches_than_every_gateway_supports():
-    rules = rendered(load_environment("production"))["httproute"]["spec"]["rules"]
+    everything = load_environment("production", {"gateway": {"docs": True, "bentoml_clients": True}})
+    rules = rendered(everything)["httproute"]["spec"]["rules"]
     assert len(rules) <= 16
     assert all(len(rule["matches"]) <= 8 for rule in rules)
 
@@ -219,8 +192,14 @@ def test_a_container_that_fails_its_liveness_probe_has_less_time_to_stop_than_a_
 
 def test_the_service_replaces_a_hanging_worker_before_the_liveness_probe_fails(environment, objects):
     liveness = container_of(objects["deployment"])["livenessProbe"]
-    silence = liveness["periodSeconds"] * liveness["failureThreshold"]
-    assert silence > environment.config.worker.max_silent_seconds
+    shortest_silence = liveness["periodSeconds"] * (liveness["failureThreshold"] - 1)
+    assert shortest_silence > environment.config.worker.max_silent_seconds
+
+
+def test_a_container_that_hangs_is_killed_within_twenty_seconds(objects):
+    liveness = container_of(objects["deployment"])["livenessProbe"]
+    longest_silence = liveness["periodSeconds"] * liveness["failureThreshold"] + liveness["timeoutSeconds"]
+    assert longest_silence + liveness["terminationGracePeriodSeconds"] < 20
 
 
 def test_no_resource_request_is_above_its_limit(objects):
@@ -301,41 +280,154 @@ def test_the_pods_run_the_images_own_entry_point(objects):
 
 
 def test_the_labels_of_pods_name_their_version_and_model():
-    release = {
-        "version": "0123456789ab-cdef",
-        "bento": "text-classifier:0123456789ab-cdef",
-        "model": "imdb-sentiment:760d85047030",
-        "model_digest": "7" * 64,
-        "commit": "0" * 40,
-    }
-    template = rendered(load_environment("local", {"release": release}))["deployment"]["spec"]["template"]
+    template = rendered(load_environment("local", {"release": RELEASE}))["deployment"]["spec"]["template"]
     assert template["metadata"]["labels"]["app.kubernetes.io/version"] == "0123456789ab-cdef"
     assert template["metadata"]["labels"]["text-classifier/model-version"] == "760d85047030"
     annotations = template["metadata"]["annotations"]
     assert annotations.pop("text-classifier/config-sha256")
     assert annotations == {
-        "text-classifier/bento": release["bento"],
-        "text-classifier/commit": release["commit"],
-        "text-classifier/image": "localhost:5000/text-classifier:local",
-        "text-classifier/model": release["model"],
-        "text-classifier/model-digest": release["model_digest"],
+        "text-classifier/bento": RELEASE["bento"],
+        "text-classifier/commit": RELEASE["commit"],
+        "text-classifier/model": RELEASE["model"],
+        "text-classifier/model-digest": RELEASE["model_digest"],
     }
 
 
-def test_the_labels_of_pods_name_no_model_if_the_content_of_the_image_is_unknown():
-    template = rendered(load_environment("local", {"release": None}))["deployment"]["spec"]["template"]
-    assert template["metadata"]["labels"]["app.kubernetes.io/version"] == "local"
-    assert not [name for name in template["metadata"]["labels"] if "model" in name]
-    assert not [name for name in template["metadata"]["annotations"] if "model" in name]
+def test_no_object_says_what_an_image_contains_if_that_is_unknown(objects):
+    template = objects["deployment"]["spec"]["template"]["metadata"]
+    assert template["annotations"].keys() == {"text-classifier/config-sha256"}
+    keys = {key for each in (*objects.values(), {"metadata": template}) for key in labels_of(each)}
+    assert not [key for key in keys if "version" in key or "model" in key]
 
 
-def test_the_committed_release_is_this_version_with_the_bundled_model(environment):
-    digest = hashlib.sha256((BUNDLED_MODEL / "artifact.json").read_bytes()).hexdigest()
-    name = json.loads((BUNDLED_MODEL / "artifact.json").read_text(encoding="utf-8"))["name"]
-    assert environment.release is not None
-    assert environment.release.version == __version__
-    assert environment.release.model == f"{name}:{digest[:12]}"
-    assert environment.release.model_digest == digest
+def test_only_pods_have_labels_that_another_version_changes():
+    """`kubectl rollout undo` restores the labels of pods, and those of no other object."""
+    one = rendered(load_environment("local", {"release": RELEASE}))
+    other = rendered(load_environment("local", {"release": None, "image": {"reference": "a:2"}}))
+    assert labels_of_pods(one["deployment"]) != labels_of_pods(other["deployment"])
+    assert {name: labels_of(each) for name, each in one.items()} == {
+        name: labels_of(each) for name, each in other.items()
+    }
+
+
+def test_the_image_is_named_in_one_field_of_the_deployment_and_for_people_in_its_change_cause():
+    reference = f"registry.example.com/team/classifier@sha256:{'5' * 64}"
+    overrides = {"image": {"reference": reference}, "release": RELEASE}
+    deployment = rendered(load_environment("production", overrides))["deployment"]
+    assert container_of(deployment)["image"] == reference
+    assert json.dumps(deployment).count("5" * 64) == 1
+    assert deployment["metadata"]["annotations"]["kubernetes.io/change-cause"].startswith(
+        "classifier@sha256:555555555555, model imdb-sentiment:760d85047030, config "
+    )
+
+
+def test_revisions_with_different_configurations_look_different():
+    causes = {
+        rendered(load_environment("local", {"config": {"inference": {"confidence_threshold": threshold}}}))[
+            "deployment"
+        ]["metadata"]["annotations"]["kubernetes.io/change-cause"]
+        for threshold in (0.5, 0.75)
+    }
+    assert len(causes) == 2
+
+
+@pytest.mark.parametrize(
+    ("reference", "given", "policy"),
+    [
+        ("example.com/a:1", None, "Always"),
+        (f"example.com/a@sha256:{'5' * 64}", None, "IfNotPresent"),
+        (f"example.com/a:1@sha256:{'5' * 64}", None, "IfNotPresent"),
+        ("example.com/a:1", "IfNotPresent", "IfNotPresent"),
+        (f"example.com/a@sha256:{'5' * 64}", "Always", "Always"),
+    ],
+)
+def test_a_node_asks_the_registry_only_for_what_can_have_changed(reference, given, policy):
+    image = {"reference": reference, "pull_policy": given}
+    deployment = rendered(load_environment("local", {"image": image}))["deployment"]
+    assert container_of(deployment)["imagePullPolicy"] == policy
+    annotations = deployment["metadata"]["annotations"]
+    assert ("kube-score/ignore" in annotations) == (policy == "IfNotPresent")
+
+
+# What a cluster's owner adds
+
+
+def test_added_labels_are_on_every_object_and_pod_and_in_no_selector(environment):
+    team = {"team": "search", "example.com/cost-center": "42"}
+    plain = rendered(environment)
+    labelled = rendered(environment.model_copy(update={"labels": team}))
+    for name, each in labelled.items():
+        if name != "kustomization":
+            assert labels_of(each) == labels_of(plain[name]) | team
+    assert labels_of_pods(labelled["deployment"]) == labels_of_pods(plain["deployment"]) | team
+    selectors = (labelled["deployment"]["spec"]["selector"], labelled["service"]["spec"]["selector"])
+    assert selectors == (plain["deployment"]["spec"]["selector"], plain["service"]["spec"]["selector"])
+
+
+def test_no_label_that_the_manifests_set_can_be_replaced():
+    objects = rendered(load_environment("production", {"release": RELEASE}))
+    keys = {key for each in objects.values() for key in labels_of(each)}
+    for key in keys | labels_of_pods(objects["deployment"]).keys():
+        with pytest.raises(
+            InvalidEnvironment, match=f"'{key}' cannot be added, because only the manifests set"
+        ):
+            load_environment("local", {"labels": {key: "1"}})
+    assert load_environment("local", {"labels": {"tracking-id": "1"}}).labels == {"tracking-id": "1"}
+
+
+def test_annotations_are_added_to_the_objects_that_they_are_given_for():
+    objects = rendered(
+        load_environment(
+            "production",
+            {
+                "pods": {"annotations": {"example.com/pods": "1"}},
+                "service": {"annotations": {"example.com/service": "1"}},
+                "service_account": {"annotations": {"example.com/account": "1"}},
+                "gateway": {"annotations": {"example.com/route": "1"}},
+                "canary": {"version": f"sha256:{'5' * 64}", "weight": 10},
+            },
+        )
+    )
+    template = objects["deployment"]["spec"]["template"]
+    assert template["metadata"]["annotations"]["example.com/pods"] == "1"
+    found = {
+        (name, key)
+        for name, each in objects.items()
+        for key in each.get("metadata", {}).get("annotations", {})
+        if key.startswith("example.com/")
+    }
+    assert found == {
+        ("service", "example.com/service"),
+        ("service-canary", "example.com/service"),
+        ("serviceaccount", "example.com/account"),
+        ("httproute", "example.com/route"),
+    }
+
+
+def test_pods_have_the_given_pull_secrets_and_priority_class():
+    overrides = {"image": {"pull_secrets": ["one", "two"]}, "pods": {"priority_class": "high"}}
+    pod = pod_of(rendered(load_environment("local", overrides))["deployment"])
+    assert pod["imagePullSecrets"] == [{"name": "one"}, {"name": "two"}]
+    assert pod["priorityClassName"] == "high"
+
+
+def test_pods_have_neither_unless_they_are_given(objects):
+    assert not pod_of(objects["deployment"]).keys() & {"imagePullSecrets", "priorityClassName"}
+
+
+def test_an_existing_namespace_is_used_and_not_created():
+    plain = rendered(load_environment("local"))
+    objects = rendered(load_environment("local", {"namespace": "shared", "create_namespace": False}))
+    assert plain.keys() - objects.keys() == {"namespace"}
+    assert objects["deployment"]["metadata"]["namespace"] == "shared"
+
+
+def test_an_ingress_without_a_tls_secret_leaves_the_certificate_to_its_annotations():
+    arn = {"alb.ingress.kubernetes.io/certificate-arn": "arn:aws:acm:eu-central-1:1:certificate/1"}
+    overrides = {"ingress": {"tls_secret": None, "annotations": arn}}
+    ingress = rendered(load_environment("staging", overrides))["ingress"]
+    assert "tls" not in ingress["spec"]
+    assert ingress["metadata"]["annotations"] == arn
 
 
 # Rollouts
@@ -406,6 +498,15 @@ def test_keda_replaces_the_autoscaler_and_uses_a_metric_of_the_service():
     assert trigger["metadata"]["threshold"] == "8"
     (metric,) = re.findall(r"classifier_\w+", trigger["metadata"]["query"])
     assert metric in {family.name for family in Metrics().registry.collect()}
+
+
+def test_keda_counts_only_the_requests_of_the_pods_that_it_scales():
+    keda = {"prometheus": "http://prometheus.monitoring:9090", "requests_in_progress": 8}
+    objects = rendered(load_environment("production", {"autoscaler": {"keda": keda}}))
+    (trigger,) = objects["scaledobject"]["spec"]["triggers"]
+    label, value = re.findall(r'(track)="(\w+)"', trigger["metadata"]["query"])[0]
+    assert label in objects["podmonitor"]["spec"]["podTargetLabels"]
+    assert labels_of_pods(objects["deployment"])[label] == value
 
 
 # The configuration
@@ -505,31 +606,28 @@ def test_prometheus_sends_a_key_from_a_secret_if_the_metrics_need_one():
     }
 
 
-def test_probes_send_an_allowed_host_if_others_are_refused():
-    config = {"api": {"allowed_hosts": ["classifier.example.com", "text-classifier"]}}
-    container = container_of(rendered(load_environment("local", {"config": config}))["deployment"])
-    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-        headers = container[probe]["httpGet"]["httpHeaders"]
-        assert headers == [{"name": "Host", "value": "classifier.example.com"}]
-
-
-def test_probes_send_no_host_if_every_host_is_allowed(objects):
-    container = container_of(objects["deployment"])
-    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-        assert "httpHeaders" not in container[probe]["httpGet"]
-
-
 # The network
 
 
+def sources_of_requests(objects: Object) -> list[Object]:
+    """The sources of each rule of the network policy, in order."""
+    return [rule["from"] for rule in objects["networkpolicy"]["spec"]["ingress"]]
+
+
 def test_only_the_entry_point_prometheus_and_this_namespace_may_send_requests():
-    policy = rendered(load_environment("production"))["networkpolicy"]["spec"]
-    (rule,) = policy["ingress"]
-    assert rule["from"] == [
-        {"podSelector": {}},
-        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "gateway"}}},
-        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}},
+    assert sources_of_requests(rendered(load_environment("production"))) == [
+        [{"podSelector": {}}],
+        [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "gateway"}}}],
+        [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
     ]
+
+
+@pytest.mark.parametrize("namespace", [None, "gateway"])
+def test_a_load_balancer_outside_the_cluster_is_admitted_by_its_addresses(namespace):
+    sources = {"namespace": namespace, "ranges": ["130.211.0.0/22", "2600:2d00:1:b029::/64"]}
+    rules = sources_of_requests(rendered(load_environment("production", {"gateway": {"sources": sources}})))
+    assert [peer["ipBlock"]["cidr"] for peer in rules[1] if "ipBlock" in peer] == sources["ranges"]
+    assert any("namespaceSelector" in peer for peer in rules[1]) == (namespace is not None)
 
 
 @pytest.mark.parametrize("name", environment_names())
@@ -541,9 +639,7 @@ def test_with_a_node_port_requests_may_come_from_anywhere_but_only_to_the_http_p
 
 @pytest.mark.parametrize("name", environment_names())
 def test_without_a_node_port_every_source_of_requests_is_named(name):
-    policy = rendered(load_environment(name))["networkpolicy"]["spec"]
-    (rule,) = policy["ingress"]
-    assert rule["from"]
+    assert all(sources_of_requests(rendered(load_environment(name))))
 
 
 def test_pods_may_send_dns_queries_and_nothing_else(environment, objects):
@@ -558,7 +654,7 @@ def test_pods_may_send_dns_queries_and_nothing_else(environment, objects):
 
 
 def test_prometheus_scrapes_the_metrics_of_every_pod():
-    objects = rendered(load_environment("production"))
+    objects = rendered(load_environment("production", {"release": RELEASE}))
     spec, deployment = objects["podmonitor"]["spec"], objects["deployment"]
     (endpoint,) = spec["podMetricsEndpoints"]
     (port,) = container_of(deployment)["ports"]

@@ -70,7 +70,7 @@ def test_the_yaml_has_no_anchors_aliases_or_tags(name):
 
 @pytest.mark.parametrize("version", ["123456789e12", "0123", "1.0", "1e5", "12_3", "0x1f", "true", "null"])
 def test_text_that_looks_like_something_else_is_quoted(version):
-    release = {"version": version}
+    release = {"version": version, "model": "imdb-sentiment:1", "model_digest": "7" * 64}
     deployment = render(load_environment("local", {"release": release}), COMMAND)["deployment.yaml"]
     (line,) = set(re.findall(r"app.kubernetes.io/version: (.*)", deployment))
     assert line in {f'"{version}"', f"'{version}'"}
