@@ -162,7 +162,7 @@ class InternalError(HttpError):
 
 
 class ServiceUnavailable(HttpError):
-    """The service cannot take this request now; the client may retry after `retry_after` seconds."""
+    """The service cannot take this request now; the header Retry-After says when to try again."""
 
     status = 503
     title = "Service unavailable"

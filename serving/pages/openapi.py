@@ -41,7 +41,10 @@ def openapi_document(version: str, needs_key: bool) -> dict[str, Any]:
             operation["security"] = [{_KEY: []}]
         paths.setdefault(route.path, {})[route.method.lower()] = operation
     problem = {"schema": {"$ref": _REF_TEMPLATE.format(model="Problem")}}
-    error = {"description": "An error; the table above lists them", "content": {PROBLEM_JSON: problem}}
+    error = {
+        "description": "An error; the list at the top of this page has them all",
+        "content": {PROBLEM_JSON: problem},
+    }
     components: dict[str, Any] = {"schemas": definitions["$defs"], "responses": {_ERROR: error}}
     if needs_key:
         components["securitySchemes"] = {_KEY: {"type": "http", "scheme": "bearer"}}
@@ -98,8 +101,14 @@ def _operation(route: Route, answer: Any, request: Any, components: dict[str, An
 
 
 def _description() -> str:
+    """Markdown; the table can be folded, so that the routes are on the first screen."""
     rows = [f"| {error.status} | {error.title} | {inspect.getdoc(error)} |" for error in SEEN_BY_CLIENTS]
     table = "\n".join(["| Status | Title | |", "|---|---|---|", *rows])
-    return (
-        f"Classify texts. Every error is a problem detail (RFC 9457) with one of these titles:\n\n{table}\n"
-    )
+    return f"""Classify texts. Every error is a problem detail (RFC 9457).
+
+<details><summary>All errors</summary>
+
+{table}
+
+</details>
+"""
