@@ -146,10 +146,14 @@ def _build_as(version: str) -> None:
     previous = temporary / "previous"
     stored = Path(BentoMLContainer.bento_store_dir.get()) / NAME / version
 
+    random_version = bentoml.Tag.make_new_version
+
     def make_new_version(tag: bentoml.Tag) -> bentoml.Tag:
-        if tag.name == NAME and stored.exists():
+        if tag.name != NAME:  # A Bento of another service, which depends on this one.
+            return random_version(tag)
+        if stored.exists():
             stored.rename(previous)
-        return bentoml.Tag(tag.name, version)
+        return bentoml.Tag(NAME, version)
 
     def tidy_up() -> None:
         if previous.exists() and not stored.exists():
