@@ -1,6 +1,7 @@
 """The BentoML service, put together from its parts."""
 
 from pathlib import Path
+from typing import Any
 
 import bentoml
 
@@ -9,11 +10,13 @@ from classifier.batching.admission import Admission, Stage
 from classifier.batching.batcher import Batcher
 from classifier.errors import ClassifierError
 from classifier.settings import load_settings
+from serving import composition
 from serving.bentoml_api import bentoml_api, bentoml_batch_api
 from serving.logs import configure_logging
 from serving.pages.app import Pages
 from serving.process import listening
 from serving.process.address import listening_address
+from serving.process.building import build_arguments
 from serving.process.heartbeat import start_heartbeat
 from serving.process.memory import release_when_idle, settle_memory
 from serving.process.model import check_model, load_model
@@ -31,13 +34,19 @@ try:
     settings = load_settings()
     access = Access.load(settings.api)
     address = listening_address(settings.api.host)
+    supervise(NAME, settings.worker.max_silent_seconds)
     check_model(settings)
+    of_build: dict[str, Any] = {}
+    if arguments := build_arguments():
+        from image.bento import prepare_build  # A Bento does not have this package.
+
+        of_build = prepare_build(settings.model, arguments.gpu)
 except ClassifierError as error:
     raise SystemExit(f"error: {error}") from None
 configure_logging(settings.logging)
+composition.install(NAME)
 protocol.install()
 listening.install()
-supervise(NAME, settings.worker.max_silent_seconds)
 
 
 @bentoml.service(
@@ -48,6 +57,7 @@ supervise(NAME, settings.worker.max_silent_seconds)
     logging={"access": {"enabled": False}},
     # Tracing would cost half the throughput, and no exporter is set up for its spans.
     tracing={"excluded_urls": ".*"},
+    **of_build,
 )
 @bentoml.asgi_app(Pages(NAME, __version__, access.needs_key).app, path="/")
 class TextClassifier:
@@ -66,13 +76,18 @@ class TextClassifier:
         connections = ConnectionContext.of(settings.api, admission, max_connections, settings.logging.access)
         self.running = RunningService(settings, classifier, batcher, connections)
         admission.stage = Stage.OPEN
-        drain_on_sigterm(self.drain)
-        start_heartbeat()
-        settle_memory()
-        release_when_idle(lambda: not connections.metrics.requests.in_progress)
 
     def __is_ready__(self) -> bool:
         return self.running.admission.is_ready
+
+    @bentoml.on_startup  # type: ignore[untyped-decorator]
+    async def attend_process(self) -> None:
+        """Take over the signals and the memory of the process, which only a server does."""
+        requests = self.running.connections.metrics.requests
+        drain_on_sigterm(self.drain)
+        start_heartbeat()
+        settle_memory()
+        release_when_idle(lambda: not requests.in_progress)
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def drain(self) -> None:

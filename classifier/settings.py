@@ -63,12 +63,13 @@ class ApiSettings(_Section):
     """How the service listens and what it accepts."""
 
     host: str = Field(default="127.0.0.1", min_length=1)
-    port: int = Field(default=8000, ge=1, le=65535)
+    port: int = Field(default=3000, ge=1, le=65535)
     max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
     max_held_bytes: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024)
     max_connections: int = Field(default=12_000, ge=1)
     request_seconds: float = Field(default=30.0, gt=0, le=DAY_SECONDS)
     keep_alive_seconds: float = Field(default=75.0, gt=0, le=DAY_SECONDS)
+    max_connection_seconds: float = Field(default=0.0, ge=0, le=DAY_SECONDS)
     lame_duck_seconds: float = Field(default=0.0, ge=0, le=DAY_SECONDS)
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_host_names)] = ()
     keys_file: str = ""

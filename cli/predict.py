@@ -71,7 +71,7 @@ def predict(
     settings = load_settings()
     tag = model or settings.model.tag
     if model is None:
-        model_store.put_bundled_model_if_none(settings.model)
+        model_store.put_bundled_model(settings.model)
     batch_size = settings.inference.batch_size
     classifier = load_classifier(model_store.folder_of(tag), batch_size)
     show = _json_lines if as_json else _Table(classifier.labels).lines

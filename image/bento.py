@@ -1,23 +1,36 @@
-"""The Bento: the service of this checkout with a model of the store."""
+"""The Bento: the service of this checkout with a model of the store, as `bentoml build` makes it."""
 
+import atexit
+import re
+import shutil
 import subprocess
+import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import bentoml
-import yaml
+from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml.exceptions import NotFound
+from bentoml.images import Image
 
 import model_store
-from classifier.artifact import read_artifact
+from classifier.artifact import Artifact, read_artifact
 from classifier.errors import ClassifierError
 from classifier.runtimes import runtime_of
-from classifier.settings import load_settings
+from classifier.settings import ModelSettings, load_settings
 from image.labels import COMMIT, MODEL, MODEL_DIGEST
 
 ROOT = Path(__file__).parents[1]
-BENTOFILE = ROOT / "bentofile.yaml"
+NAME = "text-classifier"
+BASE_IMAGE = "python:3.11-slim-bookworm"
+
+WITHOUT_COMPILERS = "none"
+"""A distribution that BentoML does not know. For one that it knows, it installs compilers and git."""
+
+MAKE_STORE = "bentoml models list"
+"""Makes the folders of BentoML's store, because a container with a read-only root cannot make them."""
 
 
 class BuildError(ClassifierError):
@@ -60,53 +73,116 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def build_bento(gpu: bool = False) -> bentoml.Bento:
-    """Build the Bento with the model that the settings name, or return the one already built from both.
+@dataclass(frozen=True)
+class Contents:
+    """What a Bento contains that its commit and its model decide."""
 
-    The bundled model is put into the store if it is missing. Labels name the commit, the model and the
-    model's digest. Raises ClassifierError.
-    """
-    model = load_settings().model
-    model_store.put_bundled_model(model)
-    folder = model_store.folder_of(model.tag)
-    artifact = read_artifact(folder)
-    commit = checked_out()
-    version = f"{commit.version}-{artifact.version}" + ("-gpu" if gpu else "")
-    config = config_for(artifact.manifest.model.kind, gpu)
-    config["docker"]["env"] = {
-        "CLASSIFIER__MODEL__NAME": artifact.manifest.name,
-        "CLASSIFIER__MODEL__VERSION": artifact.version,
-    }
-    labels = {
-        COMMIT: commit.digest,
-        MODEL: f"{artifact.manifest.name}:{artifact.version}",
-        MODEL_DIGEST: artifact.digest,
-    }
-    stored = _stored(f"{config['name']}:{version}")
-    if stored is not None:
-        if not commit.is_changed:
-            return stored
-        bentoml.bentos.delete(stored.tag)
-    return bentoml.bentos.build(**config, version=version, labels=labels, build_ctx=str(ROOT))
+    commit: Commit
+    artifact: Artifact
+    gpu: bool
+    """Whether the packages are those for networks on a GPU."""
+
+    @classmethod
+    def of_checkout(cls, model: ModelSettings, gpu: bool) -> Self:
+        """What a Bento built now would contain; raises ClassifierError."""
+        return cls(checked_out(), read_artifact(model_store.folder_of(model.tag)), gpu)
+
+    @property
+    def version(self) -> str:
+        """The Bento's version."""
+        return f"{self.commit.version}-{self.artifact.version}" + ("-gpu" if self.gpu else "")
+
+    @property
+    def service_options(self) -> dict[str, Any]:
+        """Options of `bentoml.service` that `bentoml build` reads; raises BuildError."""
+        manifest, artifact = self.artifact.manifest, self.artifact
+        requirements = lock_file(manifest.model.kind, self.gpu).read_text(encoding="utf-8")
+        return {
+            "image": Image(
+                base_image=BASE_IMAGE,
+                distro=WITHOUT_COMPILERS,
+                lock_python_packages=False,  # the lock files are locked, with hashes
+                python_requirements=requirements,
+                post_commands=[MAKE_STORE],
+            ),
+            "labels": {
+                COMMIT: self.commit.digest,
+                MODEL: f"{manifest.name}:{artifact.version}",
+                MODEL_DIGEST: artifact.digest,
+            },
+            # A container serves this model, even if config.yaml names another.
+            "envs": [
+                {"name": "CLASSIFIER__MODEL__NAME", "value": manifest.name},
+                {"name": "CLASSIFIER__MODEL__VERSION", "value": artifact.version},
+            ],
+        }
 
 
-def bentofile() -> dict[str, Any]:
-    """The content of `bentofile.yaml`."""
-    content: dict[str, Any] = yaml.safe_load(BENTOFILE.read_text(encoding="utf-8"))
-    return content
-
-
-def config_for(kind: str, gpu: bool) -> dict[str, Any]:
-    """`bentofile.yaml` with the lock file that this kind of model needs; raises BuildError if it has none."""
+def lock_file(kind: str, gpu: bool) -> Path:
+    """The file with the packages that this kind of model needs; raises BuildError if there is none."""
     runtime = runtime_of(kind)
     lock = runtime.gpu_lock_file if gpu else runtime.lock_file
     if lock is None:
         raise BuildError(f"the model is {kind}, and only networks (onnx) can run on a GPU")
-    config = bentofile()
-    light = config["python"]["requirements_txt"]
-    config["include"] = [lock if name == light else name for name in config["include"]]
-    config["python"]["requirements_txt"] = lock
-    return config
+    return ROOT / lock
+
+
+def prepare_build(model: ModelSettings, gpu: bool) -> dict[str, Any]:
+    """Return the options of `bentoml.service` for the Bento that BentoML is about to build in this process.
+
+    BentoML gives a Bento a random version, refuses one that the store has already, and leaves the folder of a
+    build that fails in its temporary folder. After this call, the version names the commit and the model, a
+    Bento of that version is replaced if the build succeeds, and no folder is left. Raises ClassifierError.
+    """
+    contents = Contents.of_checkout(model, gpu)
+    _build_as(contents.version)
+    return contents.service_options
+
+
+def _build_as(version: str) -> None:
+    """Name the next Bento of this process, and tidy up when the process ends."""
+    temporary = Path(tempfile.mkdtemp(dir=BentoMLContainer.tmp_bento_store_dir.get()))
+    BentoMLContainer.tmp_bento_store_dir.set(str(temporary))
+    previous = temporary / "previous"
+    stored = Path(BentoMLContainer.bento_store_dir.get()) / NAME / version
+
+    random_version = bentoml.Tag.make_new_version
+
+    def make_new_version(tag: bentoml.Tag) -> bentoml.Tag:
+        if tag.name != NAME:  # A Bento of another service, which depends on this one.
+            return random_version(tag)
+        if stored.exists():
+            stored.rename(previous)
+        return bentoml.Tag(NAME, version)
+
+    def tidy_up() -> None:
+        if previous.exists() and not stored.exists():
+            previous.rename(stored)
+        shutil.rmtree(temporary, ignore_errors=True)
+
+    bentoml.Tag.make_new_version = make_new_version  # type: ignore[method-assign, assignment]
+    atexit.register(tidy_up)
+
+
+def build_bento(gpu: bool = False) -> bentoml.Bento:
+    """Run `bentoml build`, or return the Bento that it already built from this commit and this model.
+
+    Raises ClassifierError.
+    """
+    model = load_settings().model
+    model_store.put_bundled_model(model)
+    contents = Contents.of_checkout(model, gpu)
+    stored = _stored(f"{NAME}:{contents.version}")
+    if stored is not None and not contents.commit.is_changed:
+        return stored
+    command = ["build", str(ROOT), "--output", "tag", *(["--arg", "gpu=true"] if gpu else [])]
+    done = subprocess.run(
+        [sys.executable, "-m", "bentoml", *command], stdout=subprocess.PIPE, text=True, check=False
+    )
+    built = re.search(r"__tag__:(\S+)", done.stdout)
+    if done.returncode or built is None:
+        raise BuildError(f"`bentoml build` ended with {done.returncode}, for the reason above")
+    return bentoml.bentos.get(built[1])
 
 
 def _stored(tag: str) -> bentoml.Bento | None:

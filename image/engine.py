@@ -1,9 +1,9 @@
 """The container image of a Bento, made by `bentoml containerize` with podman or docker."""
 
-import contextlib
 import re
 import subprocess
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,7 +13,7 @@ import bentoml.container
 from bentoml.exceptions import BentoMLException
 
 from classifier import __version__
-from image.bento import BuildError, bentofile
+from image.bento import BASE_IMAGE, NAME, BuildError
 from image.labels import (
     COMMIT,
     IMAGE_BENTO,
@@ -26,7 +26,8 @@ from image.labels import (
 
 Engine = Literal["podman", "docker"]
 
-NAME = "text-classifier"
+USER = "10001"
+"""The user of the container. BentoML has 1034, which may be a user of the host and which linters refuse."""
 
 
 @dataclass(frozen=True)
@@ -62,19 +63,36 @@ def build_image(bento: bentoml.Bento, engine: Engine, alias: str) -> Image:
         IMAGE_MODEL: labels[MODEL],
         IMAGE_MODEL_DIGEST: labels[MODEL_DIGEST],
     }
-    # OCI's image format, which is podman's default, has no HEALTHCHECK.
-    options = {"format": "docker"} if engine == "podman" else {}
+    replaced = _ids(engine, name, alias)
     try:
-        # BentoML copies the template to the temporary folder, and reads it only below the working folder.
-        with contextlib.chdir(tempfile.gettempdir()):
-            output = bentoml.container.build(  # type: ignore[call-overload]
-                bento.tag, engine, image_tag=(name, alias), label=values, **options
-            )
+        output = bentoml.container.build(
+            bento.tag,
+            engine,  # type: ignore[arg-type]
+            image_tag=(name, alias),
+            label=values,
+            build_arg={"BENTO_USER_UID": USER, "BENTO_USER_GID": USER},
+        )
     except BentoMLException as error:
         raise BuildError(f"{engine} could not make {name}: {error}") from error
     if output is None:  # BentoML logs the reason and raises nothing.
         raise BuildError(f"{engine} could not make {name}, for the reason above")
+    for image in replaced - _ids(engine, name):
+        _remove_if_nameless(engine, image)
     return inspect(name, engine)
+
+
+def _ids(engine: Engine, *names: str) -> set[str]:
+    """The ids of the images that have these names."""
+    return {
+        image for name in names for image in _run(engine, "images", "--quiet", "--no-trunc", name).split()
+    }
+
+
+def _remove_if_nameless(engine: Engine, image: str) -> None:
+    """Remove an image that lost its last name. An image that a container still uses stays."""
+    if _run(engine, "image", "inspect", "--format", "{{len .RepoTags}}", image).strip() == "0":
+        with suppress(BuildError):
+            _run(engine, "rmi", image)
 
 
 @dataclass(frozen=True)
@@ -117,12 +135,11 @@ def push_image(name: str, to: Target, engine: Engine) -> str:
 
 def base_image(engine: Engine) -> Image:
     """The base image of Bento images. It is pulled if the engine does not have it."""
-    name = bentofile()["docker"]["base_image"]
     try:
-        return inspect(name, engine)
+        return inspect(BASE_IMAGE, engine)
     except BuildError:
-        subprocess.run([engine, "pull", "--quiet", name], capture_output=True, check=False)
-        return inspect(name, engine)
+        subprocess.run([engine, "pull", "--quiet", BASE_IMAGE], capture_output=True, check=False)
+        return inspect(BASE_IMAGE, engine)
 
 
 def inspect(name: str, engine: Engine) -> Image:

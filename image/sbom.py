@@ -10,7 +10,7 @@ from image.tools import run_module
 
 def write_bill(bento: bentoml.Bento, folder: Path) -> Path:
     """Write the bill of materials of the Bento's lock file; returns its path. Raises BuildError."""
-    (lock,) = Path(bento.path_of("src/requirements")).glob("*.txt")
+    lock = Path(bento.path_of("env/python/requirements.txt"))
     folder.mkdir(parents=True, exist_ok=True)
     bill = folder / f"{bento.tag.version}.cdx.json"
     command = ["requirements", str(lock), "--output-reproducible", "--output-format", "JSON", "--output-file"]

@@ -32,6 +32,10 @@ MODULE = "classifier"
 
 MAX_SHOWN_TAGS = 10
 
+HOW_TO_SAVE = (
+    "`text-classifier import` saves a model there, and CLASSIFIER__MODEL__NAME or config.yaml names another"
+)
+
 DESCRIPTION = "model.yaml"
 """The file that BentoML keeps in each entry of the store."""
 LATEST = "latest"
@@ -80,52 +84,31 @@ def save(folder: Path) -> str:
 
 
 def put_bundled_model(model: ModelSettings) -> str | None:
-    """Save the bundled model if the settings name it and the store does not have exactly this version of it.
-
-    Returns the tag if it was saved; it is then the latest model of its name. Raises ArtifactError.
-    """
-    return save_if_missing(BUNDLED_MODEL) if _names_bundled_model(model) else None
-
-
-def put_bundled_model_if_none(model: ModelSettings) -> None:
     """Save the bundled model if the settings name it and the store has no model at all for their tag.
 
-    If the store has another model for the tag, that one is served and nothing is saved. Raises ArtifactError.
+    If the store has another model for the tag, such as a newer one of the same name, that one is served and
+    nothing is saved. Returns the tag if the model was saved. Raises ArtifactError.
     """
-    if _names_bundled_model(model):
-        save_if_nothing_is_there(BUNDLED_MODEL, model.tag)
-
-
-def _names_bundled_model(model: ModelSettings) -> bool:
     # A Bento does not have the folder of the bundled model, because its own store has the model.
-    return model.name == BUNDLED_MODEL.name and BUNDLED_MODEL.exists()
-
-
-def save_if_missing(folder: Path) -> str | None:
-    """Save an artifact if the store does not have all of it; returns the tag if it was saved.
-
-    If the store has it already, it does not become the latest of its name again. Raises ArtifactError.
-    """
-    manifest = read_manifest(folder)
-    digest = digest_of(folder)
-    entry = _store() / manifest.name / version_of(digest)
-    if _is_readable(entry) and holds(entry, digest) and _latest(entry.parent):
+    if model.name != BUNDLED_MODEL.name or not BUNDLED_MODEL.exists():
         return None
-    return save(folder)
+    return save_if_missing(BUNDLED_MODEL, model.tag)
 
 
-def save_if_nothing_is_there(folder: Path, tag: str) -> None:
+def save_if_missing(folder: Path, tag: str) -> str | None:
     """Save an artifact if the store has no entry for a tag, or an incomplete entry of this artifact.
 
-    If the tag names another model, nothing changes. Raises ArtifactError.
+    If the tag names another model, nothing changes. Returns the tag with the version if the artifact was
+    saved. Raises ArtifactError.
     """
+    digest = digest_of(folder)
     try:
-        found = folder_of(tag)
+        entry = folder_of(tag)
     except ArtifactError:
-        save(folder)
-    else:
-        if found.name == version_of(digest_of(folder)):
-            save_if_missing(folder)
+        return save(folder)
+    if entry.name != version_of(digest) or (holds(entry, digest) and _latest(entry.parent)):
+        return None
+    return save(folder)
 
 
 def _store() -> Path:
@@ -233,7 +216,7 @@ def folder_of(tag: str) -> Path:
     except (BentoMLException, ValueError, OSError) as error:
         stored = sorted(str(model.tag) for model in _ours())
         has = f"it has {', '.join(stored[:MAX_SHOWN_TAGS])}" if stored else "it is empty"
-        raise ArtifactError(f"the BentoML model store has no model {tag!r}; {has}") from error
+        raise ArtifactError(f"the BentoML model store has no model {tag!r}; {has}; {HOW_TO_SAVE}") from error
 
 
 def _candidates(tag: bentoml.Tag) -> list[Path]:

@@ -4,7 +4,7 @@ BentoML would validate requests itself and answer invalid ones in its own format
 request unread. The schemas that BentoML publishes come from the table of routes.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import bentoml
@@ -31,13 +31,19 @@ BatchAnswer = Callable[[RunningService, list[str]], Awaitable[list[Any]]]
 
 
 def bentoml_api(endpoint: Endpoint) -> Any:
-    """A method of a BentoML service that describes an endpoint and calls it."""
+    """A method of a BentoML service that describes an endpoint and calls it.
 
-    async def handler(_service: BentoService, request: Request, /) -> Response:
-        return await endpoint(request)
+    Its argument is BentoML's request, or the fields of one if Python code calls it in this process.
+    """
+    route = endpoint.route
+
+    async def handler(service: BentoService, /, *arguments: Any, **fields: Any) -> Any:
+        if arguments and isinstance(arguments[0], Request):
+            return await endpoint(arguments[0])
+        request = parse(route.request_model, _named(route, arguments) | fields)
+        return await endpoint.answer(service.running, request, None)
 
     _describe_as(handler, endpoint.answer)
-    route = endpoint.route
     return bentoml.api(
         route=route.path, input_spec=_unread_request(route), output_spec=_described_answer(route)
     )(handler)
@@ -46,14 +52,20 @@ def bentoml_api(endpoint: Endpoint) -> Any:
 def bentoml_batch_api(route: Route, answer: BatchAnswer, max_batch_size: int, max_latency_ms: int) -> Any:
     """A method of a BentoML service whose texts BentoML batches across clients.
 
-    An error takes its text's place in the batch, so that it reaches its own client and no other.
+    An error takes its text's place in the batch, so that it reaches its own client and no other. Python code
+    in this process names the argument, `texts`, and is not batched by BentoML.
     """
 
-    async def handler(service: BentoService, items: list[str | Exception], /) -> list[Any]:
+    async def handler(
+        service: BentoService, items: Sequence[str | Exception] = (), /, **fields: Any
+    ) -> list[Any]:
+        if fields:
+            answers = await answer(service.running, parse(route.request_model, fields).texts)  # type: ignore[attr-defined]
+            return _without_errors(answers)
         texts = [item for item in items if isinstance(item, str)]
         try:
-            answers = iter(await answer(service.running, texts))
-            return [next(answers) if isinstance(item, str) else item for item in items]
+            answered = iter(await answer(service.running, texts))
+            return [next(answered) if isinstance(item, str) else item for item in items]
         except Exception as error:
             return [error if isinstance(item, str) else item for item in items]
 
@@ -66,6 +78,22 @@ def bentoml_batch_api(route: Route, answer: BatchAnswer, max_batch_size: int, ma
         max_batch_size=max_batch_size,
         max_latency_ms=max_latency_ms,
     )(handler)
+
+
+def _named(route: Route, arguments: Sequence[Any]) -> dict[str, Any]:
+    """Arguments without names as fields of the request, in their order; raises TypeError for too many."""
+    names = list(route.request_model.model_fields)
+    if len(arguments) > len(names):
+        raise TypeError(f"{len(arguments)} arguments are given; at most {', '.join(names)} are accepted")
+    return dict(zip(names, arguments, strict=False))
+
+
+def _without_errors(answers: list[Any]) -> list[Any]:
+    """The answers; raises the first error among them."""
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return answers
 
 
 def _describe_as(handler: Callable[..., object], answer: Callable[..., object]) -> None:
@@ -115,7 +143,8 @@ def _texts_or_error(route: Route) -> type[IODescriptor]:
         async def from_http_request(cls, request: Request, serde: Any) -> Any:
             try:
                 limit = running_service(request.scope).settings.api.max_body_bytes
-                return parse(route.request_model, await read_json(request, limit)).texts  # type: ignore[attr-defined]
+                body = await read_json(request, limit)
+                return parse(route.request_model, body, request.query_params).texts  # type: ignore[attr-defined]
             except Exception as error:
                 return [error]
 

@@ -162,7 +162,7 @@ class InternalError(HttpError):
 
 
 class ServiceUnavailable(HttpError):
-    """The service cannot take this request now; the client may retry after `retry_after` seconds."""
+    """The service cannot take this request now; the header Retry-After says when to try again."""
 
     status = 503
     title = "Service unavailable"
@@ -198,6 +198,26 @@ class GatewayTimeout(HttpError):
     status = 504
     title = "Deadline passed"
 
+
+SEEN_BY_CLIENTS: tuple[type[HttpError], ...] = (
+    MalformedRequest,
+    MalformedBody,
+    Unauthorized,
+    RouteNotFound,
+    MethodNotAllowed,
+    RequestTooSlow,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    MisdirectedRequest,
+    InvalidRequest,
+    HeadersTooLarge,
+    InternalError,
+    Overloaded,
+    ShuttingDown,
+    ServiceUnavailable,
+    GatewayTimeout,
+)
+"""The errors that the API's page lists, in the order of their statuses."""
 
 _FROM_CORE: dict[type[Exception], Callable[[Any], HttpError]] = {
     Unavailable: lambda error: ServiceUnavailable(str(error), error.retry_after),

@@ -22,6 +22,7 @@ def configure_logging(settings: LoggingSettings) -> None:
 
     With the JSON format, the lines that BentoML and uvicorn log through `logging` are JSON too.
     """
+    logging.getLogger("bentoml.serve").addFilter(_name_every_address)
     shared: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -51,6 +52,13 @@ def log_request(method: str, path: str, status: int, seconds: float) -> None:
     _access_log.info(
         "request", method=method, path=shown, status=status, milliseconds=round(1000 * seconds, 3)
     )
+
+
+def _name_every_address(record: logging.LogRecord) -> bool:
+    """Correct the line that says where BentoML listens: it writes "localhost" for every address."""
+    if isinstance(record.args, tuple) and "localhost" in record.args:
+        record.args = tuple("0.0.0.0" if value == "localhost" else value for value in record.args)  # noqa: S104
+    return True
 
 
 def _escape_controls(_logger: object, _method: str, event: EventDict) -> EventDict:

@@ -6,32 +6,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from classifier import schema
-from serving.errors import (
-    BodyTooLarge,
-    GatewayTimeout,
-    HeadersTooLarge,
-    HttpError,
-    InternalError,
-    InvalidRequest,
-    MalformedBody,
-    MalformedRequest,
-    Overloaded,
-    RequestTooSlow,
-    UnsupportedMediaType,
-)
 
 JSON = "application/json"
 TEXT = "text/plain"
-_ERRORS = (MalformedRequest, HeadersTooLarge, InternalError)
-_BODY_ERRORS = (
-    MalformedBody,
-    RequestTooSlow,
-    BodyTooLarge,
-    UnsupportedMediaType,
-    InvalidRequest,
-    Overloaded,
-    GatewayTimeout,
-)
+
+PREDICTIONS, MODEL, SERVICE = "Predictions", "Model", "Service"
+"""The groups of routes on the API's page."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +24,8 @@ class Route:
     answer: Any = None
     """Type of the JSON answer; None for another media type."""
     media_type: str = JSON
+    group: str = SERVICE
+    """The group on the API's page that shows it."""
     request: type[BaseModel] | None = None
     query: tuple[str, ...] = ()
     """Fields of the request that may be in the query instead."""
@@ -65,23 +47,29 @@ class Route:
             raise TypeError(f"{self.method} {self.path} has no request model")
         return self.request
 
-    @property
-    def errors(self) -> tuple[type[HttpError], ...]:
-        """The errors that a client may get from it, apart from those of a service that is not ready."""
-        return _ERRORS + _BODY_ERRORS if self.request is not None else _ERRORS
-
 
 PREDICT = Route(
-    "POST", "/predict", "Classify one text", schema.PredictionAnswer, request=schema.PredictRequest
+    "POST",
+    "/predict",
+    "Classify one text",
+    schema.PredictionAnswer,
+    group=PREDICTIONS,
+    request=schema.PredictRequest,
 )
 PREDICT_BATCH = Route(
-    "POST", "/predict/batch", "Classify up to 100 texts", schema.BatchAnswer, request=schema.BatchRequest
+    "POST",
+    "/predict/batch",
+    "Classify up to 100 texts",
+    schema.BatchAnswer,
+    group=PREDICTIONS,
+    request=schema.BatchRequest,
 )
 PREDICT_TOP_K = Route(
     "POST",
     "/predict/top-k",
     "Return the k most probable labels",
     schema.TopKAnswer,
+    group=PREDICTIONS,
     request=schema.TopKRequest,
     query=("k",),
 )
@@ -90,6 +78,7 @@ PREDICT_THRESHOLDS = Route(
     "/predict/thresholds",
     "Show what each decision threshold would decide (two classes only)",
     schema.ThresholdsAnswer,
+    group=PREDICTIONS,
     request=schema.ThresholdsRequest,
 )
 CLASSIFY = Route(
@@ -97,6 +86,7 @@ CLASSIFY = Route(
     "/classify",
     "Classify up to 100 texts with BentoML's own batching across clients",
     list[schema.PredictionAnswer],
+    group=PREDICTIONS,
     request=schema.ClassifyRequest,
     is_answered_by_bentoml=True,
 )
@@ -122,7 +112,9 @@ READYZ = Route(
     needs_key=False,
     is_answered_by_bentoml=True,
 )
-MODEL_INFO = Route("GET", "/model/info", "Describe the model", schema.ModelInfo, can_be_unready=True)
+MODEL_INFO = Route(
+    "GET", "/model/info", "Describe the model", schema.ModelInfo, group=MODEL, can_be_unready=True
+)
 METRICS = Route("GET", "/metrics", "Prometheus metrics", media_type=TEXT, is_internal=True)
 DOCS = Route("GET", "/docs", "The API as a page", media_type="text/html", needs_key=False, has_files=True)
 OPENAPI = Route("GET", "/openapi.json", "The API as an OpenAPI document", dict[str, Any], needs_key=False)

@@ -4,6 +4,8 @@ The service puts these values into the state of the ASGI lifespan. The server ha
 connection and to each request, so nothing has to be kept in a module or a class.
 """
 
+import math
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +36,8 @@ class ConnectionContext:
     at most twice this time."""
     keep_alive_seconds: float
     """Seconds for which an idle connection is kept after an answer."""
+    max_connection_seconds: float
+    """Seconds after which a connection ends with its next answer at the latest; 0 means never."""
     logs_requests: bool
     """Whether the access log has a line for each request."""
 
@@ -49,8 +53,17 @@ class ConnectionContext:
             max_connections=max_connections,
             request_seconds=settings.request_seconds,
             keep_alive_seconds=settings.keep_alive_seconds,
+            max_connection_seconds=settings.max_connection_seconds,
             logs_requests=logs_requests,
         )
+
+    def connection_age(self) -> float:
+        """Seconds after which a new connection ends with its next answer.
+
+        They are random, so that the connections of clients that began together do not end together.
+        """
+        seconds = self.max_connection_seconds
+        return random.uniform(seconds / 2, seconds) if seconds else math.inf  # noqa: S311
 
 
 @dataclass(frozen=True)

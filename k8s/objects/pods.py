@@ -9,7 +9,6 @@ from lightkube.models.core_v1 import (
     EmptyDirVolumeSource,
     EnvVar,
     HTTPGetAction,
-    HTTPHeader,
     KeyToPath,
     Lifecycle,
     LifecycleHandler,
@@ -122,8 +121,6 @@ def _keys_volume(keys: ApiKeys) -> Volume:
 def _container(environment: Environment, track: Track) -> Container:
     resources, probes, gpu = environment.resources, environment.probes, environment.gpu
     gpus = {gpu.resource: str(gpu.count)} if gpu else {}
-    # A probe sends the pod's address as its Host, which no list of allowed hosts can contain.
-    host = next(iter(environment.config.api.allowed_hosts), None)
     variables = {CONFIG_PATH_VARIABLE: f"{CONFIG_FOLDER}/{CONFIG_FILE}"}
     mounts = [
         VolumeMount(name="config", mountPath=CONFIG_FOLDER, readOnly=True),
@@ -142,10 +139,10 @@ def _container(environment: Environment, track: Track) -> Container:
             requests=_amounts(resources.requests), limits=_amounts(resources.limits) | gpus
         ),
         startupProbe=_probe(
-            LIVEZ, probes.startup, host, initial_delay_seconds=probes.startup.initial_delay_seconds
+            LIVEZ, probes.startup, initial_delay_seconds=probes.startup.initial_delay_seconds
         ),
-        livenessProbe=_probe(LIVEZ, probes.liveness, host, grace_seconds=probes.liveness.grace_seconds),
-        readinessProbe=_probe(READYZ, probes.readiness, host),
+        livenessProbe=_probe(LIVEZ, probes.liveness, grace_seconds=probes.liveness.grace_seconds),
+        readinessProbe=_probe(READYZ, probes.readiness),
         lifecycle=Lifecycle(
             preStop=LifecycleHandler(sleep=SleepAction(seconds=environment.shutdown.pre_stop_seconds))
         ),
@@ -164,14 +161,12 @@ def _container(environment: Environment, track: Track) -> Container:
 def _probe(
     route: Route,
     settings: ProbeSettings,
-    host: str | None,
     *,
     initial_delay_seconds: int | None = None,
     grace_seconds: int | None = None,
 ) -> Probe:
-    headers = [HTTPHeader(name="Host", value=host)] if host else None
     return Probe(
-        httpGet=HTTPGetAction(path=route.path, port=HTTP, httpHeaders=headers),
+        httpGet=HTTPGetAction(path=route.path, port=HTTP),
         periodSeconds=settings.period_seconds,
         timeoutSeconds=settings.timeout_seconds,
         failureThreshold=settings.failures,

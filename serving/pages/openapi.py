@@ -1,22 +1,19 @@
 """Makes the OpenAPI document from the table of routes and the models of the contract."""
 
-from itertools import groupby
-from operator import attrgetter
+import inspect
 from typing import Any
 
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
 from classifier.schema import Problem
-from serving.errors import Unauthorized
+from serving.errors import SEEN_BY_CLIENTS
 from serving.request.problems import PROBLEM_JSON
-from serving.routes import HEALTH, JSON, ROUTES, Route
+from serving.routes import HEALTH, JSON, MODEL, PREDICTIONS, ROUTES, SERVICE, Route
 
 _REF_TEMPLATE = "#/components/schemas/{model}"
-_PROBLEM_SCHEMA = {"$ref": _REF_TEMPLATE.format(model="Problem")}
-
+_ERROR = "Error"
 _KEY = "key"
-_PREDICTIONS, _SERVICE = "Predictions", "Service"
 
 
 def openapi_document(version: str, needs_key: bool) -> dict[str, Any]:
@@ -42,9 +39,13 @@ def openapi_document(version: str, needs_key: bool) -> dict[str, Any]:
         operation = _operation(route, answer, request, definitions["$defs"])
         if needs_key and route.needs_key:
             operation["security"] = [{_KEY: []}]
-            operation["responses"]["401"] = _problem(Unauthorized.title)
         paths.setdefault(route.path, {})[route.method.lower()] = operation
-    components: dict[str, Any] = {"schemas": definitions["$defs"]}
+    problem = {"schema": {"$ref": _REF_TEMPLATE.format(model="Problem")}}
+    error = {
+        "description": "An error; the list at the top of this page has them all",
+        "content": {PROBLEM_JSON: problem},
+    }
+    components: dict[str, Any] = {"schemas": definitions["$defs"], "responses": {_ERROR: error}}
     if needs_key:
         components["securitySchemes"] = {_KEY: {"type": "http", "scheme": "bearer"}}
     return {
@@ -52,11 +53,11 @@ def openapi_document(version: str, needs_key: bool) -> dict[str, Any]:
         "info": {
             "title": "Text classification",
             "version": version,
-            "description": "Classify texts. Errors are problem details (RFC 9457).",
+            "description": _description(),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": _PREDICTIONS}, {"name": _SERVICE}],
+        "tags": [{"name": group} for group in (PREDICTIONS, MODEL, SERVICE)],
         "paths": paths,
         "components": components,
     }
@@ -69,16 +70,14 @@ def _operation(route: Route, answer: Any, request: Any, components: dict[str, An
             route.method.lower() + route.path.replace("/", "_").replace("-", "_").replace(".", "_")
         ),
         "summary": route.summary,
-        "tags": [_PREDICTIONS if route.request is not None else _SERVICE],
-        "responses": {"200": {"description": "The answer", "content": {route.media_type: media}}},
+        "tags": [route.group],
+        "responses": {
+            "200": {"description": "The answer", "content": {route.media_type: media}},
+            "default": {"$ref": f"#/components/responses/{_ERROR}"},
+        },
     }
-    by_status = attrgetter("status")
-    for status, errors in groupby(sorted(route.errors, key=by_status), by_status):
-        operation["responses"][str(status)] = _problem(", or ".join(error.title for error in errors))
-    if route.can_be_unready:
-        operation["responses"]["503"] = _problem("Not ready")
-        if route is HEALTH:
-            operation["responses"]["503"]["content"] = {JSON: media}
+    if route is HEALTH:
+        operation["responses"]["503"] = {"description": "Not ready", "content": {JSON: media}}
     if route.request is not None:
         example = {
             name: field.examples[0] for name, field in route.request.model_fields.items() if field.examples
@@ -101,5 +100,15 @@ def _operation(route: Route, answer: Any, request: Any, components: dict[str, An
     return operation
 
 
-def _problem(title: str) -> dict[str, Any]:
-    return {"description": title, "content": {PROBLEM_JSON: {"schema": _PROBLEM_SCHEMA}}}
+def _description() -> str:
+    """Markdown; the table can be folded, so that the routes are on the first screen."""
+    rows = [f"| {error.status} | {error.title} | {inspect.getdoc(error)} |" for error in SEEN_BY_CLIENTS]
+    table = "\n".join(["| Status | Title | |", "|---|---|---|", *rows])
+    return f"""Classify texts. Every error is a problem detail (RFC 9457).
+
+<details><summary>All errors</summary>
+
+{table}
+
+</details>
+"""

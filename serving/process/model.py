@@ -26,7 +26,7 @@ def check_model(settings: Settings) -> None:
     """
     if os.environ.get(CHECKED_BY) == str(os.getppid()):
         return
-    model_store.put_bundled_model_if_none(settings.model)
+    model_store.put_bundled_model(settings.model)
     load_classifier(model_store.folder_of(settings.model.tag))
     os.environ[CHECKED_BY] = str(os.getpid())
 

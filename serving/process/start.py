@@ -12,20 +12,18 @@ from classifier.settings import Settings, load_settings
 from serving.process.address import family_of, listening_address, url_of
 
 ROOT = Path(__file__).parents[2]
-GRACEFUL_SHUTDOWN_SECONDS = 30
-"""Seconds for which the server waits for open connections after the drain."""
 
 
-def _prepare(settings: Settings) -> str:
-    """Check that the model is in the store and that the port is free; returns the address to listen on.
+def _prepare(settings: Settings) -> tuple[str, str]:
+    """Check that the model is in the store and that the port is free.
 
-    Raises ClassifierError.
+    Returns the tag of the model, with its version, and the address to listen on. Raises ClassifierError.
     """
     import model_store
 
     if tag := model_store.put_bundled_model(settings.model):
-        print(f"Put {tag} into the BentoML model store")  # noqa: T201
-    model_store.folder_of(settings.model.tag)
+        _tell(settings, f"Put {tag} into the BentoML model store")
+    model = model_store.folder_of(settings.model.tag)
     address = listening_address(settings.api.host)
     with socket.socket(family_of(address)) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -38,7 +36,13 @@ def _prepare(settings: Settings) -> str:
                 f"{settings.api.host}:{settings.api.port} (api.host, api.port) cannot be listened on: "
                 f"{error.strerror}{elsewhere}"
             ) from error
-    return address
+    return f"{settings.model.name}:{model.name}", address
+
+
+def _tell(settings: Settings, text: str) -> None:
+    """Print a text for people; programs that read the log as JSON do not get it."""
+    if settings.logging.format == "console":
+        print(text, flush=True)  # noqa: T201
 
 
 def serve() -> None:
@@ -46,15 +50,16 @@ def serve() -> None:
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     try:
         settings = load_settings()
-        address = _prepare(settings)
+        tag, address = _prepare(settings)
     except ClassifierError as error:
         raise SystemExit(f"error: {error}") from None
     # BentoML would import the service next. This import exits before the greeting if the model is damaged.
     importlib.import_module("service")
     url = url_of(address, settings.api.port)
-    print(  # noqa: T201
+    _tell(
+        settings,
         f"""
-  Serving {settings.model.tag}, in a moment, at
+  Serving {tag}, in a moment, at
 
       {url}          the service and its routes
       {url}/docs     the API as a page
@@ -66,19 +71,8 @@ def serve() -> None:
 
   Ctrl+C stops it.
 """,
-        flush=True,
     )
     # BentoML runs in this process, because a new interpreter would have to repeat the imports.
     from bentoml_cli.cli import cli
 
-    cli(
-        [
-            "serve",
-            "service:TextClassifier",
-            "--working-dir",
-            str(ROOT),
-            "--timeout-graceful-shutdown",
-            str(GRACEFUL_SHUTDOWN_SECONDS),
-        ],
-        "bentoml",
-    )
+    cli(["serve", "service:TextClassifier", "--working-dir", str(ROOT)], "bentoml")

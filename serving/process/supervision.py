@@ -16,45 +16,67 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import bentoml
+import click
 import structlog
 
+from classifier.errors import SettingsError
 from serving.process.heartbeat import DESCRIPTOR_VARIABLE, HEARTBEAT_SECONDS
 from serving.process.listening import stop_listening
 
 if TYPE_CHECKING:
     from circus.arbiter import Arbiter
+    from circus.controller import Controller
+    from circus.sighandler import SysHandler
     from circus.watcher import Watcher
 
 MAX_FAILED_STARTS = 10
 """Most workers in a row that may die before they serve. Then the service stops."""
 
 _RETRY_SECONDS = 0.02
-"""Seconds after which circus, if it was busy, is asked again to start a worker."""
+"""Seconds after which circus, if it was busy, is asked again."""
 
 _log = structlog.get_logger("classifier.supervision")
 
 
 def supervise(service: str, max_silent_seconds: float) -> None:
-    """Make `bentoml serve` watch the workers of the service with this name.
+    """Make `bentoml serve` watch the worker of the service with this name.
 
     Call it when the service is imported. It takes effect in the parent process and does nothing in a worker.
+    Raises SettingsError if more than one worker is asked for.
     """
     if bentoml.server_context.worker_index is not None:
         return
+    command = click.get_current_context(silent=True)
+    _require_one_worker((command.params.get("api_workers") if command else None) or 1)
     from bentoml import serving  # The import takes 0.1 s, which workers save.
+    from circus.sighandler import SysHandler
 
+    SysHandler.quit = _quit_from_signal
     create_watcher = serving.create_watcher
     ignores_sighup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # `nohup` sets this.
 
     def create_supervised_watcher(name: str, args: list[str], **options: Any) -> Watcher:
         if service not in args:
             return create_watcher(name, args, **options)
+        try:
+            _require_one_worker(options.get("numprocesses", 1))
+        except SettingsError as error:
+            raise SystemExit(f"error: {error}") from None
         hooks = Supervisor(max_silent_seconds, ignores_sighup).hooks()
         watcher = create_watcher(name, args, hooks=hooks, **options)
         watcher.respawn = True  # BentoML forbids it in a container.
         return watcher
 
     serving.create_watcher = create_supervised_watcher
+
+
+def _require_one_worker(workers: int) -> None:
+    """Raise SettingsError for more workers than one: each would have its own queue and its own /metrics."""
+    if workers > 1:
+        raise SettingsError(
+            f"{workers} workers are asked for; this service runs one worker, which runs the texts of all "
+            "clients in batches; to use more processors, run more containers (k8s/README.md)"
+        )
 
 
 @dataclass
@@ -184,12 +206,32 @@ def _refuse_clients(watcher: Watcher, arbiter: Arbiter) -> None:
             stop_listening(listener)
 
 
+def _quit_from_signal(handler: SysHandler) -> None:
+    """End the service after SIGINT or SIGTERM. Circus runs this in its signal handler."""
+    handler.controller.loop.add_callback_from_signal(_quit, handler.controller)
+
+
+def _quit(controller: Controller) -> None:
+    """End the service as soon as circus is not busy, because a busy circus refuses the command for good.
+
+    Circus is busy while it starts the first worker.
+    """
+    if _is_busy(controller.arbiter):
+        controller.loop.call_later(_RETRY_SECONDS, _quit, controller)
+    else:
+        controller.dispatch((None, '{"command": "quit"}'))
+
+
+def _is_busy(arbiter: Arbiter) -> bool:
+    return arbiter._restarting or arbiter._exclusive_running_command is not None
+
+
 def _start_another(watcher: Watcher, arbiter: Arbiter, pid: int) -> None:
     """Have circus replace a dead worker as soon as circus is not busy with something else.
 
     The dead worker is reaped only then: if circus finds a watcher without workers, it ends the service.
     """
-    if arbiter._restarting or arbiter._exclusive_running_command is not None:
+    if _is_busy(arbiter):
         arbiter.loop.call_later(_RETRY_SECONDS, _start_another, watcher, arbiter, pid)
         return
     watcher.reap_process(pid)

@@ -12,7 +12,7 @@ from pathlib import Path
 from classifier.errors import SettingsError
 from classifier.settings import ApiSettings
 from serving.errors import HttpError, MisdirectedRequest, Unauthorized
-from serving.routes import BENTOML_PATHS, METRICS, ROUTES
+from serving.routes import BENTOML_PATHS, LIVEZ, METRICS, READYZ, ROUTES
 
 MAX_KEYS = 1000
 """Most keys that are read. Each request's key is compared with all of them, which takes 0.1 ms for 1,000."""
@@ -25,6 +25,8 @@ KEY_BYTES = 32
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _OPEN_PATHS = frozenset(route.path for route in ROUTES if not route.needs_key) | BENTOML_PATHS
+_PROBES = frozenset({LIVEZ.path, READYZ.path})
+"""Paths that are answered for every host name, because a probe names the address of its container."""
 _PAGE_FILES = "/docs/"
 """The beginning of the paths of the files that the API's page loads."""
 
@@ -65,7 +67,7 @@ class Access:
 
         Every key is compared, each in constant time, so that the response time reveals nothing about them.
         """
-        if self.allowed_hosts:
+        if self.allowed_hosts and path not in _PROBES:
             named = [value for name, value in headers if name == b"host"]
             host = _without_port(named[0].decode("latin-1").lower()) if named else ""
             if host not in self.allowed_hosts:

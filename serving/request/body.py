@@ -91,10 +91,13 @@ def parse(
 ) -> Model:
     """Check a parsed body against the contract; raises InvalidRequest with every broken rule.
 
-    The fields in `query_fields` are whole numbers and may be in the query instead; other parameters of the
-    query are ignored. If a field is in both, both values must be valid, and the one in the body is used.
+    The fields in `query_fields` are whole numbers and may be in the query instead; any other parameter of the
+    query is an error. If a field is in both, both values must be valid, and the one in the body is used.
     """
-    if not query or not query_fields or not isinstance(body, dict):
+    if not query:
+        return _validated(model, body, {})
+    _refuse_unknown_parameters(query, query_fields)
+    if not isinstance(body, dict):
         return _validated(model, body, {})
     in_query = _in_query(query, query_fields)
     if in_query.keys() & body.keys():
@@ -121,6 +124,22 @@ def _bound_unknown_fields(model: type[BaseModel], body: Any) -> None:
         fields = ", ".join(model.model_fields)
         message = f"the body has {unknown} fields that are not of this request; its fields are {fields}"
         raise InvalidRequest((FieldError(("body",), message, "extra_forbidden"),))
+
+
+def _refuse_unknown_parameters(query: QueryParams, fields: Sequence[str]) -> None:
+    unknown = [name for name in query if name not in fields][:_MAX_LISTED_FIELDS]
+    if unknown:
+        rule = f"its only parameter is {fields[0]}" if fields else "the fields of a request are in its body"
+        raise InvalidRequest(
+            tuple(
+                FieldError(
+                    ("query", _shown(name)),
+                    f"{_shown(name)} is not a query parameter of this request; {rule}",
+                    "extra_forbidden",
+                )
+                for name in unknown
+            )
+        )
 
 
 def _in_query(query: QueryParams, fields: Sequence[str]) -> dict[str, object]:

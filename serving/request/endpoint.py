@@ -32,7 +32,7 @@ class Endpoint:
             service = running_service(request.scope)
             timeout = request_timeout(dict(request.scope["headers"]))
             body = await read_json(request, service.settings.api.max_body_bytes)
-            query = request.query_params if self.route.query else None
+            query = request.query_params if request.scope["query_string"] else None
             parsed = parse(self.route.request_model, body, query, self.route.query)
             with CancelledByDisconnect(request):
                 return json_response(await self.answer(service, parsed, timeout))

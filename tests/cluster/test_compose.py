@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 from cluster import ENGINE, ROOT, TEXTS, Models, wait_until
 
 
@@ -33,7 +34,7 @@ def compose(images: Mapping[str, str]) -> Callable[..., str]:
 @pytest.fixture(scope="module")
 def url(compose: Callable[..., str]) -> Iterator[str]:
     compose("up", "--detach")
-    port = compose("port", "text-classifier", "8000").strip().rpartition(":")[2]
+    port = compose("port", "text-classifier", "3000").strip().rpartition(":")[2]
     address = f"http://127.0.0.1:{port}"
 
     def is_ready() -> bool:
@@ -53,6 +54,8 @@ def test_it_answers_correctly(url: str, models: Models) -> None:
 
 
 def test_its_health_check_passes_and_it_cannot_write_to_its_root(url: str, compose: Any) -> None:  # noqa: ARG001
-    compose("exec", "text-classifier", "python3", "src/image/healthcheck.py")
+    content = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+    _, *check = content["services"]["text-classifier"]["healthcheck"]["test"]
+    compose("exec", "text-classifier", *check)
     write = "import pathlib\ntry: pathlib.Path('/x').touch()\nexcept OSError as error: print(error.errno)"
     assert compose("exec", "text-classifier", "python3", "-c", write).strip() == "30"

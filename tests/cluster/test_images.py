@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -51,8 +54,10 @@ def test_a_failed_build_is_reported_even_if_an_image_of_that_name_exists(
 ) -> None:
     bento = images["local"]
     home = shutil.copytree(REPORTS / "store", tmp_path / "store")
-    lock = home / "bentos" / bento.replace(":", "/") / "src" / "requirements" / "serve.txt"
-    lock.write_text(lock.read_text(encoding="utf-8") + "nothing-of-this-name==0\n", encoding="utf-8")
+    description = home / "bentos" / bento.replace(":", "/") / "bento.yaml"
+    # The locked packages are those with these hashes and no others.
+    changed = description.read_text(encoding="utf-8").replace("--hash=sha256:", "--hash=sha256:0000")
+    description.write_text(re.sub(r"(sha256:0000[0-9a-f]{60})[0-9a-f]{4}", r"\1", changed), encoding="utf-8")
     done = run("-c", BUILD, bento, ENGINE, home=home)
     assert f"BuildError: {ENGINE} could not make {bento}" in done.stderr
 
@@ -63,25 +68,65 @@ def engine(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def test_an_image_answers_without_any_network(images: Mapping[str, str], models: Models) -> None:
+ASK_READY = "from urllib.request import urlopen; urlopen('http://127.0.0.1:3000/readyz', timeout=2)"
+
+
+@contextmanager
+def running(image: str, *options: str) -> Iterator[str]:
+    """Run a container of an image without any network until it is ready; gives its id."""
     isolated = ["--network", "none", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"]  # noqa: S108
-    container = engine("run", "--detach", *isolated, images["local"])
+    container = engine("run", "--detach", *isolated, *options, image)
 
     def is_ready() -> bool:
         assert engine("inspect", "--format", "{{.State.Running}}", container) == "true", engine(
             "logs", container
         )
-        ask = [ENGINE, "exec", container, "python3", "src/image/healthcheck.py"]
+        ask = [ENGINE, "exec", container, "python3", "-c", ASK_READY]
         return subprocess.run(ask, capture_output=True, check=False).returncode == 0
 
     try:
         wait_until(is_ready, "it is ready", 60)
-        answer = json.loads(
-            engine("exec", container, "python3", "-c", ASK_PREDICT, "http://127.0.0.1:8000", TEXTS[0])
-        )
-        assert answer["probabilities"] == pytest.approx(models[0][TEXTS[0]], abs=1e-6)
+        yield container
     finally:
         engine("rm", "--force", container)
+
+
+def answer_of(container: str, text: str) -> Any:
+    ask = ["python3", "-c", ASK_PREDICT, "http://127.0.0.1:3000", text]
+    return json.loads(engine("exec", container, *ask))["probabilities"]
+
+
+def test_an_image_answers_without_any_network(images: Mapping[str, str], models: Models) -> None:
+    with running(images["local"]) as container:
+        assert answer_of(container, TEXTS[0]) == pytest.approx(models[0][TEXTS[0]], abs=1e-6)
+
+
+def test_an_image_is_ready_to_probes_although_its_hosts_are_listed(images: Mapping[str, str]) -> None:
+    with running(images["local"], "--env", 'CLASSIFIER__API__ALLOWED_HOSTS=["api.example.com"]'):
+        pass
+
+
+def test_bentoml_containerize_works_in_the_checkout(images: Mapping[str, str], models: Models) -> None:
+    bento = images["local"]
+    made = run("-m", "bentoml", "containerize", bento, "--backend", ENGINE, "-t", "containerized:1")
+    output = made.stdout + made.stderr
+    assert "Successfully built Bento container" in output
+    assert "WARNING" not in output
+    # The container listens on the port that BentoML's hint names.
+    assert f"{ENGINE} run --rm -p 3000:3000 containerized:1" in output
+    try:
+        with running("containerized:1") as container:
+            assert answer_of(container, TEXTS[0]) == pytest.approx(models[0][TEXTS[0]], abs=1e-6)
+    finally:
+        engine("rmi", "containerized:1")
+
+
+def test_a_second_build_leaves_no_image_without_a_name(images: Mapping[str, str]) -> None:
+    nameless = ("images", "--quiet", "--filter", "dangling=true")
+    before = engine(*nameless).split()
+    made = run("-c", BUILD, images["local"], ENGINE)
+    assert made.returncode == 0, made.stderr
+    assert set(engine(*nameless).split()) <= set(before)
 
 
 def test_a_registry_that_does_not_answer_is_reported(images: Mapping[str, str]) -> None:

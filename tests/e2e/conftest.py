@@ -84,9 +84,13 @@ def serve(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Serve:
 
     @contextmanager
     def serve(
-        home: Path, command: Sequence[str] = BY_MAKE, address: str = "127.0.0.1", **settings: str
+        home: Path,
+        command: Sequence[str] = BY_MAKE,
+        address: str = "127.0.0.1",
+        port: int | None = None,
+        **settings: str,
     ) -> Iterator[Server]:
-        port = free_port()
+        port = port or free_port()
         log_file = tmp_path_factory.mktemp("log") / "server.log"
         with log_file.open("wb") as log:
             process = subprocess.Popen(

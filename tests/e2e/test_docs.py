@@ -136,7 +136,7 @@ def test_the_readme_lists_every_route() -> None:
 
 def test_the_requests_in_the_readme_get_the_answers_below_them(server: Any) -> None:
     pairs = re.findall(
-        r"curl -s http://127\.0\.0\.1:8000(\S+)[^`]*?-d '([^']*)'\s+```json\n(.*?)```",
+        r"curl -s http://127\.0\.0\.1:3000(\S+)[^`]*?-d '([^']*)'\s+```json\n(.*?)```",
         README.read_text(encoding="utf-8"),
         re.DOTALL,
     )
@@ -153,7 +153,7 @@ def test_the_python_code_in_the_readme_runs(server: Any) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     assert len(blocks) == 2
     done = subprocess.run(
-        [sys.executable, "-c", "\n".join(blocks).replace("http://127.0.0.1:8000", server.url)],
+        [sys.executable, "-c", "\n".join(blocks).replace("http://127.0.0.1:3000", server.url)],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -47,7 +47,6 @@ def test_the_api_page_can_send_the_key(server: Any) -> None:
     document = httpx.get(f"{server.url}/openapi.json").json()
     assert document["components"]["securitySchemes"] == {"key": {"type": "http", "scheme": "bearer"}}
     assert document["paths"]["/predict"]["post"]["security"] == [{"key": []}]
-    assert "401" in document["paths"]["/predict"]["post"]["responses"]
     assert "security" not in document["paths"]["/livez"]["get"]
 
 
@@ -57,7 +56,7 @@ def test_bentomls_clients_send_the_key(server: Any) -> None:
         assert client.classify(texts=[TEXT])[0]["label"] == "positive"
 
 
-@pytest.mark.parametrize("path", ["/livez", "/predict"])
+@pytest.mark.parametrize("path", ["/docs", "/predict"])
 def test_a_host_name_that_is_not_allowed_is_refused(server: Any, path: str) -> None:
     answer = httpx.get(server.url + path, headers={"host": f"evil.example.com:{server.port}"})
     assert answer.status_code == 421

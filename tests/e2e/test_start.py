@@ -1,5 +1,6 @@
 """How the server starts, and how it refuses to start: with one sentence and without a stack trace."""
 
+import json
 import os
 import re
 import shutil
@@ -22,6 +23,7 @@ from tiny import FOUR_LABELS, tiny_artifact, with_golden, write_tiny
 
 from classifier.artifact import read_artifact, write_artifact
 from classifier.runtimes.onnx import NETWORK, OnnxSettings
+from model_store import HOW_TO_SAVE
 
 BY_MAKE = (sys.executable, "-m", "cli", "serve")
 BY_BENTOML = (str(Path(sys.executable).parent / "bentoml"), "serve", "service:TextClassifier")
@@ -91,8 +93,9 @@ def test_onnx_runtime_writes_nothing_to_the_home_folder(project: Path, tmp_path:
 def test_a_fresh_clone_serves_the_bundled_model_on_the_given_port(serve: Any, tmp_path: Path) -> None:
     with serve(tmp_path) as server:
         assert httpx.get(f"{server.url}/model/info").json()["name"] == "imdb-sentiment"
-        assert f"Serving imdb-sentiment:latest, in a moment, at\n\n      {server.url} " in server.log
-    assert len(stored(tmp_path, "imdb-sentiment")) == 1
+        greeting = server.log
+    (version,) = stored(tmp_path, "imdb-sentiment")
+    assert f"Serving imdb-sentiment:{version}, in a moment, at\n\n      {server.url} " in greeting
 
 
 @both_commands
@@ -355,7 +358,9 @@ def test_a_missing_model_prevents_the_start(
 ) -> None:
     settings = {"CLASSIFIER__MODEL__NAME": "nothing", "CLASSIFIER__MODEL__VERSION": version}
     line = only_sentence(refuse(tmp_path, command, **settings))
-    assert line == f"error: the BentoML model store has no model 'nothing:{version}'; it is empty"
+    assert (
+        line == f"error: the BentoML model store has no model 'nothing:{version}'; it is empty; {HOW_TO_SAVE}"
+    )
 
 
 def test_the_error_for_a_missing_model_lists_the_stored_ones(refuse: Any, one_model: Path) -> None:
@@ -447,3 +452,29 @@ def test_a_foreign_model_in_the_store_prevents_the_start(
     line = only_sentence(refuse(home, command, CLASSIFIER__MODEL__NAME="mine"))
     assert str(model) in line
     assert "artifact.json" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings"),
+    [
+        (["--api-workers", "2"], {}),
+        ([], {"BENTOML_API_WORKERS": "2"}),
+        ([], {"BENTOML_CONFIG": "workers.yaml"}),
+    ],
+    ids=["option", "variable", "configuration"],
+)
+def test_more_than_one_worker_is_refused(
+    refuse: Any, one_model: Path, tmp_path: Path, arguments: list[str], settings: dict[str, str]
+) -> None:
+    file = tmp_path / "workers.yaml"
+    file.write_text("services:\n  text-classifier:\n    workers: 2\n", encoding="utf-8")
+    settings = {name: value.replace(file.name, str(file)) for name, value in settings.items()}
+    line = only_sentence(refuse(one_model, (*BY_BENTOML, *arguments), **settings))
+    assert line.startswith("error: 2 workers are asked for; this service runs one worker")
+
+
+def test_the_json_format_has_no_greeting(serve: Any, one_model: Path) -> None:
+    with serve(one_model, CLASSIFIER__LOGGING__FORMAT="json") as server:
+        lines = server.log.splitlines()
+    assert lines
+    assert all(isinstance(json.loads(line), dict) for line in lines)

@@ -120,6 +120,6 @@ def _scope(client: TestClient, method: str, path: str, headers: Mapping[str, str
         "root_path": "",
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
         "client": ("127.0.0.1", 50000),
-        "server": ("127.0.0.1", 8000),
+        "server": ("127.0.0.1", 3000),
         "state": client.app_state,
     }

@@ -1,5 +1,6 @@
 """The routes that do not predict: their answers, and that the pages load nothing from other hosts."""
 
+import inspect
 import os
 import re
 import subprocess
@@ -16,9 +17,11 @@ from starlette.testclient import TestClient
 
 from classifier import __version__, schema
 from classifier.batching.admission import Stage
+from serving import errors
+from serving.errors import ClientClosedRequest, HttpError
 from serving.pages.app import Pages
 from serving.request.endpoints import ENDPOINTS
-from serving.routes import ROUTES
+from serving.routes import HEALTH, ROUTES
 from serving.running import RunningService
 
 
@@ -256,15 +259,32 @@ def test_the_example_of_each_request_is_valid_and_answered_as_described(
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
-def test_each_error_of_a_route_is_described_as_a_problem(document: dict[str, Any], route: Any) -> None:
+def test_the_errors_of_a_route_are_described_once_for_all_routes(
+    document: dict[str, Any], route: Any
+) -> None:
     responses = document["paths"][route.path][route.method.lower()]["responses"]
-    with_body = {"408", "413", "415", "422", "503", "504"}
-    expected = {"200", "400", "431", "500"} | (with_body if route.request else set())
-    assert expected <= set(responses) <= expected | {"503"}
-    for status in expected - {"200"}:
-        assert responses[status]["content"]["application/problem+json"]["schema"] == {
-            "$ref": "#/components/schemas/Problem"
-        }
+    assert responses["default"] == {"$ref": "#/components/responses/Error"}
+    assert set(responses) == {"200", "default"} | ({"503"} if route is HEALTH else set())
+
+
+def test_the_description_lists_every_error_that_a_client_can_see(document: dict[str, Any]) -> None:
+    listed = re.findall(r"^\| (\d+) \| ([^|]+) \| ([^|]+) \|$", document["info"]["description"], re.MULTILINE)
+    everything = {
+        error
+        for error in vars(errors).values()
+        if isinstance(error, type) and issubclass(error, HttpError) and error is not HttpError
+    }
+    seen = everything - {ClientClosedRequest}
+    assert sorted(listed) == sorted((str(e.status), e.title, inspect.getdoc(e)) for e in seen)
+    assert [status for status, *_ in listed] == sorted(status for status, *_ in listed)
+
+
+def test_the_routes_are_in_groups(document: dict[str, Any]) -> None:
+    groups = [tag["name"] for tag in document["tags"]]
+    assert groups == ["Predictions", "Model", "Service"]
+    used = {operation["tags"][0] for item in document["paths"].values() for operation in item.values()}
+    assert used == set(groups)
+    assert document["paths"]["/predict"]["post"]["tags"] == ["Predictions"]
 
 
 def test_the_limits_in_the_openapi_document_are_those_of_the_schema(document: dict[str, Any]) -> None:
@@ -312,4 +332,5 @@ def test_every_reference_in_the_openapi_document_resolves(
     client: TestClient, document: dict[str, Any]
 ) -> None:
     references = set(re.findall(r'"\$ref":"([^"]*)"', client.get("/openapi.json").text))
-    assert references == {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    parts = document["components"]
+    assert references == {f"#/components/{kind}/{name}" for kind in parts for name in parts[kind]}

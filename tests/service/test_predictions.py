@@ -182,8 +182,12 @@ def test_a_k_of_many_digits_in_the_query_gives_all_classes(client: TestClient) -
     assert len(ask(client, f"/predict/top-k?k={10**200}", {"text": GOOD})["top_predictions"]) == 2
 
 
-def test_other_query_parameters_are_ignored(client: TestClient) -> None:
-    assert ask(client, "/predict?utm=1&k=1&text=x", {"text": GOOD})["text"] == GOOD
+@pytest.mark.parametrize("path", ["/predict?threshold=0.9", "/predict/top-k?n=2", "/classify?text=x"])
+def test_an_unknown_query_parameter_is_refused(client: TestClient, path: str) -> None:
+    route, _, query = path.partition("?")
+    response = post(client, path, {"texts": [GOOD]} if route == "/classify" else {"text": GOOD})
+    assert response.status_code == 422
+    assert f"{query.partition('=')[0]} is not a query parameter" in response.json()["detail"]
 
 
 def test_top_k_answers_contain_warnings(client: TestClient) -> None:

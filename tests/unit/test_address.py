@@ -20,7 +20,7 @@ def test_a_host_is_an_ip_address_or_a_name_that_resolves_to_one(host: str, addre
     assert listening_address(host) == address
 
 
-@pytest.mark.parametrize("host", ["no.such.host.invalid", "[::1]", "127.0.0.1:8000", " ", "a" * 300, "a\0b"])
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "[::1]", "127.0.0.1:3000", " ", "a" * 300, "a\0b"])
 def test_a_host_without_an_address_is_refused_in_one_sentence(host: str) -> None:
     with pytest.raises(SettingsError, match=r"^api\.host is .*; it must be an IP address of this machine or"):
         listening_address(host)
@@ -29,12 +29,12 @@ def test_a_host_without_an_address_is_refused_in_one_sentence(host: str) -> None
 @pytest.mark.parametrize(
     ("address", "url"),
     [
-        ("127.0.0.1", "http://127.0.0.1:8000"),
-        ("0.0.0.0", "http://127.0.0.1:8000"),  # noqa: S104
-        ("192.0.2.7", "http://192.0.2.7:8000"),
-        ("::", "http://[::1]:8000"),
-        ("::1", "http://[::1]:8000"),
+        ("127.0.0.1", "http://127.0.0.1:3000"),
+        ("0.0.0.0", "http://127.0.0.1:3000"),  # noqa: S104
+        ("192.0.2.7", "http://192.0.2.7:3000"),
+        ("::", "http://[::1]:3000"),
+        ("::1", "http://[::1]:3000"),
     ],
 )
 def test_a_url_can_be_opened_on_this_machine(address: str, url: str) -> None:
-    assert url_of(address, 8000) == url
+    assert url_of(address, 3000) == url

@@ -44,7 +44,7 @@ def test_given_sections_override_the_environment():
 
 def test_the_configuration_of_an_environment_overrides_the_projects():
     config = load_environment("production").config
-    assert (config.api.host, config.api.port, config.logging.format) == ("0.0.0.0", 8000, "json")  # noqa: S104
+    assert (config.api.host, config.api.port, config.logging.format) == ("0.0.0.0", 3000, "json")  # noqa: S104
 
 
 def test_an_environment_cannot_be_changed():

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 import yaml
 
+from classifier.settings import load_settings
+from image.engine import USER
 from k8s.deployment import namespace_of
 from k8s.environment.loading import environment_names, load_environment
 from k8s.objects.labels import APPLICATION
 
 ROOT = Path(__file__).parents[2]
-DOCKERFILE = "image/Dockerfile.j2"
 
 
 def text(path: str) -> str:
@@ -30,38 +31,24 @@ def only_match(pattern: str, path: str) -> str:
     return str(found.pop())
 
 
-# The image's user
-
-
-def image_user() -> str:
-    return only_match(r"^USER (\d+:\d+)$", DOCKERFILE)
-
-
-def test_the_image_creates_the_user_and_group_that_it_runs_as():
-    user = only_match(r"--uid (\d+)", DOCKERFILE)
-    group = only_match(r"--gid (\d+)", DOCKERFILE)
-    assert f"{user}:{group}" == image_user()
+# The image
 
 
 def test_compose_runs_the_image_as_its_own_user():
-    assert tree("compose.yaml")["services"]["text-classifier"]["user"] == image_user()
+    assert tree("compose.yaml")["services"]["text-classifier"]["user"] == f"{USER}:{USER}"
 
 
 @pytest.mark.parametrize("name", environment_names())
 def test_pods_run_the_image_as_its_own_user(name):
     deployment = tree(f"k8s/rendered/{name}/deployment.yaml")
     security = deployment["spec"]["template"]["spec"]["securityContext"]
-    assert f"{security['runAsUser']}:{security['runAsGroup']}" == image_user()
-    assert security["fsGroup"] == security["runAsGroup"]
+    assert security["runAsUser"] == security["runAsGroup"] == security["fsGroup"] == int(USER)
 
 
-# The image
-
-
-@pytest.mark.parametrize("path", ["cli/packaging.py", "image/bento.py"])
-def test_the_code_names_the_base_image_that_the_image_is_built_on(path):
-    named = set(re.findall(r"""["'](python:[^"']+)["']""", text(path)))
-    assert named <= {tree("bentofile.yaml")["docker"]["base_image"]}
+def test_the_image_listens_where_bentoml_says_that_it_does():
+    (port,) = tree("compose.yaml")["services"]["text-classifier"]["ports"]
+    assert port.endswith(":3000")
+    assert load_settings(ROOT / "config.yaml").api.port == 3000
 
 
 # The cluster
@@ -71,24 +58,6 @@ def test_kind_maps_the_port_that_the_cluster_tests_use():
     (mapping,) = tree(".github/kind.yaml")["nodes"][0]["extraPortMappings"]
     port = int(only_match(r"^NODE_PORT = (\d+)$", "tests/cluster/cluster.py"))
     assert mapping["containerPort"] == mapping["hostPort"] == port
-
-
-# How the server stops
-
-
-def graceful_seconds() -> int:
-    return int(only_match(r'"--timeout-graceful-shutdown", "(\d+)"', DOCKERFILE))
-
-
-def test_the_server_has_the_same_time_to_stop_inside_and_outside_the_image():
-    seconds = only_match(r"^GRACEFUL_SHUTDOWN_SECONDS = (\d+)$", "serving/process/start.py")
-    assert int(seconds) == graceful_seconds()
-
-
-@pytest.mark.parametrize("name", environment_names())
-def test_the_server_has_more_time_to_stop_than_lame_duck_and_drain_take(name):
-    config = load_environment(name).config
-    assert config.api.lame_duck_seconds + config.batching.drain_seconds < graceful_seconds()
 
 
 # The Makefile

@@ -606,20 +606,6 @@ def test_prometheus_sends_a_key_from_a_secret_if_the_metrics_need_one():
     }
 
 
-def test_probes_send_an_allowed_host_if_others_are_refused():
-    config = {"api": {"allowed_hosts": ["classifier.example.com", "text-classifier"]}}
-    container = container_of(rendered(load_environment("local", {"config": config}))["deployment"])
-    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-        headers = container[probe]["httpGet"]["httpHeaders"]
-        assert headers == [{"name": "Host", "value": "classifier.example.com"}]
-
-
-def test_probes_send_no_host_if_every_host_is_allowed(objects):
-    container = container_of(objects["deployment"])
-    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-        assert "httpHeaders" not in container[probe]["httpGet"]
-
-
 # The network
 
 

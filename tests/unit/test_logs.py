@@ -58,3 +58,14 @@ def test_log_lines_of_other_libraries_are_also_json(written: Read) -> None:
         "bentoml.test_logs",
     )
     assert "ValueError: wrong" in failed["exception"]
+
+
+def test_the_line_that_says_where_bentoml_listens_does_not_say_localhost(
+    caplog: pytest.LogCaptureFixture,
+    written: Read,  # noqa: ARG001 - it restores the loggers
+) -> None:
+    configure_logging(LoggingSettings())
+    with caplog.at_level(logging.INFO, logger="bentoml.serve"):
+        logging.getLogger("bentoml.serve").info("listening on %s://%s:%d", "http", "localhost", 3000)
+        logging.getLogger("bentoml.serve").info("listening on %s://%s:%d", "http", "127.0.0.1", 3000)
+    assert caplog.messages == ["listening on http://0.0.0.0:3000", "listening on http://127.0.0.1:3000"]

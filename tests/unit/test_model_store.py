@@ -300,34 +300,24 @@ def test_a_full_disk_is_named_and_leaves_nothing(folder, tmp_path):
     assert _entries(tmp_path / "store") == []
 
 
-def test_a_missing_artifact_is_saved_and_a_stored_one_does_not_become_the_latest_again(folder, tmp_path):
-    first = f"tiny:{read_artifact(folder).version}"
-    assert model_store.save_if_missing(folder) == first
-    newer = model_store.save(write_tiny(tmp_path / "newer", threshold=0.7))
-    assert model_store.save_if_missing(folder) is None
-    assert model_store.folder_of("tiny:latest") == model_store.folder_of(newer)
-
-
-@pytest.mark.parametrize("damage", PARTIAL.values(), ids=PARTIAL.keys())
-def test_a_partial_entry_counts_as_missing(folder, tmp_path, damage):
-    tag = model_store.save(folder)
-    damage(tmp_path / "store" / "tiny" / tag.partition(":")[2])
-    assert model_store.save_if_missing(folder) == tag
-    _assert_complete(tmp_path / "store", folder)
+def test_an_artifact_that_the_store_has_is_not_saved_again(folder):
+    tag = f"tiny:{read_artifact(folder).version}"
+    assert model_store.save_if_missing(folder, "tiny:latest") == tag
+    assert model_store.save_if_missing(folder, "tiny:latest") is None
 
 
 def test_nothing_is_saved_if_another_model_with_the_name_is_the_latest(folder, tmp_path):
     other = model_store.save(write_tiny(tmp_path / "other", threshold=0.7))
-    model_store.save_if_nothing_is_there(folder, "tiny:latest")
+    model_store.save_if_missing(folder, "tiny:latest")
     assert [model.tag for model in model_store.stored_models()] == [other]
 
 
 @pytest.mark.parametrize("damage", PARTIAL.values(), ids=PARTIAL.keys())
 def test_the_artifact_is_saved_if_the_entry_is_missing_or_partial(folder, tmp_path, damage):
-    model_store.save_if_nothing_is_there(folder, "tiny:latest")
+    model_store.save_if_missing(folder, "tiny:latest")
     _assert_complete(tmp_path / "store", folder)
     damage(tmp_path / "store" / "tiny" / read_artifact(folder).version)
-    model_store.save_if_nothing_is_there(folder, "tiny:latest")
+    model_store.save_if_missing(folder, "tiny:latest")
     _assert_complete(tmp_path / "store", folder)
 
 
@@ -338,23 +328,16 @@ def test_the_bundled_model_is_saved_once_in_a_store_that_lacks_it(bundled):
     assert model_store.put_bundled_model(model) is None
 
 
-def test_the_bundled_model_becomes_the_latest_of_its_name_when_it_is_saved(bundled, tmp_path):
-    model_store.save(write_tiny(tmp_path / "other", name=bundled.name))
-    tag = model_store.put_bundled_model(ModelSettings(name=bundled.name))
-    assert tag == f"{bundled.name}:{read_artifact(bundled).version}"
-    assert model_store.folder_of(bundled.name).name == read_artifact(bundled).version
-
-
-def test_the_bundled_model_is_not_saved_automatically_if_the_store_has_a_model_of_its_name(bundled, tmp_path):
+def test_the_bundled_model_is_not_saved_if_the_store_has_a_model_of_its_name(bundled, tmp_path):
     other = model_store.save(write_tiny(tmp_path / "other", name=bundled.name))
-    model_store.put_bundled_model_if_none(ModelSettings(name=bundled.name))
+    model_store.put_bundled_model(ModelSettings(name=bundled.name))
     assert [model.tag for model in model_store.stored_models()] == [other]
 
 
 def test_the_bundled_model_is_saved_if_its_version_is_requested(bundled, tmp_path):
     model_store.save(write_tiny(tmp_path / "other", name=bundled.name))
     version = read_artifact(bundled).version
-    model_store.put_bundled_model_if_none(ModelSettings(name=bundled.name, version=version))
+    model_store.put_bundled_model(ModelSettings(name=bundled.name, version=version))
     assert model_store.folder_of(f"{bundled.name}:{version}").name == version
 
 

@@ -83,7 +83,7 @@ def test_settings_made_directly_ignore_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CLASSIFIER__API__PORT", "9001")
-    assert Settings().api.port == 8000
+    assert Settings().api.port == 3000
 
 
 def test_the_case_of_a_variable_does_not_matter(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +244,7 @@ def test_variables_that_kubernetes_sets_for_a_service_are_ignored(
     monkeypatch.setenv("CLASSIFIER_PORT", "tcp://10.96.0.7:80")
     monkeypatch.setenv("CLASSIFIER_SERVICE_HOST", "10.96.0.7")
     config.write_text("")
-    assert load_settings(config).api.port == 8000
+    assert load_settings(config).api.port == 3000
 
 
 def test_a_queue_smaller_than_the_largest_request_is_refused(tmp_path: Path) -> None:

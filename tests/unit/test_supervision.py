@@ -1,5 +1,6 @@
 """The parent's supervision of a worker, with a simulated clock, real processes and real pipes."""
 
+import json
 import os
 import select
 import signal
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from serving.process import supervision
 from serving.process.heartbeat import DESCRIPTOR_VARIABLE, HEARTBEAT_SECONDS
 from serving.process.supervision import MAX_FAILED_STARTS, Supervisor
 
@@ -231,3 +233,26 @@ def test_a_worker_of_another_service_is_left_to_bentoml(monkeypatch: pytest.Monk
     own = serving.create_watcher("service", ["--service-name", "ours"], numprocesses=1)
     assert own.respawn
     assert set(own.options) == {"numprocesses", "hooks"}
+
+
+@dataclass
+class Controller:
+    """Circus's controller, as far as the end of the service needs it."""
+
+    loop: Loop
+    arbiter: SimpleNamespace
+    commands: list[str] = field(default_factory=list)
+
+    def dispatch(self, job: tuple[None, str]) -> None:
+        self.commands.append(json.loads(job[1])["command"])
+
+
+def test_the_end_waits_until_circus_is_not_busy() -> None:
+    arbiter = SimpleNamespace(_restarting=False, _exclusive_running_command="arbiter_start_watchers")
+    controller = Controller(Loop(), arbiter)
+    supervision._quit(controller)  # type: ignore[arg-type]
+    controller.loop.pass_time(1)
+    assert controller.commands == []
+    arbiter._exclusive_running_command = None
+    controller.loop.pass_time(1)
+    assert controller.commands == ["quit"]
