@@ -202,9 +202,11 @@ class Load:
     longest_failure: float = 0.0
     """Longest time that a client waited for a failure, in seconds."""
     by_model: list[int] = field(default_factory=list)
+    by_model_kept: list[int] = field(default_factory=list)
+    """Those of `by_model` that came on kept connections."""
 
     def run(self, stop: threading.Event) -> None:
-        self.by_model = [0] * len(self.right)
+        self.by_model, self.by_model_kept = [0] * len(self.right), [0] * len(self.right)
         asyncio.run(self._run(stop))
 
     async def _run(self, stop: threading.Event) -> None:
@@ -214,10 +216,10 @@ class Load:
         limits = httpx.Limits(max_keepalive_connections=1 if keeps else 0)
         async with httpx.AsyncClient(timeout=30, limits=limits) as client:
             while not stop.is_set():
-                await self._ask(client, TEXTS[self.requests % len(TEXTS)])
+                await self._ask(client, TEXTS[self.requests % len(TEXTS)], keeps)
                 await asyncio.sleep(self.pause_seconds)
 
-    async def _ask(self, client: httpx.AsyncClient, text: str) -> None:
+    async def _ask(self, client: httpx.AsyncClient, text: str, is_kept: bool) -> None:
         self.requests += 1
         begin = time.monotonic()
         try:
@@ -233,6 +235,7 @@ class Load:
         for number, model in enumerate(self.right):
             if answer.json()["probabilities"] == pytest.approx(model[text], abs=1e-6):
                 self.by_model[number] += 1
+                self.by_model_kept[number] += is_kept
                 return
         self.failures.append(f"an answer of neither model: {answer.text[:200]}")
 
@@ -251,7 +254,8 @@ class OpenLoad(Load):
             begin = loop.time()
             while not stop.is_set():
                 text = TEXTS[self.requests % len(TEXTS)]
-                tasks.add(asyncio.create_task(self._ask(keeps if len(tasks) % 2 else opens, text)))
+                is_kept = len(tasks) % 2 == 1
+                tasks.add(asyncio.create_task(self._ask(keeps if is_kept else opens, text, is_kept)))
                 await asyncio.sleep(begin + len(tasks) / self.rate - loop.time())
             await asyncio.gather(*tasks)
 

@@ -66,11 +66,14 @@ def test_a_canary_receives_a_share_of_the_requests_until_it_is_deleted_or_promot
     version = images["second"].partition("@")[2]
     with under_load() as load:
         make("canary", IMAGE=images["first"], VERSION=version, WEIGHT="30")
-        time.sleep(5)
-        seen = list(load.by_model)
+        time.sleep(8)
+        seen, kept = list(load.by_model), list(load.by_model_kept)
         make(end, IMAGE=images[stays])
     assert load.failures == []
     assert 0 < seen[1] < seen[0]
+    assert (
+        0 < kept[1] < kept[0]
+    )  # Kept connections end after a while, and the next ones may reach the canary.
     with under_load() as load:
         pass
     assert load.failures == []
