@@ -1,16 +1,13 @@
 """Loads the model that the settings name."""
 
-import os
 from pathlib import Path
 
+import bentoml
 import structlog
 
 import model_store
 from classifier.pipeline import Classifier, load_classifier
 from classifier.settings import Settings
-
-CHECKED_BY = "_CLASSIFIER_MODEL_CHECKED_BY"
-"""The environment variable with the id of the process that has checked the model; its workers do not."""
 
 _log = structlog.get_logger("classifier.model")
 
@@ -24,11 +21,10 @@ def check_model(settings: Settings) -> None:
     If the settings name the bundled model and the store does not have it, it is saved there first, so that
     `bentoml serve` and `bentoml build` work in a fresh clone.
     """
-    if os.environ.get(CHECKED_BY) == str(os.getppid()):
+    if bentoml.server_context.worker_index is not None:
         return
     model_store.put_bundled_model(settings.model)
     load_classifier(model_store.folder_of(settings.model.tag))
-    os.environ[CHECKED_BY] = str(os.getpid())
 
 
 def load_model(folder: Path, settings: Settings) -> Classifier:
