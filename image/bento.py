@@ -175,9 +175,13 @@ def build_bento(gpu: bool = False) -> bentoml.Bento:
     stored = _stored(f"{NAME}:{contents.version}")
     if stored is not None and not contents.commit.is_changed:
         return stored
-    command = ["build", str(ROOT), "--output", "tag", *(["--arg", "gpu=true"] if gpu else [])]
+    command = ["build", "--output", "tag", *(["--arg", "gpu=true"] if gpu else [])]
     done = subprocess.run(
-        [sys.executable, "-m", "bentoml", *command], stdout=subprocess.PIPE, text=True, check=False
+        [sys.executable, "-m", "bentoml", *command],
+        cwd=ROOT,  # BentoML reads no file outside of the working folder.
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
     )
     built = re.search(r"__tag__:(\S+)", done.stdout)
     if done.returncode or built is None:

@@ -174,6 +174,16 @@ def test_bentoml_build_makes_the_same_bento(checkout: Path, tmp_path: Path) -> N
     assert contents(theirs / "bentos" / "text-classifier" / bento.name) == contents(bento)
 
 
+def test_the_command_builds_it_from_any_folder(checkout: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    variables = os.environ | {"BENTOML_HOME": str(home), "PYTHONPATH": str(checkout)}
+    command = [sys.executable, "-m", "cli", "bento"]
+    done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("text-classifier:")
+
+
 def test_a_newer_model_with_the_bundled_models_name_stays_the_latest_and_is_in_the_build(
     checkout: Path, tmp_path: Path, bundled: Path
 ) -> None:
