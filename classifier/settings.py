@@ -69,7 +69,7 @@ class ApiSettings(_Section):
     max_connections: int = Field(default=12_000, ge=1)
     request_seconds: float = Field(default=30.0, gt=0, le=DAY_SECONDS)
     keep_alive_seconds: float = Field(default=75.0, gt=0, le=DAY_SECONDS)
-    max_connection_seconds: float = Field(default=0.0, ge=0, le=DAY_SECONDS)
+    max_connection_requests: int = Field(default=0, ge=0)
     lame_duck_seconds: float = Field(default=0.0, ge=0, le=DAY_SECONDS)
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_host_names)] = ()
     keys_file: str = ""

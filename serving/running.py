@@ -36,8 +36,8 @@ class ConnectionContext:
     at most twice this time."""
     keep_alive_seconds: float
     """Seconds for which an idle connection is kept after an answer."""
-    max_connection_seconds: float
-    """Seconds after which a connection ends with its next answer at the latest; 0 means never."""
+    max_connection_requests: int
+    """Requests after which a connection ends at the latest; 0 means that their number is not bounded."""
     logs_requests: bool
     """Whether the access log has a line for each request."""
 
@@ -53,17 +53,17 @@ class ConnectionContext:
             max_connections=max_connections,
             request_seconds=settings.request_seconds,
             keep_alive_seconds=settings.keep_alive_seconds,
-            max_connection_seconds=settings.max_connection_seconds,
+            max_connection_requests=settings.max_connection_requests,
             logs_requests=logs_requests,
         )
 
-    def connection_age(self) -> float:
-        """Seconds after which a new connection ends with its next answer.
+    def draw_connection_requests(self) -> float:
+        """The number of requests after which a new connection ends.
 
-        They are random, so that the connections of clients that began together do not end together.
+        It is random, so that the connections of clients that began together do not end together.
         """
-        seconds = self.max_connection_seconds
-        return random.uniform(seconds / 2, seconds) if seconds else math.inf  # noqa: S311
+        most = self.max_connection_requests
+        return random.randint((most + 1) // 2, most) if most else math.inf  # noqa: S311
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._request_bytes = 0  # Of the requests that are not answered yet.
         self._held = 0  # What the budget counts for this connection.
         self._refused_at = -math.inf
-        self._last_answer_from = self.loop.time() + self.shared.connection_age()
+        self._requests_left = self.shared.draw_connection_requests()
         self._stall = StallTimer(self.loop, self.shared.request_seconds, self._progress, self._abort)
         if len(self.connections) > self.shared.max_connections:
             self._refuse_connection()
@@ -389,6 +389,7 @@ class BoundedProtocol(HttpToolsProtocol):
         cycle.transport = self
         # A client that gets an answer instead of "continue" may send its body or leave it out.
         self._is_continue_awaited = cycle.keep_alive and self.expect_100_continue
+        self._requests_left -= 1
         cycle.keep_alive = cycle.keep_alive and not self._ends_with_answer() and not self.expect_100_continue
         cycle.held_bytes = REQUEST_BYTES + self._head.bytes
         self._request_bytes += cycle.held_bytes
@@ -443,8 +444,8 @@ class BoundedProtocol(HttpToolsProtocol):
         return self.cycle is None or self.cycle.response_complete
 
     def _ends_with_answer(self) -> bool:
-        """Whether an answer is the last one because the service is leaving or the connection is old."""
-        return self.shared.admission.ends_connections or self.loop.time() >= self._last_answer_from
+        """Whether an answer is the last one because the service is leaving or all requests are used up."""
+        return self.shared.admission.ends_connections or self._requests_left <= 0
 
     def _is_answering(self) -> bool:
         """Whether a complete request is being answered, so that everything after it can wait."""

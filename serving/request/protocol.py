@@ -99,6 +99,7 @@ class ServiceProtocol(BoundedProtocol):
         return self.shared.admission.refusal() or self.shared.budget.refusal()
 
     def _refuse(self, path: str, error: Unavailable, keep_alive: bool) -> None:
+        self._requests_left -= 1
         is_kept = keep_alive and not self._ends_with_answer()
         if self._write_refusal("POST", path, error, is_kept):
             self._end()

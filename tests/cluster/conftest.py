@@ -100,11 +100,8 @@ def models(images: Mapping[str, str]) -> Models:  # noqa: ARG001
 def namespace(cluster: None) -> Iterator[None]:  # noqa: ARG001
     """The namespace, without anything from an earlier run; it is deleted after the tests."""
     kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
-    overrides = {
-        "service": {"type": "NodePort", "node_port": NODE_PORT},
-        "config": {"api": {"max_connection_seconds": 1.0}},  # 30 in production; the tests have less time
-    }
-    environments(BEHIND_A_PORT, ENVIRONMENT, overrides)
+    port = {"service": {"type": "NodePort", "node_port": NODE_PORT}}
+    environments(BEHIND_A_PORT, ENVIRONMENT, port)
     yield
     kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
 

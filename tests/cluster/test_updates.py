@@ -71,7 +71,7 @@ def test_a_canary_receives_a_share_of_the_requests_until_it_is_deleted_or_promot
         make(end, IMAGE=images[stays])
     assert load.failures == []
     assert 0 < seen[1] < seen[0]
-    assert 0 < kept[1] < kept[0]  # An old connection ends, and the next one may reach the canary.
+    assert 0 < kept[1] < kept[0]  # A connection ends, and the next one may reach the canary.
     with under_load() as load:
         pass
     assert load.failures == []
