@@ -19,7 +19,7 @@ from serving.process.address import listening_address
 from serving.process.building import build_arguments
 from serving.process.heartbeat import start_heartbeat
 from serving.process.memory import release_when_idle, settle_memory
-from serving.process.model import check_model, load_model
+from serving.process.model import check_model, load_model, with_model_of_bento
 from serving.process.stopping import drain, drain_on_sigterm
 from serving.process.supervision import supervise
 from serving.request import endpoints, protocol
@@ -31,7 +31,7 @@ from serving.running import ConnectionContext, RunningService
 NAME = "text-classifier"
 
 try:
-    settings = load_settings()
+    settings = with_model_of_bento(load_settings(), Path(__file__).parent, NAME)
     access = Access.load(settings.api)
     address = listening_address(settings.api.host)
     supervise(NAME, settings.worker.max_silent_seconds)
@@ -55,6 +55,8 @@ listening.install()
     # Our own metrics are bounded; BentoML's have a label for every path that a client makes up.
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
+    # BentoML's proxy of a dependency closes its connections after 100 requests, even unanswered ones.
+    runner_connection={"max_requests": 10**12, "max_age": 1e9},
     # Tracing would cost half the throughput, and no exporter is set up for its spans.
     tracing={"excluded_urls": ".*"},
     **of_build,

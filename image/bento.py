@@ -110,11 +110,6 @@ class Contents:
                 MODEL: f"{manifest.name}:{artifact.version}",
                 MODEL_DIGEST: artifact.digest,
             },
-            # A container serves this model, even if config.yaml names another.
-            "envs": [
-                {"name": "CLASSIFIER__MODEL__NAME", "value": manifest.name},
-                {"name": "CLASSIFIER__MODEL__VERSION", "value": artifact.version},
-            ],
         }
 
 

@@ -1,15 +1,36 @@
 """Loads the model that the settings name."""
 
+import os
 from pathlib import Path
 
 import bentoml
 import structlog
+import yaml
 
 import model_store
 from classifier.pipeline import Classifier, load_classifier
-from classifier.settings import Settings
+from classifier.settings import ENV_PREFIX, ModelSettings, Settings
+
+_MODEL_VARIABLES = f"{ENV_PREFIX}MODEL__"
 
 _log = structlog.get_logger("classifier.model")
+
+
+def with_model_of_bento(settings: Settings, source: Path, service: str) -> Settings:
+    """The settings with the model that the Bento was built with, if `source` is the code in a Bento.
+
+    Otherwise a Bento would serve what `config.yaml` names, in the newest version that this machine has. An
+    environment variable can still name another model.
+    """
+    description = source.parent / "bento.yaml"
+    if source.name != "src" or not description.exists():
+        return settings
+    if any(name.startswith(_MODEL_VARIABLES) for name in os.environ):
+        return settings
+    content = yaml.load(description.read_text(encoding="utf-8"), yaml.CSafeLoader)
+    (found,) = (each["models"] for each in content["services"] if each["name"] == service)
+    name, _, version = found[0]["tag"].partition(":")
+    return settings.model_copy(update={"model": ModelSettings(name=name, version=version)})
 
 
 def check_model(settings: Settings) -> None:

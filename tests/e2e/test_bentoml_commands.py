@@ -38,12 +38,12 @@ def checkout(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bentoml(checkout: Path) -> Run:
     """Run `bentoml` in the checkout with the store in `home`."""
 
-    def bentoml(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def bentoml(home: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         inherited = {name: value for name, value in os.environ.items() if "CLASSIFIER_" not in name}
         return subprocess.run(
             [BENTOML, *arguments],
             cwd=checkout,
-            env=inherited | {"BENTOML_HOME": str(home), "COLUMNS": "200"},
+            env=inherited | {"BENTOML_HOME": str(home), "COLUMNS": "200"} | variables,
             capture_output=True,
             text=True,
             check=False,
@@ -138,27 +138,76 @@ def test_the_build_is_served_by_its_tag(serve: Any, home: Path, tag: str, probab
             assert predict(server.url) == probabilities
 
 
+@pytest.fixture
+def tiny_tag(bentoml: Run, save: Callable[[Path, Path], str], tmp_path: Path) -> tuple[Path, str]:
+    """A store with a Bento of a model that config.yaml does not name, and the Bento's tag."""
+    home = tmp_path / "tiny-home"
+    home.mkdir()
+    save(write_tiny(tmp_path / "tiny"), home)
+    built = bentoml(home, "build", "--output", "tag", CLASSIFIER__MODEL__NAME="tiny")
+    assert built.returncode == 0, built.stderr
+    return home, built.stdout.strip().removeprefix("__tag__:")
+
+
+@pytest.fixture(scope="module")
+def save(checkout: Path) -> Callable[[Path, Path], str]:
+    """Save an artifact as the latest of its name in the store in `home`; returns its tag."""
+
+    def save(artifact: Path, home: Path) -> str:
+        code = "import sys, pathlib, model_store; print(model_store.save(pathlib.Path(sys.argv[1])))"
+        done = subprocess.run(
+            [sys.executable, "-c", code, artifact],
+            cwd=checkout,
+            env=os.environ | {"BENTOML_HOME": str(home)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip()
+
+    return save
+
+
+def model_of(url: str) -> str:
+    info = httpx.get(f"{url}/model/info").json()
+    return f"{info['name']}:{info['version']}"
+
+
 def test_the_build_is_served_with_its_own_model_if_the_store_has_a_newer_one(
-    serve: Any, checkout: Path, home: Path, tag: str, bundled: Path, probabilities: Any, tmp_path: Path
+    serve: Any, save: Callable[[Path, Path], str], home: Path, tag: str, bundled: Path, tmp_path: Path
 ) -> None:
     both = shutil.copytree(home, tmp_path / "both")
-    newer = write_tiny(tmp_path / "newer", name=bundled.name)
-    code = "import sys, pathlib, model_store; model_store.save(pathlib.Path(sys.argv[1]))"
-    variables = os.environ | {"BENTOML_HOME": str(both)}
-    subprocess.run([sys.executable, "-c", code, newer], cwd=checkout, env=variables, check=True)
+    newer = save(write_tiny(tmp_path / "newer", name=bundled.name), both)
+    assert (both / "models" / bundled.name / "latest").read_text(encoding="utf-8") in newer
     with serve(both, [BENTOML, "serve", tag]) as server:
-        assert predict(server.url) == probabilities
+        assert model_of(server.url).startswith(f"{bundled.name}:{tag.rpartition('-')[2]}")
 
 
-def test_an_exported_bento_is_imported_into_another_store_and_served(
-    bentoml: Run, serve: Any, home: Path, tag: str, probabilities: Any, tmp_path: Path
+def test_a_bento_of_another_model_is_served_with_it(serve: Any, tiny_tag: tuple[Path, str]) -> None:
+    home, tag = tiny_tag
+    with serve(home, [BENTOML, "serve", tag]) as server:
+        assert model_of(server.url) == f"tiny:{tag.rpartition('-')[2]}"
+
+
+def test_a_variable_names_another_model_than_the_bentos(
+    serve: Any, tiny_tag: tuple[Path, str], bundled: Path, save: Callable[[Path, Path], str]
 ) -> None:
+    home, tag = tiny_tag
+    other = save(bundled, home)
+    with serve(home, [BENTOML, "serve", tag], CLASSIFIER__MODEL__NAME=bundled.name) as server:
+        assert model_of(server.url) == other
+
+
+def test_an_exported_bento_is_imported_into_another_store_and_served_with_its_model(
+    bentoml: Run, serve: Any, tiny_tag: tuple[Path, str], tmp_path: Path
+) -> None:
+    home, tag = tiny_tag
     file, elsewhere = tmp_path / "exported.bento", tmp_path / "elsewhere"
     elsewhere.mkdir()
     assert bentoml(home, "export", tag, str(file)).returncode == 0
     assert bentoml(elsewhere, "import", str(file)).returncode == 0
     with serve(elsewhere, [BENTOML, "serve", tag]) as server:
-        assert predict(server.url) == probabilities
+        assert model_of(server.url).startswith("tiny:")
 
 
 def test_a_bento_is_deleted(bentoml: Run, tmp_path: Path) -> None:
