@@ -1,16 +1,22 @@
 """The Bento: the service of this checkout with a model of the store, as `bentoml build` makes it."""
 
 import atexit
+import fcntl
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import bentoml
+from bentoml._internal.bento.bento import BentoStore
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml.exceptions import NotFound
 from bentoml.images import Image
@@ -127,36 +133,69 @@ def prepare_build(model: ModelSettings, gpu: bool) -> dict[str, Any]:
 
     BentoML gives a Bento a random version, refuses one that the store has already, and leaves the folder of a
     build that fails in its temporary folder. After this call, the version names the commit and the model, a
-    Bento of that version is replaced if the build succeeds, and no folder is left. Raises ClassifierError.
+    Bento of that version is replaced when the new one is complete, no folder is left, and builds that run at
+    the same time wait for each other. Raises ClassifierError.
     """
     contents = Contents.of_checkout(model, gpu)
-    _build_as(contents.version)
-    return contents.service_options
+    options = contents.service_options
+    try:
+        _wait_for_other_builds()
+        _build_in_a_temporary_folder()
+    except OSError as error:
+        raise BuildError(
+            f"the BentoML home cannot be written: {error.filename}: {error.strerror}; "
+            "the environment variable BENTOML_HOME names another folder"
+        ) from error
+    _name_the_build(bentoml.Tag(NAME, contents.version))
+    return options
 
 
-def _build_as(version: str) -> None:
-    """Name the next Bento of this process, and tidy up when the process ends."""
-    temporary = Path(tempfile.mkdtemp(dir=BentoMLContainer.tmp_bento_store_dir.get()))
-    BentoMLContainer.tmp_bento_store_dir.set(str(temporary))
-    previous = temporary / "previous"
-    stored = Path(BentoMLContainer.bento_store_dir.get()) / NAME / version
+def _wait_for_other_builds() -> None:
+    """Take the lock of the store, which the kernel releases when this process ends."""
+    store = os.open(BentoMLContainer.bento_store_dir.get(), os.O_RDONLY)
+    fcntl.flock(store, fcntl.LOCK_EX)
 
-    random_version = bentoml.Tag.make_new_version
+
+def _build_in_a_temporary_folder() -> None:
+    """Make BentoML build in a folder that is removed when the process ends, also by SIGTERM or SIGHUP."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    temporary = tempfile.TemporaryDirectory(dir=BentoMLContainer.tmp_bento_store_dir.get())
+    atexit.register(temporary.cleanup)
+    BentoMLContainer.tmp_bento_store_dir.set(temporary.name)
+
+
+def _name_the_build(ours: bentoml.Tag) -> None:
+    """Give the Bento its tag, and let it replace an earlier one. Bentos of other services stay as they are.
+
+    The earlier one is moved aside while BentoML copies the complete new one to its place.
+    """
+    random_version, register = bentoml.Tag.make_new_version, BentoStore.register
 
     def make_new_version(tag: bentoml.Tag) -> bentoml.Tag:
-        if tag.name != NAME:  # A Bento of another service, which depends on this one.
-            return random_version(tag)
-        if stored.exists():
-            stored.rename(previous)
-        return bentoml.Tag(NAME, version)
+        return ours if tag.name == NAME else random_version(tag)
 
-    def tidy_up() -> None:
-        if previous.exists() and not stored.exists():
-            previous.rename(stored)
-        shutil.rmtree(temporary, ignore_errors=True)
+    @contextmanager
+    def replace(store: BentoStore, tag: bentoml.Tag) -> Iterator[str]:
+        entry = Path(store._path) / tag.path()
+        earlier = entry.with_name(f"{entry.name}.replaced")
+        if tag != ours or not entry.exists():
+            with register(store, tag) as folder:
+                yield folder
+            return
+        shutil.rmtree(earlier, ignore_errors=True)  # A build was killed here.
+        entry.rename(earlier)
+        try:
+            with register(store, tag) as folder:
+                yield folder
+        except BaseException:
+            shutil.rmtree(entry, ignore_errors=True)
+            earlier.rename(entry)
+            raise
+        shutil.rmtree(earlier)
 
     bentoml.Tag.make_new_version = make_new_version  # type: ignore[method-assign, assignment]
-    atexit.register(tidy_up)
+    BentoStore.register = replace  # type: ignore[method-assign, assignment]
 
 
 def build_bento(gpu: bool = False) -> bentoml.Bento:

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,45 @@ def test_a_failed_build_leaves_nothing_and_keeps_the_bento_of_its_name(
         bentofile.write_text(original, encoding="utf-8")
     assert stored_versions(tmp_path) == before
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("seconds", [0.5, 0.8, 1.1, 1.4, 1.7])
+def test_a_build_that_is_stopped_keeps_the_bento_of_its_name(
+    bentoml: Run, checkout: Path, tmp_path: Path, seconds: float
+) -> None:
+    assert bentoml(tmp_path, "build").returncode == 0
+    before = stored_versions(tmp_path)
+    with subprocess.Popen(
+        [BENTOML, "build"],
+        cwd=checkout,
+        env=os.environ | {"BENTOML_HOME": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as build:
+        time.sleep(seconds)
+        build.terminate()
+    assert stored_versions(tmp_path) == before
+    assert (tmp_path / "bentos" / "text-classifier" / before[0] / "bento.yaml").exists()
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_builds_at_the_same_time_wait_for_each_other(checkout: Path, tmp_path: Path) -> None:
+    variables = os.environ | {"BENTOML_HOME": str(tmp_path)}
+    builds = [
+        subprocess.Popen([BENTOML, "build"], cwd=checkout, env=variables, stdout=subprocess.DEVNULL)
+        for _ in range(2)
+    ]
+    assert [build.wait() for build in builds] == [0, 0]
+    assert len(stored_versions(tmp_path)) == 1
+
+
+def test_a_store_that_cannot_be_written_is_named(bentoml: Run, tmp_path: Path) -> None:
+    assert bentoml(tmp_path, "build").returncode == 0
+    shutil.rmtree(tmp_path / "tmp")
+    (tmp_path / "tmp").symlink_to("/proc/1")
+    refused = bentoml(tmp_path, "build")
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines()[-1].startswith("error: the BentoML home cannot be written: ")
 
 
 def test_an_unknown_build_argument_is_refused(bentoml: Run, tmp_path: Path) -> None:
