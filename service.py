@@ -7,11 +7,11 @@ import bentoml
 
 from classifier import __version__
 from classifier.batching.admission import Admission, Stage
-from classifier.batching.batcher import Batcher
 from classifier.errors import ClassifierError
 from classifier.settings import load_settings
 from serving import composition
 from serving.bentoml_api import bentoml_api, bentoml_batch_api
+from serving.in_process import InProcess, new_batcher
 from serving.logs import configure_logging
 from serving.pages.app import Pages
 from serving.process import listening
@@ -70,13 +70,12 @@ class TextClassifier:
     def __init__(self) -> None:
         classifier = load_model(Path(self.model.path), settings)
         admission = Admission(settings.batching)
-        batcher = Batcher(
-            classifier.predict, classifier.cost, classifier.releases_gil, settings.batching, admission
-        )
+        batcher = new_batcher(classifier, settings, admission)
         batcher.calibrate(classifier.samples)
         max_connections = listening.room_for_connections(settings.api.max_connections)
         connections = ConnectionContext.of(settings.api, admission, max_connections, settings.logging.access)
         self.running = RunningService(settings, classifier, batcher, connections)
+        self.in_process = InProcess(self.running)
         admission.stage = Stage.OPEN
 
     def __is_ready__(self) -> bool:

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from serving.in_process import InProcess
 from serving.request.body import parse, read_json
 from serving.request.endpoint import Endpoint, json_response
 from serving.request.problems import problem_response
@@ -24,6 +25,7 @@ class BentoService(Protocol):
     """An instance of the BentoML service."""
 
     running: RunningService
+    in_process: InProcess
 
 
 BatchAnswer = Callable[[RunningService, list[str]], Awaitable[list[Any]]]
@@ -41,7 +43,7 @@ def bentoml_api(endpoint: Endpoint) -> Any:
         if arguments and isinstance(arguments[0], Request):
             return await endpoint(arguments[0])
         request = parse(route.request_model, _named(route, arguments) | fields)
-        return await endpoint.answer(service.running, request, None)
+        return await endpoint.answer(service.in_process.here(), request, None)
 
     _describe_as(handler, endpoint.answer)
     return bentoml.api(
@@ -52,16 +54,15 @@ def bentoml_api(endpoint: Endpoint) -> Any:
 def bentoml_batch_api(route: Route, answer: BatchAnswer, max_batch_size: int, max_latency_ms: int) -> Any:
     """A method of a BentoML service whose texts BentoML batches across clients.
 
-    An error takes its text's place in the batch, so that it reaches its own client and no other. Python code
-    in this process names the argument, `texts`, and is not batched by BentoML.
+    An error takes its text's place in the batch, so that it reaches its own client and no other. Calls of
+    Python code in this process are not batched by BentoML.
     """
 
-    async def handler(
-        service: BentoService, items: Sequence[str | Exception] = (), /, **fields: Any
-    ) -> list[Any]:
-        if fields:
-            answers = await answer(service.running, parse(route.request_model, fields).texts)  # type: ignore[attr-defined]
-            return _without_errors(answers)
+    async def handler(service: BentoService, /, *arguments: Any, **fields: Any) -> list[Any]:
+        if not _is_from_requests(arguments):
+            request = parse(route.request_model, _named(route, arguments) | fields)
+            return _without_errors(await answer(service.in_process.here(), request.texts))  # type: ignore[attr-defined]
+        (items,) = arguments
         texts = [item for item in items if isinstance(item, str)]
         try:
             answered = iter(await answer(service.running, texts))
@@ -78,6 +79,18 @@ def bentoml_batch_api(route: Route, answer: BatchAnswer, max_batch_size: int, ma
         max_batch_size=max_batch_size,
         max_latency_ms=max_latency_ms,
     )(handler)
+
+
+class _CheckedText(str):
+    """A text of a request that keeps the contract. Python code in this process has only plain texts."""
+
+    __slots__ = ()
+
+
+def _is_from_requests(arguments: Sequence[Any]) -> bool:
+    """Whether these are the items of requests that BentoML has put into one batch."""
+    items = arguments[0] if len(arguments) == 1 else ()
+    return bool(items) and all(isinstance(item, _CheckedText | Exception) for item in items)
 
 
 def _named(route: Route, arguments: Sequence[Any]) -> dict[str, Any]:
@@ -144,7 +157,8 @@ def _texts_or_error(route: Route) -> type[IODescriptor]:
             try:
                 limit = running_service(request.scope).settings.api.max_body_bytes
                 body = await read_json(request, limit)
-                return parse(route.request_model, body, request.query_params).texts  # type: ignore[attr-defined]
+                texts = parse(route.request_model, body, request.query_params).texts  # type: ignore[attr-defined]
+                return list(map(_CheckedText, texts))
             except Exception as error:
                 return [error]
 

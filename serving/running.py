@@ -14,6 +14,7 @@ from classifier.batching.admission import Admission
 from classifier.batching.batcher import Batcher
 from classifier.pipeline import Classifier, Prediction
 from classifier.settings import ApiSettings, Settings
+from serving.errors import ServiceUnavailable
 from serving.metrics import Metrics
 from serving.request.budget import ByteBudget
 
@@ -86,6 +87,13 @@ class RunningService:
 
 
 def running_service(scope: Mapping[str, Any]) -> RunningService:
-    """The service that a request's scope belongs to."""
-    service: RunningService = scope["state"][_SERVICE]
+    """The service that a request's scope belongs to; raises ServiceUnavailable if it was not started."""
+    try:
+        service: RunningService = scope["state"][_SERVICE]
+    except KeyError:
+        raise ServiceUnavailable(
+            "the service was not started: what runs its ASGI app must send the events of the lifespan, as "
+            "starlette's `with TestClient(app)` does",
+            retry_after=1,
+        ) from None
     return service

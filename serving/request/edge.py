@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.errors import RequestTooSlow
+from serving.errors import RequestTooSlow, ServiceUnavailable
 from serving.logs import log_request
 from serving.request.access import Access
 from serving.request.body import check_headers
@@ -54,7 +54,11 @@ class Edge:
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         begin = time.perf_counter()
-        service = running_service(scope)
+        try:
+            service = running_service(scope)
+        except ServiceUnavailable as error:
+            await problem_response(error)(scope, receive, send)
+            return
         requests = service.connections.metrics.requests
         max_seconds = service.settings.api.request_seconds
         limit = asyncio.timeout(max_seconds)

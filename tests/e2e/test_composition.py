@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,15 @@ def test_a_client_of_the_second_service_gets_the_status_of_an_invalid_text(front
     answer = httpx.post(f"{front.url}/stars", json={"review": " "})
     assert answer.status_code == 422
     assert "text is blank" in answer.text
+
+
+def test_the_second_service_loses_no_request_of_many_clients(front: Any) -> None:
+    def ask(number: int) -> str:
+        return httpx.post(f"{front.url}/stars", json={"review": (GOOD, BAD)[number % 2]}, timeout=60).text
+
+    with ThreadPoolExecutor(16) as clients:
+        stars = list(clients.map(ask, range(600)))
+    assert stars == ["5", "1"] * 300
 
 
 def test_a_bento_of_both_services_is_built_and_served(
