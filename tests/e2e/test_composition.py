@@ -101,4 +101,4 @@ def test_the_service_is_used_in_a_python_process(blocks: list[str], project: Pat
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["positive", "negative"]
+    assert done.stdout.strip() == "['positive', 'negative']"
