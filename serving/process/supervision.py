@@ -8,6 +8,7 @@ BentoML and circus that this relies on.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from collections.abc import Callable
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 MAX_FAILED_STARTS = 10
 """Most workers in a row that may die before they serve. Then the service stops."""
 
+RELOAD_PAUSE_SECONDS = 2.0
+"""Seconds between two workers that fail while files are being edited (`bentoml serve --reload`)."""
+
 _RETRY_SECONDS = 0.02
 """Seconds after which circus, if it was busy, is asked again."""
 
@@ -47,7 +51,8 @@ def supervise(service: str, max_silent_seconds: float) -> None:
     if bentoml.server_context.worker_index is not None:
         return
     command = click.get_current_context(silent=True)
-    _require_one_worker((command.params.get("api_workers") if command else None) or 1)
+    arguments = command.params if command else {}
+    _require_one_worker(arguments.get("api_workers") or 1)
     from bentoml import serving  # The import takes 0.1 s, which workers save.
     from circus.sighandler import SysHandler
 
@@ -62,7 +67,8 @@ def supervise(service: str, max_silent_seconds: float) -> None:
             _require_one_worker(options.get("numprocesses", 1))
         except SettingsError as error:
             raise SystemExit(f"error: {error}") from None
-        hooks = Supervisor(max_silent_seconds, ignores_sighup).hooks()
+        reloads = bool(arguments.get("reload"))
+        hooks = Supervisor(max_silent_seconds, ignores_sighup, reloads).hooks()
         watcher = create_watcher(name, args, hooks=hooks, **options)
         watcher.respawn = True  # BentoML forbids it in a container.
         return watcher
@@ -95,9 +101,14 @@ class _Worker:
 class Supervisor:
     """Replaces the workers of one circus watcher when they die or hang."""
 
-    def __init__(self, max_silent_seconds: float, ignores_sighup: bool = False) -> None:
+    def __init__(
+        self, max_silent_seconds: float, ignores_sighup: bool = False, reloads: bool = False
+    ) -> None:
+        """`reloads`: whether files are being edited, so that a worker may fail until the next change."""
         self._max_silent_seconds = max_silent_seconds
         self._ignores_sighup = ignores_sighup
+        self._max_failed_starts = math.inf if reloads else MAX_FAILED_STARTS
+        self._failed_start_pause = RELOAD_PAUSE_SECONDS if reloads else 0.0
         self._workers: dict[int, _Worker] = {}
         self._failed_starts = 0
         self._pipe: tuple[int, int]
@@ -129,7 +140,7 @@ class Supervisor:
 
     def _prepare(self, watcher: Watcher, **_: Any) -> bool:
         """Make the next worker's pipe; exit if too many workers in a row could not start."""
-        if self._failed_starts >= MAX_FAILED_STARTS:
+        if self._failed_starts >= self._max_failed_starts:
             raise SystemExit(
                 f"error: the worker died {self._failed_starts} times in a row before it could serve; "
                 "the reason is above, and the service ends"
@@ -185,7 +196,10 @@ class Supervisor:
         if not self._workers:
             _refuse_clients(watcher, arbiter)
         _send(worker.pid, signal.SIGKILL)  # A process that closed only its pipe cannot be watched.
-        _start_another(watcher, arbiter, worker.pid)
+        if self._failed_starts and self._failed_start_pause:
+            arbiter.loop.call_later(self._failed_start_pause, _start_another, watcher, arbiter, worker.pid)
+        else:
+            _start_another(watcher, arbiter, worker.pid)
 
     def _report(self, watcher: Watcher, process_pid: int, exit_code: int, **_: Any) -> bool:
         if not watcher.is_stopping():
@@ -233,6 +247,8 @@ def _start_another(watcher: Watcher, arbiter: Arbiter, pid: int) -> None:
     """
     if _is_busy(arbiter):
         arbiter.loop.call_later(_RETRY_SECONDS, _start_another, watcher, arbiter, pid)
+        return
+    if watcher.is_stopping() or pid not in watcher.processes:  # A changed file has restarted the watcher.
         return
     watcher.reap_process(pid)
     arbiter.manage_watchers()
