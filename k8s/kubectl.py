@@ -43,14 +43,14 @@ def succeeds(*arguments: str) -> bool:
 
 
 def read(*arguments: str) -> str:
-    """What kubectl prints; raises DeploymentError with its last line if it fails.
+    """What kubectl prints; raises DeploymentError with its last line, without "error: ", if it fails.
 
     The error is UnknownKind if the cluster has no such kind, and ReadForbidden if it refuses the user.
     """
     done = _run(*arguments, captures=True)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"{PROGRAM} failed without a message"])[-1]
-        raise _error_of(last)(last)
+        raise _error_of(last)(last.removeprefix("error: "))
     return done.stdout
 
 

@@ -165,6 +165,28 @@ def test_a_cluster_that_does_not_answer_gives_one_sentence_with_kubectls_last_li
     assert cluster.log == [PHASE]
 
 
+BROKEN_KUBECONFIG = 'error loading config file "broken": yaml: did not find expected key'
+
+
+def test_a_deployment_with_a_broken_kubeconfig_says_error_once(
+    cluster: Cluster, run: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cluster.fails("", f"error: {BROKEN_KUBECONFIG}")
+    assert run("deploy", *IMAGE) == 1
+    assert capfd.readouterr().err.splitlines()[-1] == (
+        f"error: KUBECONFIG must name a cluster that answers: {BROKEN_KUBECONFIG}"
+    )
+
+
+@pytest.mark.parametrize("command", ["rollout-status", "rollback"])
+def test_a_command_that_cannot_read_the_deployment_says_why_once(
+    cluster: Cluster, run: Run, capfd: pytest.CaptureFixture[str], command: str
+) -> None:
+    cluster.fails("", f"error: {BROKEN_KUBECONFIG}")
+    assert run(command) == 1
+    assert capfd.readouterr().err == f"error: {BROKEN_KUBECONFIG}\n"
+
+
 def test_an_apply_that_fails_ends_the_deployment(
     cluster: Cluster, run: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:
