@@ -142,16 +142,25 @@ def test_what_the_cluster_would_refuse_is_shown_and_nothing_is_applied(
     assert cluster.commands == [f"{APPLY_NEW} --dry-run=server"]
 
 
-def test_a_user_who_may_not_read_namespaces_can_deploy(
+def test_a_user_who_may_not_read_namespaces_can_deploy_after_a_rehearsal(
     cluster: Cluster, run: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:
     cluster.fails("get namespace text-classifier-local ", "Error from server (Forbidden): no")
     assert run("deploy", *IMAGE) == 0
-    assert cluster.commands == [APPLY_NEW, STATUS]
+    assert cluster.commands == [f"{APPLY_NEW} --dry-run=server", APPLY_NEW, STATUS]
     assert (
         "not checked: whether there is a namespace text-classifier-local: Error from server (Forbidden): no"
         in capfd.readouterr().err
     )
+
+
+def test_what_a_user_who_may_not_read_namespaces_may_not_change_is_not_applied_in_part(
+    cluster: Cluster, run: Run
+) -> None:
+    cluster.fails("get namespace text-classifier-local ", "Error from server (Forbidden): no")
+    cluster.fails("--dry-run=server", 'Error from server (Forbidden): cannot patch resource "services"')
+    assert run("deploy", *IMAGE) == 1
+    assert cluster.commands == [f"{APPLY_NEW} --dry-run=server"]
 
 
 def test_a_cluster_that_does_not_answer_gives_one_sentence_with_kubectls_last_line(
