@@ -36,12 +36,12 @@ def deploy(env: str, options: Options) -> None:
         out = RENDERED
         check([rendered], out)
     environment = rendered.environment
-    has_namespace = _has_namespace(environment.namespace)
+    may_have_namespace = _may_have_namespace(environment.namespace)
     preflight.check(environment)
     if environment.release and not options.names_image:
         kubectl.say(compare(environment.image.reference, environment.release))
     apply = ("apply", "--kustomize", str(out / env))
-    if has_namespace:  # Objects in a namespace that is created with them cannot be rehearsed.
+    if may_have_namespace:  # Objects in a namespace that is created with them cannot be rehearsed.
         kubectl.rehearse(*apply)
     kubectl.change(*apply)
     for track in reversed(tracks(environment)):
@@ -92,8 +92,8 @@ def _rendered(env: str, options: Options) -> Manifests:
     return rendered
 
 
-def _has_namespace(namespace: str) -> bool:
-    """Whether the namespace is there, after waiting if it is being deleted; False if that may not be read.
+def _may_have_namespace(namespace: str) -> bool:
+    """Whether the namespace is there, after waiting if it is being deleted; True if that may not be read.
 
     Raises DeploymentError if no cluster answers.
     """
@@ -103,7 +103,7 @@ def _has_namespace(namespace: str) -> bool:
         )
     except ReadForbidden as error:
         kubectl.say(f"not checked: whether there is a namespace {namespace}: {error}")
-        return False
+        return True
     except DeploymentError as error:
         raise DeploymentError(f"KUBECONFIG must name a cluster that answers: {error}") from error
     if phase == "Terminating":

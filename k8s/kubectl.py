@@ -1,6 +1,7 @@
 """kubectl, run as a program on the cluster that KUBECONFIG names."""
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -15,6 +16,8 @@ PROGRAM = "kubectl"
 _NOT_SERVED = ("the server doesn't have a resource type", "the server could not find the requested resource")
 """How kubectl words that the cluster has no such kind."""
 _FORBIDDEN = "(Forbidden)"
+_NO_REFUSAL = re.compile(r"Warning: |\{|[IWE]\d{4} ")
+"""Warnings, repetitions of a whole patch, and kubectl's log, whose lines start with a level and a date."""
 
 
 def change(*arguments: str) -> None:
@@ -31,8 +34,7 @@ def rehearse(*arguments: str) -> None:
     """
     done = _run(*arguments, "--dry-run=server", captures=True)
     if done.returncode:
-        # A line that starts with a brace repeats the whole patch that was refused.
-        refusals = [line for line in done.stderr.splitlines() if not line.startswith(("Warning: ", "{"))]
+        refusals = [line for line in done.stderr.splitlines() if not _NO_REFUSAL.match(line)]
         listed = "\n".join(refusals)
         raise DeploymentError(f"the cluster would not accept this; nothing was applied:\n{listed}")
 
@@ -43,14 +45,14 @@ def succeeds(*arguments: str) -> bool:
 
 
 def read(*arguments: str) -> str:
-    """What kubectl prints; raises DeploymentError with its last line if it fails.
+    """What kubectl prints; raises DeploymentError with its last line, without "error: ", if it fails.
 
     The error is UnknownKind if the cluster has no such kind, and ReadForbidden if it refuses the user.
     """
     done = _run(*arguments, captures=True)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"{PROGRAM} failed without a message"])[-1]
-        raise _error_of(last)(last)
+        raise _error_of(last)(last.removeprefix("error: "))
     return done.stdout
 
 

@@ -1,4 +1,4 @@
-"""What an environment needs from its cluster, looked up before anything is applied."""
+"""What would make a deployment fail, looked up before anything is applied."""
 
 import json
 from collections import defaultdict
@@ -16,6 +16,7 @@ from k8s import kubectl
 from k8s.environment.sections import Environment, GatewaySettings
 from k8s.errors import DeploymentError, UnknownKind
 from k8s.objects.assembly import Object, objects
+from k8s.objects.labels import own_labels
 
 PROVIDERS = {
     "gateway.networking.k8s.io": "install Gateway API and a controller for it, or set `gateway` to null",
@@ -68,7 +69,7 @@ class Need:
 
 
 def check(environment: Environment) -> None:
-    """Raise DeploymentError if the cluster lacks what the environment needs, with a sentence for each thing.
+    """Raise DeploymentError with a sentence for each thing that the cluster lacks or that is in the way.
 
     What cannot be looked up, for example because it is forbidden, is printed and not refused.
     """
@@ -76,6 +77,7 @@ def check(environment: Environment) -> None:
         *_impossible_images(environment),
         *_missing_kinds(kinds(objects(environment))),
         *_missing_objects(needs(environment)),
+        *_foreign_objects(environment),
     ]
     if refusals:
         listed = "".join(f"\n- {refusal}" for refusal in refusals)
@@ -244,3 +246,33 @@ def _complaints(need: Need, found: Sequence[str]) -> Iterator[str]:
         yield f"there is no {need} ({need.setting}); {need.remedy}"
     elif need.part is not None and need.part not in found:
         yield f"{need} has no {need.part!r} ({need.setting}), only {', '.join(found)}; {need.remedy}"
+
+
+def _foreign_objects(environment: Environment) -> Iterator[str]:
+    """The live objects with the name of a rendered one that no deployment of the environment created.
+
+    `kubectl apply` would merge the two: a Service would need the labels of both selectors, and reach no pod.
+    A Namespace may be created by hand, so that it can have Secrets.
+    """
+    ours, namespace = own_labels(environment), environment.namespace
+    for each in objects(environment):
+        if isinstance(each, Namespace) or not each.metadata:
+            continue
+        named = f"{api_info(each).resource.kind} {each.metadata.name!r}"
+        target = f"{kubectl.resource(type(each))}/{each.metadata.name}"
+        only_metadata = ("--ignore-not-found", "--output", "jsonpath={.metadata}")
+        try:
+            output = kubectl.read("get", target, "--namespace", namespace, *only_metadata)
+        except UnknownKind:
+            continue  # `_missing_kinds` says so.
+        except DeploymentError as error:
+            kubectl.say(f"not checked: whether there is another {named}: {error}")
+            continue
+        labels = json.loads(output).get("labels", {}) if output else ours
+        absent = [f"{key}={value}" for key, value in ours.items() if labels.get(key) != value]
+        if absent:
+            yield (
+                f"there is another {named} in namespace {namespace!r}, without the label {absent[0]} "
+                "of this environment; "
+                f"`kubectl delete {target} --namespace {namespace}` deletes it if nobody needs it"
+            )

@@ -16,7 +16,7 @@ from k8s.errors import DeploymentError, UnknownKind
 from k8s.objects.assembly import objects
 from k8s.objects.autoscaling import ScaledObject
 from k8s.objects.entry_points import HTTPRoute
-from k8s.objects.labels import application_selector, object_labels
+from k8s.objects.labels import application_selector, own_labels
 from k8s.objects.monitoring import PodMonitor
 
 Kind = type[NamespacedResource]
@@ -36,8 +36,6 @@ KINDS: tuple[Kind, ...] = (
 )
 """Every kind that is rendered, in the order of deletion, except Namespace, which can contain more."""
 
-OWN_LABELS = "app.kubernetes.io/"
-"""Prefix of the labels that every rendered object has and no environment changes."""
 DELETION_TIMEOUT = "2m"
 
 
@@ -48,7 +46,7 @@ def prune(environment: Environment) -> None:
     that a pod or a revision uses stay, so that `make rollback` works. Raises DeploymentError.
     """
     kept = {(type(each), each.metadata.name) for each in objects(environment) if each.metadata}
-    ours = {key: value for key, value in object_labels(environment).items() if key.startswith(OWN_LABELS)}
+    ours = own_labels(environment)
     stale = [
         (kind, metadata["name"])
         for kind in KINDS

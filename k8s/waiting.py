@@ -31,6 +31,7 @@ def wait_for_rollout(env: str, deployment: str = APPLICATION) -> None:
     If it fails, print what the cluster says about each pod, and raise DeploymentError.
     """
     namespace = namespace_of(env)
+    _live(namespace, deployment)  # Otherwise `rollout status` prints an error that is then raised as well.
     if _is_rolled_out(namespace, deployment, ROLLOUT_TIMEOUT) and _has_minimum(namespace, deployment):
         return
     print(_explanation(namespace, _live(namespace, deployment)), flush=True)  # noqa: T201

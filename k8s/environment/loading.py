@@ -5,21 +5,24 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from classifier.settings import DEFAULT_CONFIG_PATH
-from classifier.validation import say_nearest
+from classifier.validation import first_error, say_nearest
 from k8s.environment.rules import broken_rules
 from k8s.environment.sections import Environment
+from k8s.environment.values import DnsLabel
 from k8s.errors import InvalidEnvironment, first_broken_rule
 
 ENVIRONMENTS_PATH = Path(__file__).parents[1] / "environments.yaml"
 DEFAULTS = "defaults"
 
+_NAME = TypeAdapter(DnsLabel)
+
 
 def environment_names(path: Path = ENVIRONMENTS_PATH) -> tuple[str, ...]:
-    """The names of the environments in the file."""
-    return tuple(name for name in _read(path) if name != DEFAULTS)
+    """The names of the environments in the file; raises InvalidEnvironment as `load_environment` does."""
+    return tuple(name for name in _sections(path) if name != DEFAULTS)
 
 
 def load_environment(
@@ -33,7 +36,7 @@ def load_environment(
     `overrides` override the environment's section, which overrides the defaults. They override `base`, and
     its `config` overrides config.yaml. Raises InvalidEnvironment with the key, its value and the rule.
     """
-    sections = _read(path)
+    sections = _sections(path)
     if DEFAULTS not in sections:
         raise InvalidEnvironment(f"{path} has no section {DEFAULTS!r}, which every environment is based on")
     names = [known for known in sections if known != DEFAULTS]
@@ -50,6 +53,18 @@ def load_environment(
     if broken is not None:
         raise InvalidEnvironment(f"environment {name!r}: {broken}")
     return environment
+
+
+def _sections(path: Path) -> dict[str, Any]:
+    """The defaults and the environments. A folder and a namespace have the name of an environment."""
+    sections = _read(path)
+    for name in sections:
+        try:
+            _NAME.validate_python(name)
+        except ValidationError as error:
+            rule = first_error(error).rule
+            raise InvalidEnvironment(f"{path}: an environment has the name {name!r}: {rule}") from error
+    return sections
 
 
 def _read(path: Path) -> dict[str, Any]:

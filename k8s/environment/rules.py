@@ -8,6 +8,9 @@ from k8s.environment.canary import canary_pods
 from k8s.environment.sections import Environment
 from k8s.environment.values import amount
 
+IMAGE_HOST = "0.0.0.0"  # noqa: S104
+"""The value of CLASSIFIER__API__HOST in the image (bentofile.yaml), which overrides the configuration."""
+
 
 def needed_grace_seconds(environment: Environment) -> int:
     """Seconds that a pod needs at most to terminate."""
@@ -149,6 +152,15 @@ def _keys(environment: Environment) -> Iterator[str]:
         )
 
 
+def _host(environment: Environment) -> Iterator[str]:
+    host = environment.config.api.host
+    if host != IMAGE_HOST:
+        yield (
+            f"config.api.host is {host!r}; it must be {IMAGE_HOST!r}, where the server in the image listens "
+            "whatever the configuration says"
+        )
+
+
 def _allowed_hosts(environment: Environment) -> Iterator[str]:
     hosts = environment.config.api.allowed_hosts
     if not hosts:
@@ -185,6 +197,7 @@ _RULES = (
     _node_port,
     _entry_points,
     _keys,
+    _host,
     _allowed_hosts,
     _canary,
 )

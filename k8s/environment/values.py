@@ -88,14 +88,23 @@ def _dns_name(name: str) -> str:
 
 def _ip_range(text: str) -> str:
     try:
-        ipaddress.ip_network(text)
+        network = ipaddress.ip_network(text)
     except ValueError as error:
-        raise PydanticCustomError(
-            "ip_range",
-            "a range of addresses is written as in 10.0.0.0/16: {reason}",
-            {"reason": str(error)},
-        ) from error
+        raise _not_an_ip_range(str(error)) from error
+    if isinstance(network, ipaddress.IPv6Network):
+        if network.network_address.scope_id is not None:
+            raise _not_an_ip_range("a NetworkPolicy takes no zone (the part from '%')")
+        if network.network_address.ipv4_mapped is not None:
+            raise _not_an_ip_range("the IPv4 addresses themselves must be given, not mapped to IPv6")
+    if str(network) != text:
+        raise _not_an_ip_range(f"this range must be written as {network}")
     return text
+
+
+def _not_an_ip_range(reason: str) -> PydanticCustomError:
+    return PydanticCustomError(
+        "ip_range", "a range of addresses is written as in 10.0.0.0/16: {reason}", {"reason": reason}
+    )
 
 
 def _annotations(annotations: dict[str, str]) -> dict[str, str]:

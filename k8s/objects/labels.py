@@ -10,6 +10,8 @@ from k8s.environment.sections import Environment
 APPLICATION = "text-classifier"
 PREFIX = "text-classifier"
 """Prefix of this project's own labels and annotations."""
+OWN_LABELS = "app.kubernetes.io/"
+"""Prefix of the labels that no environment changes."""
 VERSION = "app.kubernetes.io/version"
 TRACK = "track"
 STABLE = "stable"
@@ -42,6 +44,12 @@ def object_labels(environment: Environment) -> dict[str, str]:
         "app.kubernetes.io/managed-by": "kustomize",
     }
     return environment.labels | application_selector(environment) | own
+
+
+def own_labels(environment: Environment) -> dict[str, str]:
+    """The labels that every rendered object has and no environment changes: by them it is recognized."""
+    labels = object_labels(environment)
+    return {key: value for key, value in labels.items() if key.startswith(OWN_LABELS)}
 
 
 def canary_name(environment: Environment) -> str:

@@ -13,6 +13,7 @@ from cluster import (
     ENVIRONMENT,
     NAMESPACE,
     NODE_PORT,
+    RENDERED,
     environments,
     in_namespace,
     kubectl,
@@ -94,6 +95,34 @@ def test_production_is_refused_as_a_whole_by_a_cluster_without_its_kinds() -> No
     assert "- the image is 'registry.example.com/text-classifier@sha256:0000" in output
     assert "- there is no Gateway 'public' in namespace 'gateway' (gateway); " in output
     assert kubectl("get", "namespace", f"{APPLICATION}-production", "--ignore-not-found") == ""
+
+
+def test_a_service_of_somebody_else_is_refused_and_that_of_an_earlier_deployment_is_not() -> None:
+    namespace = f"{APPLICATION}-staging"
+
+    def refusal() -> str:
+        """The sentences about staging, whose Secret is missing."""
+        with pytest.raises(DeploymentError, match="there is no Secret 'text-classifier-tls'") as refused:
+            preflight.check(load_environment("staging"))
+        return str(refused.value)
+
+    kubectl("create", "namespace", namespace)
+    try:
+        kubectl("create", "service", "clusterip", APPLICATION, "--tcp=80:80", "--namespace", namespace)
+        sentence = f"there is another Service {APPLICATION!r} in namespace {namespace!r}"
+        assert sentence in refusal()
+        kubectl("delete", "service", APPLICATION, "--namespace", namespace)
+        kubectl("apply", "--filename", str(RENDERED / "staging" / "service.yaml"))
+        assert sentence not in refusal()
+    finally:
+        kubectl("delete", "namespace", namespace)
+
+
+def test_the_network_policy_is_applied_before_the_deployment() -> None:
+    client = ("--dry-run=client", "--output", "name")
+    names = kubectl("apply", *client, "--kustomize", str(RENDERED / ENVIRONMENT)).splitlines()
+    policy = names.index(f"networkpolicy.networking.k8s.io/{APPLICATION}")
+    assert policy < names.index(f"deployment.apps/{APPLICATION}")
 
 
 INGRESS_CLASS = "text-classifier-test"

@@ -130,8 +130,10 @@ def test_what_the_cluster_would_refuse_is_shown_and_nothing_is_applied(
     cluster: Cluster, run: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:
     cluster.answers("jsonpath={.status.phase}", "Active")
+    log = "I1126 11:42:37.693293    5439 log.go:244] Warning: Sorting order is set both in"
     cluster.fails(
-        "--dry-run=server", "Warning: old\nThe Service is invalid: port\n{}\nError from server: quota"
+        "--dry-run=server",
+        f"{log}\nWarning: old\nThe Service is invalid: port\n{{}}\nError from server: quota",
     )
     assert run("deploy", *IMAGE) == 1
     assert capfd.readouterr().err.splitlines()[-3:] == [
@@ -142,16 +144,25 @@ def test_what_the_cluster_would_refuse_is_shown_and_nothing_is_applied(
     assert cluster.commands == [f"{APPLY_NEW} --dry-run=server"]
 
 
-def test_a_user_who_may_not_read_namespaces_can_deploy(
+def test_a_user_who_may_not_read_namespaces_can_deploy_after_a_rehearsal(
     cluster: Cluster, run: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:
     cluster.fails("get namespace text-classifier-local ", "Error from server (Forbidden): no")
     assert run("deploy", *IMAGE) == 0
-    assert cluster.commands == [APPLY_NEW, STATUS]
+    assert cluster.commands == [f"{APPLY_NEW} --dry-run=server", APPLY_NEW, STATUS]
     assert (
         "not checked: whether there is a namespace text-classifier-local: Error from server (Forbidden): no"
         in capfd.readouterr().err
     )
+
+
+def test_what_a_user_who_may_not_read_namespaces_may_not_change_is_not_applied_in_part(
+    cluster: Cluster, run: Run
+) -> None:
+    cluster.fails("get namespace text-classifier-local ", "Error from server (Forbidden): no")
+    cluster.fails("--dry-run=server", 'Error from server (Forbidden): cannot patch resource "services"')
+    assert run("deploy", *IMAGE) == 1
+    assert cluster.commands == [f"{APPLY_NEW} --dry-run=server"]
 
 
 def test_a_cluster_that_does_not_answer_gives_one_sentence_with_kubectls_last_line(
@@ -163,6 +174,28 @@ def test_a_cluster_that_does_not_answer_gives_one_sentence_with_kubectls_last_li
         "error: KUBECONFIG must name a cluster that answers: The connection to the server was refused"
     )
     assert cluster.log == [PHASE]
+
+
+BROKEN_KUBECONFIG = 'error loading config file "broken": yaml: did not find expected key'
+
+
+def test_a_deployment_with_a_broken_kubeconfig_says_error_once(
+    cluster: Cluster, run: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cluster.fails("", f"error: {BROKEN_KUBECONFIG}")
+    assert run("deploy", *IMAGE) == 1
+    assert capfd.readouterr().err.splitlines()[-1] == (
+        f"error: KUBECONFIG must name a cluster that answers: {BROKEN_KUBECONFIG}"
+    )
+
+
+@pytest.mark.parametrize("command", ["rollout-status", "rollback"])
+def test_a_command_that_cannot_read_the_deployment_says_why_once(
+    cluster: Cluster, run: Run, capfd: pytest.CaptureFixture[str], command: str
+) -> None:
+    cluster.fails("", f"error: {BROKEN_KUBECONFIG}")
+    assert run(command) == 1
+    assert capfd.readouterr().err == f"error: {BROKEN_KUBECONFIG}\n"
 
 
 def test_an_apply_that_fails_ends_the_deployment(

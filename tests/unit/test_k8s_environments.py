@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -198,6 +199,11 @@ def refusal(over: dict[str, Any], name: str = "local") -> str:
         ),
         ({"config": {"logging": {"format": "xml"}}}, "config.logging.format is 'xml': Input should be "),
         ({"config": 5}, "config is 5: Input should be a valid dictionary"),
+        (
+            {"config": {"api": {"host": "127.0.0.1"}}},
+            "config.api.host is '127.0.0.1'; it must be '0.0.0.0', where the server in the image listens "
+            "whatever the configuration says",
+        ),
         # API keys
         ({"api_keys": {"secret": "a_b"}}, "api_keys.secret is 'a_b': a DNS name consists of "),
         ({"api_keys": {"secret": "Keys"}}, "api_keys.secret is 'Keys': a DNS name consists of "),
@@ -365,6 +371,31 @@ def test_a_range_of_addresses_that_no_policy_can_have_is_refused(addresses):
     )
 
 
+@pytest.mark.parametrize(
+    ("addresses", "reason"),
+    [
+        ("10.0.0.1", "this range must be written as 10.0.0.1/32"),
+        ("10.0.0.0/255.255.0.0", "this range must be written as 10.0.0.0/16"),
+        ("10.0.0.0/0.0.255.255", "this range must be written as 10.0.0.0/16"),
+        ("FE80::/64", "this range must be written as fe80::/64"),
+        ("2001:0db8:0:0::/64", "this range must be written as 2001:db8::/64"),
+        ("fe80::%eth0/64", "a NetworkPolicy takes no zone (the part from '%')"),
+        ("::ffff:10.0.0.0/112", "the IPv4 addresses themselves must be given, not mapped to IPv6"),
+        ("::ffff:a00:0/112", "the IPv4 addresses themselves must be given, not mapped to IPv6"),
+    ],
+)
+def test_a_range_of_addresses_that_the_api_server_reads_differently_is_refused(addresses, reason):
+    message = refusal({"gateway": {"sources": {"ranges": [addresses]}}}, "production")
+    assert message.endswith(f"is {addresses!r}: a range of addresses is written as in 10.0.0.0/16: {reason}")
+
+
+@pytest.mark.parametrize("addresses", ["10.0.0.0/16", "0.0.0.0/0", "10.0.0.1/32", "2001:db8::/64", "::/0"])
+def test_a_range_of_addresses_in_its_usual_form_is_accepted(addresses):
+    environment = load_environment("staging", {"ingress": {"sources": {"ranges": [addresses]}}})
+    assert environment.ingress is not None
+    assert environment.ingress.sources.ranges == (addresses,)
+
+
 def test_a_host_that_is_not_a_dns_name_is_refused():
     assert refusal({"ingress": {"host": "a_b.example.com"}}, "staging") == (
         "environment 'staging': ingress.host is 'a_b.example.com': "
@@ -379,6 +410,15 @@ def test_an_unknown_environment_gets_a_suggestion(name, close):
     with pytest.raises(InvalidEnvironment, match="no environment") as refused:
         load_environment(name)
     assert str(refused.value) == f"environments.yaml has no environment {name!r}; the nearest is {close!r}"
+
+
+@pytest.mark.parametrize("name", ["local/../x", "../x", "Local", "a b", "a" * 64, ""])
+def test_an_environment_whose_name_cannot_be_a_part_of_its_namespace_is_refused(file, name):
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {name: {}}))
+    rule = "a DNS label has at most 63 of a-z, 0-9 and '-', with a letter or a digit at both ends"
+    with pytest.raises(InvalidEnvironment) as refused:
+        environment_names(file)
+    assert str(refused.value) == f"{file}: an environment has the name {name!r}: {rule}"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from classifier.settings import load_settings
 from image.engine import USER
 from k8s.deployment import namespace_of
 from k8s.environment.loading import environment_names, load_environment
+from k8s.environment.rules import IMAGE_HOST
 from k8s.objects.labels import APPLICATION
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +50,11 @@ def test_the_image_listens_where_bentoml_says_that_it_does():
     (port,) = tree("compose.yaml")["services"]["text-classifier"]["ports"]
     assert port.endswith(":3000")
     assert load_settings(ROOT / "config.yaml").api.port == 3000
+
+
+def test_an_environment_must_have_the_host_that_the_image_sets():
+    variables = {one["name"]: one["value"] for one in tree("bentofile.yaml")["envs"]}
+    assert variables["CLASSIFIER__API__HOST"] == IMAGE_HOST
 
 
 # The cluster

@@ -1,5 +1,6 @@
 """What is looked up before a deployment, and the sentence for each thing that the cluster lacks."""
 
+import json
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from k8s.environment.loading import load_environment
 from k8s.environment.sections import Environment
 from k8s.errors import DeploymentError
 from k8s.objects.assembly import objects
+from k8s.objects.labels import own_labels
 
 PUSHED = {"image": {"reference": f"registry.example.com/text-classifier@sha256:{'1' * 64}"}}
 STAGING = "text-classifier-staging"
@@ -228,6 +230,63 @@ def test_what_may_not_be_read_is_said_and_not_refused(
         "Error from server (ServiceUnavailable): unavailable",
         "not checked: IngressClass 'traefik' (ingress.class_name): Error from server (Forbidden): no classes",
     ]
+
+
+# Objects of other people
+
+
+ANOTHER_SERVICE = {"name": "text-classifier", "labels": {"app": "text-classifier"}}
+IN_THE_WAY = (
+    f"there is another {{}} in namespace {STAGING!r}, without the label "
+    "app.kubernetes.io/name=text-classifier of this environment; "
+    f"`kubectl delete {{}} --namespace {STAGING}` deletes it if nobody needs it"
+)
+
+
+def test_every_object_with_the_name_of_a_rendered_one_and_without_its_labels_is_refused(
+    cluster: Cluster,
+) -> None:
+    cluster.answers("get services/text-classifier ", json.dumps(ANOTHER_SERVICE))
+    cluster.answers("get ingresses.networking.k8s.io/text-classifier ", '{"name": "text-classifier"}')
+    assert refusals(staging()) == [
+        IN_THE_WAY.format("Service 'text-classifier'", "services/text-classifier"),
+        IN_THE_WAY.format("Ingress 'text-classifier'", "ingresses.networking.k8s.io/text-classifier"),
+    ]
+
+
+def test_an_object_of_another_instance_is_refused(cluster: Cluster) -> None:
+    labels = own_labels(staging()) | {"app.kubernetes.io/instance": "mine"}
+    cluster.answers("get services/text-classifier ", json.dumps({"labels": labels}))
+    (sentence,) = refusals(staging())
+    assert "without the label app.kubernetes.io/instance=text-classifier of this environment" in sentence
+
+
+def test_objects_of_an_earlier_deployment_are_accepted_whatever_labels_the_environment_added(
+    cluster: Cluster,
+) -> None:
+    labels = own_labels(staging()) | {"team": "search"}
+    for each in objects(staging()):
+        cluster.answers(f"/{each.metadata and each.metadata.name} ", json.dumps({"labels": labels}))
+    preflight.check(staging(labels={"team": "ranking"}))
+
+
+def test_a_namespace_that_was_created_by_hand_is_accepted(cluster: Cluster) -> None:
+    cluster.answers(f"/{STAGING} ", json.dumps({"name": STAGING}))
+    preflight.check(staging())
+
+
+def test_an_object_that_may_not_be_read_is_said_and_a_kind_that_is_lacking_is_refused_once(
+    cluster: Cluster, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cluster.fails("get services/", "Error from server (Forbidden): no services")
+    cluster.fails("get --raw /apis/monitoring.coreos.com/v1", NOT_SERVED)
+    cluster.fails("get podmonitors", 'error: the server doesn\'t have a resource type "podmonitors"')
+    (sentence,) = refusals(production())
+    assert sentence.startswith("the cluster has no PodMonitor ")
+    assert capfd.readouterr().err == (
+        "not checked: whether there is another Service 'text-classifier': "
+        "Error from server (Forbidden): no services\n"
+    )
 
 
 def test_every_rendered_kind_is_looked_up() -> None:
