@@ -46,8 +46,6 @@ def render(environment: Environment, command: str) -> dict[str, str]:
     documents[KUSTOMIZATION] = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
-        # kubectl's own order ends with the NetworkPolicy, so the first pods would run without it.
-        "sortOptions": {"order": "fifo"},
         "resources": list(documents),
     }
     header = f"{MARK}`{command}`. Change the environment, not this file, and render again.\n"

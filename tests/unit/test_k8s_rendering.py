@@ -44,16 +44,8 @@ def test_no_folder_is_committed_for_an_unknown_environment():
 def test_the_kustomization_lists_every_other_file():
     files = render(load_environment("local"), COMMAND)
     kustomization = yaml.safe_load(files["kustomization.yaml"])
-    assert kustomization.keys() == {"apiVersion", "kind", "resources", "sortOptions"}
+    assert kustomization.keys() == {"apiVersion", "kind", "resources"}
     assert sorted([*kustomization["resources"], "kustomization.yaml"]) == sorted(files)
-
-
-@pytest.mark.parametrize("name", environment_names())
-def test_the_objects_are_applied_in_the_order_of_the_files_and_no_pod_runs_before_its_policy(name):
-    kustomization = yaml.safe_load(render(load_environment(name), COMMAND)["kustomization.yaml"])
-    assert kustomization["sortOptions"] == {"order": "fifo"}
-    resources = kustomization["resources"]
-    assert resources.index("networkpolicy.yaml") < resources.index("deployment.yaml")
 
 
 def test_every_file_names_the_command_that_generates_it():
