@@ -1,7 +1,6 @@
 """kubectl, run as a program on the cluster that KUBECONFIG names."""
 
 import json
-import re
 import shlex
 import subprocess
 import sys
@@ -16,8 +15,6 @@ PROGRAM = "kubectl"
 _NOT_SERVED = ("the server doesn't have a resource type", "the server could not find the requested resource")
 """How kubectl words that the cluster has no such kind."""
 _FORBIDDEN = "(Forbidden)"
-_NO_REFUSAL = re.compile(r"Warning: |\{|[IWE]\d{4} ")
-"""Warnings, repetitions of a whole patch, and kubectl's log, whose lines start with a level and a date."""
 
 
 def change(*arguments: str) -> None:
@@ -34,7 +31,8 @@ def rehearse(*arguments: str) -> None:
     """
     done = _run(*arguments, "--dry-run=server", captures=True)
     if done.returncode:
-        refusals = [line for line in done.stderr.splitlines() if not _NO_REFUSAL.match(line)]
+        # A line that starts with a brace repeats the whole patch that was refused.
+        refusals = [line for line in done.stderr.splitlines() if not line.startswith(("Warning: ", "{"))]
         listed = "\n".join(refusals)
         raise DeploymentError(f"the cluster would not accept this; nothing was applied:\n{listed}")
 
