@@ -4,6 +4,7 @@ from pathlib import Path
 
 from k8s import kubectl, preflight
 from k8s.environment.release import compare
+from k8s.environment.sections import Environment
 from k8s.errors import DeploymentError, ReadForbidden
 from k8s.manifests import Manifests, Options, check, render_environment
 from k8s.objects.labels import APPLICATION, STABLE, TRACK
@@ -40,6 +41,8 @@ def deploy(env: str, options: Options) -> None:
     preflight.check(environment)
     if environment.release and not options.names_image:
         kubectl.say(compare(environment.image.reference, environment.release))
+    if environment.canary:
+        _require_running(environment)
     apply = ("apply", "--kustomize", str(out / env))
     if may_have_namespace:  # Objects in a namespace that is created with them cannot be rehearsed.
         kubectl.rehearse(*apply)
@@ -47,6 +50,28 @@ def deploy(env: str, options: Options) -> None:
     for track in reversed(tracks(environment)):
         wait_for_rollout(env, track.name)
     prune(environment)
+
+
+def _require_running(environment: Environment) -> None:
+    """Raise DeploymentError unless the image of the environment is the one that a canary would run beside.
+
+    Otherwise the canary would come with an update of the stable version that nobody asked for.
+    """
+    template = "jsonpath={.spec.template.spec.containers[0].image}"
+    in_namespace = ("--namespace", environment.namespace)
+    running = kubectl.read(
+        "get", "deployment", environment.name, *in_namespace, "--ignore-not-found", "--output", template
+    )
+    if not running:
+        raise DeploymentError(
+            f"nothing runs in {environment.namespace}, so there is nothing to compare a canary with; "
+            "`make deploy` comes first; nothing was applied"
+        )
+    if running != str(environment.image.reference):
+        raise DeploymentError(
+            f"IMAGE is {str(environment.image.reference)!r}, and {running!r} runs in {environment.namespace}; "
+            "IMAGE must be the image that runs now; nothing was applied"
+        )
 
 
 def roll_back(env: str) -> None:

@@ -113,7 +113,9 @@ def needs(environment: Environment) -> list[Need]:
         found.append(_secret("pod_monitor.api_key", key.secret, namespace, "--from-literal", key.key))
     is_rendered = any(isinstance(each, Namespace) for each in rendered)
     if not is_rendered or any(need.namespace == namespace for need in found):
-        remedy = f"`kubectl create namespace {namespace}` creates it, so that it can have Secrets"
+        remedy = (
+            f"`kubectl create namespace {namespace} --save-config` creates it, so that it can have Secrets"
+        )
         found.insert(0, Need("namespace", "Namespace", namespace, remedy))
     return list(dict.fromkeys(found))
 

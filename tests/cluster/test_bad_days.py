@@ -118,16 +118,6 @@ def test_a_service_of_somebody_else_is_refused_and_that_of_an_earlier_deployment
         kubectl("delete", "namespace", namespace)
 
 
-def test_the_network_policy_is_applied_before_the_deployment() -> None:
-    client = ("--dry-run=client", "--output", "name")
-    names = kubectl("apply", *client, "--kustomize", str(RENDERED / ENVIRONMENT)).splitlines()
-    policy = names.index(f"networkpolicy.networking.k8s.io/{APPLICATION}")
-    assert policy < names.index(f"deployment.apps/{APPLICATION}")
-
-
-INGRESS_CLASS = "text-classifier-test"
-
-
 @pytest.fixture
 def ingress() -> dict[str, Any]:
     """An Ingress whose controller no cluster has."""

@@ -368,10 +368,29 @@ def test_rollout_status_waits_and_changes_nothing(cluster: Cluster, run: Run) ->
 
 # Canaries
 
+RUNNING_IMAGE = "jsonpath={.spec.template.spec.containers[0].image}"
+
+
+@pytest.mark.parametrize(
+    ("running", "sentence"),
+    [
+        ("", "nothing runs in text-classifier-local"),
+        ("localhost:1/text-classifier:1", "'localhost:1/text-classifier:1' runs in text-classifier-local"),
+    ],
+)
+def test_a_canary_beside_an_image_that_does_not_run_is_refused(
+    cluster: Cluster, run: Run, capfd: pytest.CaptureFixture[str], running: str, sentence: str
+) -> None:
+    cluster.answers(RUNNING_IMAGE, running)
+    assert run("canary", *IMAGE, "--version", "3") == 1
+    assert sentence in capfd.readouterr().err.splitlines()[-1]
+    assert cluster.commands == []
+
 
 def test_a_canary_is_applied_in_addition_to_the_running_image_and_waits_for_both(
     cluster: Cluster, run: Run, tmp_path: Path
 ) -> None:
+    cluster.answers(RUNNING_IMAGE, IMAGE[1])
     assert run("canary", *IMAGE, "--version", "3", "--weight", "30") == 0
     assert cluster.commands == [APPLY_NEW, CANARY_STATUS, STATUS]
     assert f"image: {IMAGE[1]}\n" in new_deployment(tmp_path)
@@ -381,6 +400,7 @@ def test_a_canary_is_applied_in_addition_to_the_running_image_and_waits_for_both
 def test_a_failed_canary_is_reported_and_stays(
     cluster: Cluster, run: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    cluster.answers(RUNNING_IMAGE, IMAGE[1])
     cluster.fails("deployment/text-classifier-canary", "error: exceeded its progress deadline")
     assert run("canary", *IMAGE, "--version", "3") == 1
     assert capfd.readouterr().err.splitlines()[-1] == (
