@@ -69,8 +69,8 @@ def _require_running(environment: Environment) -> None:
         )
     if running != str(environment.image.reference):
         raise DeploymentError(
-            f"IMAGE is {str(environment.image.reference)!r}, and {running!r} runs in {environment.namespace}; "
-            "IMAGE must be the image that runs now; nothing was applied"
+            f"IMAGE is {str(environment.image.reference)!r}, and {running!r} runs in "
+            f"{environment.namespace}; IMAGE must be the image that runs now; nothing was applied"
         )
 
 

@@ -118,6 +118,9 @@ def test_a_service_of_somebody_else_is_refused_and_that_of_an_earlier_deployment
         kubectl("delete", "namespace", namespace)
 
 
+INGRESS_CLASS = "text-classifier-test"
+
+
 @pytest.fixture
 def ingress() -> dict[str, Any]:
     """An Ingress whose controller no cluster has."""

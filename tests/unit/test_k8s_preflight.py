@@ -106,7 +106,7 @@ def test_an_ingress_without_its_class_and_its_certificate_is_refused(cluster: Cl
         cluster.answers(absent, "")
     assert refusals(staging()) == [
         f"there is no Namespace {STAGING!r} (namespace); "
-        f"`kubectl create namespace {STAGING}` creates it, so that it can have Secrets",
+        f"`kubectl create namespace {STAGING} --save-config` creates it, so that it can have Secrets",
         "there is no Namespace 'traefik' (network policy); "
         "the environment must name the namespace of the pods that may connect",
         "there is no Namespace 'kube-system' (network policy); "
