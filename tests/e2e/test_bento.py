@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from checkouts import copy_checkout, save
 from tiny import write_tiny
 
 from classifier.pipeline import load_classifier
@@ -57,29 +57,7 @@ def build(project: Path, home: Path) -> Path:
 @pytest.fixture
 def checkout(project: Path, tmp_path: Path) -> Path:
     """A copy of the checkout with its own commit."""
-    listed = subprocess.run(["git", "ls-files"], cwd=project, capture_output=True, text=True, check=True)
-    copy = tmp_path / "checkout"
-    for name in listed.stdout.splitlines():
-        (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(project / name, copy / name)
-    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "All"]):
-        author = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
-        subprocess.run(["git", *author, *command], cwd=copy, check=True)
-    return copy
-
-
-def save(folder: Path, project: Path, home: Path) -> str:
-    """Save an artifact in the store in `home`; return its version."""
-    code = "import sys, pathlib, model_store; print(model_store.save(pathlib.Path(sys.argv[1])))"
-    done = subprocess.run(
-        [sys.executable, "-c", code, folder],
-        cwd=project,
-        env=variables(home),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip().partition(":")[2]
+    return copy_checkout(project, tmp_path / "checkout")
 
 
 @pytest.fixture(scope="module")
@@ -182,8 +160,8 @@ def test_a_newer_model_with_the_bundled_models_name_stays_the_latest_and_is_in_t
 ) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    save(bundled, checkout, home)
-    newer = save(write_tiny(tmp_path / "newer", name=bundled.name), checkout, home)
+    save(bundled, home, checkout)
+    newer = save(write_tiny(tmp_path / "newer", name=bundled.name), home, checkout).partition(":")[2]
     bento = build(checkout, home)
     assert description(bento)["labels"]["model"] == f"{bundled.name}:{newer}"
     assert (home / "models" / bundled.name / "latest").read_text(encoding="utf-8") == newer

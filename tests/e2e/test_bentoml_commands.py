@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from checkouts import copy_checkout, save
 from tiny import write_tiny
 
 from classifier.pipeline import load_classifier
@@ -24,15 +25,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture(scope="module")
 def checkout(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the checkout with its own commit."""
-    listed = subprocess.run(["git", "ls-files"], cwd=project, capture_output=True, text=True, check=True)
-    copy = tmp_path_factory.mktemp("clone") / "checkout"
-    for name in listed.stdout.splitlines():
-        (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(project / name, copy / name)
-    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "All"]):
-        author = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
-        subprocess.run(["git", *author, *command], cwd=copy, check=True)
-    return copy
+    return copy_checkout(project, tmp_path_factory.mktemp("clone") / "checkout")
 
 
 @pytest.fixture(scope="module")
@@ -179,33 +172,14 @@ def test_the_build_is_served_by_its_tag(serve: Any, home: Path, tag: str, probab
 
 
 @pytest.fixture
-def tiny_tag(bentoml: Run, save: Callable[[Path, Path], str], tmp_path: Path) -> tuple[Path, str]:
+def tiny_tag(bentoml: Run, checkout: Path, tmp_path: Path) -> tuple[Path, str]:
     """A store with a Bento of a model that config.yaml does not name, and the Bento's tag."""
     home = tmp_path / "tiny-home"
     home.mkdir()
-    save(write_tiny(tmp_path / "tiny"), home)
+    save(write_tiny(tmp_path / "tiny"), home, checkout)
     built = bentoml(home, "build", "--output", "tag", CLASSIFIER__MODEL__NAME="tiny")
     assert built.returncode == 0, built.stderr
     return home, built.stdout.strip().removeprefix("__tag__:")
-
-
-@pytest.fixture(scope="module")
-def save(checkout: Path) -> Callable[[Path, Path], str]:
-    """Save an artifact as the latest of its name in the store in `home`; returns its tag."""
-
-    def save(artifact: Path, home: Path) -> str:
-        code = "import sys, pathlib, model_store; print(model_store.save(pathlib.Path(sys.argv[1])))"
-        done = subprocess.run(
-            [sys.executable, "-c", code, artifact],
-            cwd=checkout,
-            env=os.environ | {"BENTOML_HOME": str(home)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return done.stdout.strip()
-
-    return save
 
 
 def model_of(url: str) -> str:
@@ -214,10 +188,10 @@ def model_of(url: str) -> str:
 
 
 def test_the_build_is_served_with_its_own_model_if_the_store_has_a_newer_one(
-    serve: Any, save: Callable[[Path, Path], str], home: Path, tag: str, bundled: Path, tmp_path: Path
+    serve: Any, checkout: Path, home: Path, tag: str, bundled: Path, tmp_path: Path
 ) -> None:
     both = shutil.copytree(home, tmp_path / "both")
-    newer = save(write_tiny(tmp_path / "newer", name=bundled.name), both)
+    newer = save(write_tiny(tmp_path / "newer", name=bundled.name), both, checkout)
     assert (both / "models" / bundled.name / "latest").read_text(encoding="utf-8") in newer
     with serve(both, [BENTOML, "serve", tag]) as server:
         assert model_of(server.url).startswith(f"{bundled.name}:{tag.rpartition('-')[2]}")
@@ -230,10 +204,10 @@ def test_a_bento_of_another_model_is_served_with_it(serve: Any, tiny_tag: tuple[
 
 
 def test_a_variable_names_another_model_than_the_bentos(
-    serve: Any, tiny_tag: tuple[Path, str], bundled: Path, save: Callable[[Path, Path], str]
+    serve: Any, tiny_tag: tuple[Path, str], bundled: Path, checkout: Path
 ) -> None:
     home, tag = tiny_tag
-    other = save(bundled, home)
+    other = save(bundled, home, checkout)
     with serve(home, [BENTOML, "serve", tag], CLASSIFIER__MODEL__NAME=bundled.name) as server:
         assert model_of(server.url) == other
 

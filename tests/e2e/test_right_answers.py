@@ -16,9 +16,9 @@ import httpx
 import numpy as np
 import orjson
 import pytest
+from checkouts import save
 from networks import mean_network
 from poison import WORD, Fault
-from test_start import save
 from tiny import tiny_artifact, with_golden
 
 from classifier.artifact import write_artifact

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from checkouts import save
 from networks import mean_network
 from signals import default_signals
 from tiny import FOUR_LABELS, tiny_artifact, with_golden, write_tiny
@@ -35,24 +36,6 @@ def stored(home: Path, name: str) -> list[str]:
     """The versions of a model in a store."""
     folder = home / "models" / name
     return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.exists() else []
-
-
-def save(folder: Path, home: Path, project: Path) -> str:
-    """Save an artifact in the store in `home`. BentoML reads BENTOML_HOME once, so this needs a process."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sys, pathlib, model_store; print(model_store.save(pathlib.Path(sys.argv[1])))",
-            folder,
-        ],
-        cwd=project,
-        env={"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True", "PATH": ""},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip()
 
 
 def only_sentence(refused: subprocess.CompletedProcess[str]) -> str:
