@@ -30,8 +30,14 @@ RENDERED = ROOT / "k8s" / "rendered"
 ENVIRONMENTS = sorted(folder.name for folder in RENDERED.iterdir())
 REPORTS = ROOT / "reports" / "cluster"
 BEHIND_A_PORT = REPORTS / "environments.yaml"
-"""The project's environments, except that `local` has a node port, to which load can be sent."""
+"""The project's environments, except that `local` has the sections of FOR_TESTS."""
 NODE_PORT = 30080
+PODS = 2
+FOR_TESTS = {
+    "service": {"type": "NodePort", "node_port": NODE_PORT},
+    "autoscaler": {"max_pods": PODS, "profile": "burst"},
+}
+"""A port to which load can be sent, and an autoscaler that never deletes the pod that a test looks at."""
 APPLICATION = "text-classifier"
 ENVIRONMENT = "local"
 NAMESPACE = f"{APPLICATION}-{ENVIRONMENT}"

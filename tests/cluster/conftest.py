@@ -17,8 +17,10 @@ from cluster import (
     ENGINE,
     ENVIRONMENT,
     ENVIRONMENTS,
+    FOR_TESTS,
     NAMESPACE,
     NODE_PORT,
+    PODS,
     RENDERED,
     REPORTS,
     ROOT,
@@ -100,17 +102,16 @@ def models(images: Mapping[str, str]) -> Models:  # noqa: ARG001
 def namespace(cluster: None) -> Iterator[None]:  # noqa: ARG001
     """The namespace, without anything from an earlier run; it is deleted after the tests."""
     kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
-    port = {"service": {"type": "NodePort", "node_port": NODE_PORT}}
-    environments(BEHIND_A_PORT, ENVIRONMENT, port)
+    environments(BEHIND_A_PORT, ENVIRONMENT, FOR_TESTS)
     yield
     kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
 
 
 @pytest.fixture
 def deployed(namespace: None, images: Mapping[str, str]) -> None:  # noqa: ARG001
-    """Deploy the first image and wait until it is ready."""
+    """Deploy the first image and wait until exactly PODS pods are left and ready."""
     make("deploy", IMAGE=images["first"])
-    wait_until(lambda: len(ready_pods()) >= 2, "two pods are ready")
+    wait_until(lambda: len(ready_pods()) == PODS, f"{PODS} pods are ready")
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from cluster import (
     APPLICATION,
     DEPLOYMENT,
     ENVIRONMENT,
+    FOR_TESTS,
     NAMESPACE,
-    NODE_PORT,
     RENDERED,
     environments,
     in_namespace,
@@ -27,7 +27,6 @@ from k8s import preflight
 from k8s.environment.loading import ENVIRONMENTS_PATH, load_environment
 from k8s.errors import DeploymentError
 
-BEHIND_NODE_PORT = {"service": {"type": "NodePort", "node_port": NODE_PORT}}
 QUICK = {
     "probes": {"startup": {"failures": 5}, "readiness": {"period_seconds": 2}},
     "rollout": {"min_ready_seconds": 2, "progress_deadline_seconds": 15},
@@ -37,7 +36,7 @@ QUICK = {
 
 def given(path: Path, **overrides: Any) -> str:
     """A file in which the environment of these tests has other sections."""
-    return str(environments(path / "mine.yaml", ENVIRONMENT, BEHIND_NODE_PORT | overrides))
+    return str(environments(path / "mine.yaml", ENVIRONMENT, FOR_TESTS | overrides))
 
 
 # The first deployment

@@ -6,12 +6,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from cluster import (
+    APPLICATION,
     DEPLOYMENT,
+    PODS,
     TEXTS,
     OpenLoad,
     UnderLoad,
@@ -113,17 +114,12 @@ def restarts() -> int:
     )
 
 
-def scaler() -> Any:
-    (one,) = objects("horizontalpodautoscalers")
-    return one
-
-
 def test_under_full_load_pods_are_added_and_later_removed(
     url: str, record_property: Callable[[str, object], None]
 ) -> None:
-    min_pods = scaler()["spec"]["minReplicas"]
     give_cpu("150m", "300m")  # little enough that the cores suffice for more pods
-    wait_until(lambda: len(ready_pods()) == min_pods, "the minimum number of pods is ready")
+    wait_until(lambda: len(ready_pods()) == PODS, "the minimum number of pods is ready")
+    in_namespace("patch", "horizontalpodautoscaler", APPLICATION, "--patch", '{"spec": {"maxReplicas": 5}}')
     timeline: list[str] = []
     begin = time.monotonic()
 
@@ -132,14 +128,14 @@ def test_under_full_load_pods_are_added_and_later_removed(
 
     with FullLoad(url) as load:
         first = load.rate(10)
-        note(f"{min_pods} pods, {first:.1f} batches/s")
-        wait_until(lambda: len(ready_pods()) > min_pods, "more pods are ready", 240)
+        note(f"{PODS} pods, {first:.1f} batches/s")
+        wait_until(lambda: len(ready_pods()) > PODS, "more pods are ready", 240)
         note(f"{len(ready_pods())} pods are ready")
-        wait_until(lambda: len(ready_pods()) >= min_pods + 2, "two more pods are ready", 240)
+        wait_until(lambda: len(ready_pods()) >= PODS + 2, "two more pods are ready", 240)
         then = load.rate(10)
         note(f"{len(ready_pods())} pods, {then:.1f} batches/s")
-    wait_until(lambda: len(ready_pods()) == min_pods, "the additional pods are removed", 300)
-    note(f"{min_pods} pods")
+    wait_until(lambda: len(ready_pods()) == PODS, "the additional pods are removed", 300)
+    note(f"{PODS} pods")
     record_property("timeline", timeline)
     print("; ".join(timeline))  # noqa: T201
     assert load.others == []
