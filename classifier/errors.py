@@ -1,5 +1,22 @@
 """The errors of the core. `serving.errors` says what a client gets for them over HTTP."""
 
+from enum import StrEnum
+
+
+class Refusal(StrEnum):
+    """Why the service did not take or finish a request that was in order."""
+
+    STARTING = "starting"
+    DRAINING = "draining"
+    QUEUE_TEXTS = "queue_texts"
+    QUEUE_CHARACTERS = "queue_characters"
+    QUEUE_TIME = "queue_time"
+    HELD_BYTES = "held_bytes"
+    CONNECTIONS = "connections"
+    DEADLINE = "deadline"
+    SLOW_CLIENT = "slow_client"
+    BENTOML_QUEUE = "bentoml_queue"
+
 
 class ClassifierError(Exception):
     """Base of all errors of this project; the message names the thing, its value and the rule."""
@@ -16,8 +33,9 @@ class ArtifactError(ClassifierError):
 class Unavailable(ClassifierError):
     """The service cannot take this request now; the client may retry after `retry_after` seconds."""
 
-    def __init__(self, detail: str, retry_after: int = 1) -> None:
+    def __init__(self, detail: str, reason: Refusal, retry_after: int = 1) -> None:
         super().__init__(detail)
+        self.reason = reason
         self.retry_after = retry_after
 
 
@@ -27,6 +45,9 @@ class QueueFull(Unavailable):
 
 class Draining(Unavailable):
     """The service is about to stop and takes no more requests."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, Refusal.DRAINING)
 
 
 class DeadlinePassed(ClassifierError):

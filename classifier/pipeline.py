@@ -1,7 +1,8 @@
 """Turns texts into probabilities and predictions, in the service, in training and in evaluation alike."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,32 @@ UNCERTAIN = "uncertain"
 
 
 @dataclass(frozen=True, slots=True)
+class ModelRun:
+    """What one run of the model on n texts found and took."""
+
+    characters: NDArray[np.int64]
+    """The length of each text (n)."""
+    known: NDArray[np.int64]
+    """How many tokens of each text (n) the model reads and knows."""
+    unknown: NDArray[np.int64]
+    """How many tokens of each text (n) the model does not know."""
+    cut: NDArray[np.bool_]
+    """Which texts (n) the model did not read to their end."""
+    probabilities: NDArray[np.float64]
+    """The probabilities of each text, shape (n, classes)."""
+    predicted: NDArray[np.intp]
+    """The index of the predicted class of each text (n)."""
+    tokenization_seconds: float
+    inference_seconds: float
+
+    @property
+    def confidence(self) -> NDArray[np.float64]:
+        """The probability of the predicted class of each text (n)."""
+        confidence: NDArray[np.float64] = self.probabilities[np.arange(len(self.predicted)), self.predicted]
+        return confidence
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """What the model predicts for one text."""
 
@@ -29,6 +56,8 @@ class Prediction:
     probabilities: Mapping[str, float]
     """The probability of every label, in the order of the model's classes."""
     warnings: tuple[str, ...] = ()
+    run: ModelRun | None = field(default=None, compare=False, repr=False)
+    """The run of the model that predicted it together with other texts."""
 
     @property
     def confidence(self) -> float:
@@ -141,16 +170,38 @@ class Classifier:
         predicted: NDArray[np.intp] = probabilities.argmax(axis=1)
         return predicted
 
+    def runs(self, texts: Sequence[str]) -> Iterator[ModelRun]:
+        """Run n texts through the model, in order, and yield what each run found.
+
+        Raises FloatingPointError if the model gives a score that is not finite.
+        """
+        for start in range(0, len(texts), self._batch_size):
+            part = texts[start : start + self._batch_size]
+            begin = time.perf_counter()
+            batch = self._runtime.encode(part)
+            encoded = time.perf_counter()
+            probabilities = self._run(batch)
+            end = time.perf_counter()
+            yield ModelRun(
+                characters=np.fromiter(map(len, part), np.int64, len(part)),
+                known=batch.known,
+                unknown=batch.unknown,
+                cut=batch.cut,
+                probabilities=probabilities,
+                predicted=self.decide(probabilities),
+                tokenization_seconds=encoded - begin,
+                inference_seconds=end - encoded,
+            )
+
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """Predict n texts, in order: the label, the probability of every label, and warnings."""
         predictions: list[Prediction] = []
-        for batch in self._batches(texts):
-            probabilities = self._run(batch)
-            predicted = self.decide(probabilities).tolist()
-            warnings = self._warnings(batch)
-            for row, (class_, values) in enumerate(zip(predicted, probabilities.tolist(), strict=True)):
+        for run in self.runs(texts):
+            warnings = self._warnings(run)
+            rows = zip(run.predicted.tolist(), run.probabilities.tolist(), strict=True)
+            for row, (class_, values) in enumerate(rows):
                 named = dict(zip(self.labels, values, strict=True))
-                predictions.append(Prediction(self.labels[class_], class_, named, warnings.get(row, ())))
+                predictions.append(Prediction(self.labels[class_], class_, named, warnings.get(row, ()), run))
         return predictions
 
     def thresholds(self, prediction: Prediction, thresholds: Sequence[float]) -> list[ThresholdRow]:
@@ -189,17 +240,17 @@ class Classifier:
     def _joined(self, parts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
         return np.concatenate([np.empty((0, len(self.labels))), *parts])
 
-    def _warnings(self, batch: Batch) -> dict[int, tuple[str, ...]]:
-        """Return the warnings of those texts that have any, by their index in the batch."""
-        strange = batch.unknown > batch.known
+    def _warnings(self, run: ModelRun) -> dict[int, tuple[str, ...]]:
+        """Return the warnings of those texts that have any, by their index in the run."""
+        strange = run.unknown > run.known
         found: dict[int, tuple[str, ...]] = {}
-        for row in (batch.cut | strange).nonzero()[0].tolist():
+        for row in (run.cut | strange).nonzero()[0].tolist():
             warnings: tuple[str, ...] = ()
-            if batch.cut[row]:
+            if run.cut[row]:
                 limit, part = self.manifest.text.max_tokens, self.manifest.text.keep
                 warnings += (f"cut: only the {part} {limit} tokens of the text were read",)
             if strange[row]:
-                known, total = batch.known[row], batch.known[row] + batch.unknown[row]
+                known, total = run.known[row], run.known[row] + run.unknown[row]
                 warnings += (f"unknown words: the model knows {known} of the text's {total} tokens",)
             found[row] = warnings
         return found

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from classifier.batching.cost import Pace
-from classifier.errors import Draining, QueueFull, Unavailable
+from classifier.errors import Draining, QueueFull, Refusal, Unavailable
 from classifier.settings import BatchingSettings
 
 EARLY_FRACTION = 0.9
@@ -113,23 +113,26 @@ class Admission:
         if self.stage >= Stage.CLOSED:
             return Draining("the service is shutting down; ask another replica")
         if self.stage is Stage.STARTING:
-            return Unavailable("the service is starting")
+            return Unavailable("the service is starting", Refusal.STARTING)
         return self._queue_full(1, 1, expected, max_seconds)
 
     def _queue_full(self, texts: int, characters: int, expected: int, max_seconds: float) -> QueueFull | None:
         load, settings = self.load, self._settings
         seconds = self.pace.seconds(load.size + expected)
         if load.texts + texts > settings.max_waiting_texts:
+            reason = Refusal.QUEUE_TEXTS
             why = f"{load.texts} texts wait, and {texts} more would pass the limit of"
             why = f"{why} {settings.max_waiting_texts}"
         elif load.characters + characters > settings.max_waiting_characters:
+            reason = Refusal.QUEUE_CHARACTERS
             why = f"{load.characters} characters wait, and {characters} more would pass the limit of"
             why = f"{why} {settings.max_waiting_characters}"
         elif seconds > max_seconds:
+            reason = Refusal.QUEUE_TIME
             why = f"the queue takes {seconds:.2f} s; the limit is {max_seconds:g} s"
         else:
             return None
-        return QueueFull(why, retry_after=max(1, math.ceil(seconds)))
+        return QueueFull(why, reason, retry_after=max(1, math.ceil(seconds)))
 
 
 def _raise(error: Exception | None) -> None:

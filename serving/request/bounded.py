@@ -16,7 +16,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
-from classifier.errors import Draining, QueueFull
+from classifier.errors import Draining, QueueFull, Refusal
 from serving.errors import MalformedRequest, as_http
 from serving.logs import log_request
 from serving.request.head import MAX_HEAD_BYTES, Head, head_too_large
@@ -125,7 +125,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(self.connections) > most + REFUSED_CONNECTIONS:
             self._abort()
             return
-        error = QueueFull(f"{most} connections are open, and no more are allowed")
+        error = QueueFull(f"{most} connections are open, and no more are allowed", Refusal.CONNECTIONS)
         self._write_refusal("-", "", error, keep_alive=False)
         self._end()
         self._stall.abort_after(REFUSED_SECONDS)

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from classifier.errors import QueueFull
+from classifier.errors import QueueFull, Refusal
 
 
 class Holder(Protocol):
@@ -45,7 +45,8 @@ class ByteBudget:
     def full(self) -> QueueFull:
         """The error of a request that does not fit."""
         return QueueFull(
-            f"the service holds {self.held} bytes of requests and answers; the limit is {self.limit} bytes"
+            f"the service holds {self.held} bytes of requests and answers; the limit is {self.limit} bytes",
+            Refusal.HELD_BYTES,
         )
 
     def add_unfinished(self, holder: Holder) -> None:
