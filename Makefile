@@ -24,7 +24,7 @@ PEERS := fastapi litserve mlserver ray earlier
 PEER_STAMPS := $(PEERS:%=.venv-bench/%/.installed)
 LOCK := $(CURDIR)/$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
-SOURCES := benchmarks classifier cli image k8s model_store serving service.py training_import tests
+SOURCES := benchmarks classifier cli image k8s model_store monitoring serving service.py training_import tests
 
 # Makes an option of a variable if it is given. An empty variable is also passed on, so that the command refuses it.
 given = $(if $(filter undefined,$(origin $(2))),,--$(1) '$($(2))')
@@ -47,7 +47,8 @@ $(foreach goal,$(MAKECMDGOALS),$(foreach name,$(NEEDED_BY_$(goal)),$(if $($(name
 	$(error $(name) is not given; `make $(goal)` needs it, and k8s/README.md explains it))))
 
 .PHONY: help serve test test-unit fuzz lint format train-deps deploy-deps train bench bench-quick bench-limits bento \
-	image push audit manifests deploy rollout-status rollback canary promote abort tools cluster-test lock mutants clean
+	image push audit monitoring manifests deploy rollout-status rollback canary promote abort tools cluster-test lock \
+	mutants clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -104,6 +105,9 @@ push: $(VENV)/.deploy  ## Push the image to TARGET, repository:tag, and print it
 
 audit: $(VENV)/.deploy  ## Check the locked packages against known vulnerabilities
 	$(COMMAND) audit
+
+monitoring: $(VENV)/.deploy  ## Render monitoring/rendered again: rules, dashboard, configurations
+	$(COMMAND) monitoring
 
 manifests: $(VENV)/.deploy  ## Render k8s/rendered again
 	$(COMMAND) manifests

@@ -24,6 +24,7 @@ MODULES = {
     "image": "cli.packaging",
     "push": "cli.packaging",
     "audit": "cli.packaging",
+    "monitoring": "cli.monitoring",
     "manifests": "cli.deployment",
     "deploy": "cli.deployment",
     "rollout-status": "cli.deployment",

@@ -1,0 +1,32 @@
+"""The command that renders Prometheus rules, the dashboard of Grafana, and their configurations."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.console import err, new_app
+
+app = new_app()
+
+
+@app.command(epilog="Example: `text-classifier monitoring --check`")
+def monitoring(
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the files. Default: monitoring/rendered.", show_default=False),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit with 1 if a file is stale.")
+    ] = False,
+) -> None:
+    """Render the rules, the dashboard, and the configurations of Prometheus, Alertmanager and Grafana."""
+    from monitoring.rendering import RENDERED, write
+    from monitoring.rendering import check as check_stale
+
+    folder = RENDERED if out is None else out
+    if check:
+        check_stale(folder)
+        return
+    for path in write(folder):
+        err.print(path, highlight=False, soft_wrap=True)
