@@ -19,6 +19,7 @@ REGISTRY_SERVER := github.com/google/go-containerregistry/cmd/registry@v0.22.1
 TOOLS := kube-score kubeconform actionlint registry
 OPERATORS := sigs.k8s.io/gateway-api@v1.6.3/config/crd/standard/gateway.networking.k8s.io_httproutes.yaml \
 	github.com/prometheus-operator/prometheus-operator@v0.85.0/example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml \
+	github.com/prometheus-operator/prometheus-operator@v0.85.0/example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml \
 	github.com/kedacore/keda/v2@v2.21.0/config/crd/bases/keda.sh_scaledobjects.yaml
 PEERS := fastapi litserve mlserver ray earlier
 PEER_STAMPS := $(PEERS:%=.venv-bench/%/.installed)

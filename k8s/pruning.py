@@ -17,7 +17,7 @@ from k8s.objects.assembly import objects
 from k8s.objects.autoscaling import ScaledObject
 from k8s.objects.entry_points import HTTPRoute
 from k8s.objects.labels import application_selector, own_labels
-from k8s.objects.monitoring import PodMonitor
+from k8s.objects.monitoring import PodMonitor, PrometheusRule
 
 Kind = type[NamespacedResource]
 
@@ -25,6 +25,7 @@ KINDS: tuple[Kind, ...] = (
     Ingress,
     HTTPRoute,
     PodMonitor,
+    PrometheusRule,
     HorizontalPodAutoscaler,
     ScaledObject,
     Deployment,

@@ -11,7 +11,7 @@ from lightkube.core.resource import api_info
 from k8s.environment.sections import Environment
 from k8s.errors import UnwritableFolder
 from k8s.objects.assembly import Object, objects
-from k8s.objects.labels import CANARY, canary_name
+from k8s.objects.labels import CANARY, DASHBOARD, canary_name, dashboard_name
 
 RENDERED = Path(__file__).parent / "rendered"
 KUSTOMIZATION = "kustomization.yaml"
@@ -60,8 +60,9 @@ def _document(each: Object) -> dict[str, Any]:
 
 
 def _file_name(document: Mapping[str, Any], environment: Environment) -> str:
-    suffix = f"-{CANARY}" if document["metadata"]["name"] == canary_name(environment) else ""
-    return f"{document['kind'].lower()}{suffix}.yaml"
+    """The kind, and what tells an object from another one of its kind."""
+    suffixes = {canary_name(environment): f"-{CANARY}", dashboard_name(environment): f"-{DASHBOARD}"}
+    return f"{document['kind'].lower()}{suffixes.get(document['metadata']['name'], '')}.yaml"
 
 
 def replace_folder(folder: Path, files: Mapping[str, str]) -> None:

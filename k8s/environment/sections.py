@@ -269,6 +269,19 @@ class PodMonitorSettings(_Section):
     every_seconds: Seconds
     api_key: SecretItem | None = None
     """The API key (not its hash) that Prometheus sends if `config.api.metrics_need_key` is set."""
+    rules: bool = False
+    """Whether the operator also gets the recording rules and alerts of monitoring/."""
+    dashboard: bool = False
+    """Whether the dashboard of monitoring/ is in a ConfigMap that Grafana's sidecar finds by its label."""
+
+
+class TracingSettings(_Section):
+    """The collector of traces in this cluster, which `config.tracing.endpoint` names."""
+
+    namespace: DnsLabel
+    """The namespace of its pods."""
+    port: Port
+    """The port that its pods listen on, which can differ from that of its Service."""
 
 
 class Canary(_Section):
@@ -307,6 +320,8 @@ class Environment(_Section):
     ingress: IngressSettings | None
     gateway: GatewaySettings | None
     pod_monitor: PodMonitorSettings | None
+    tracing: TracingSettings | None
+    """None if the pods send no traces, or if their collector is outside the cluster."""
     api_keys: ApiKeys | None
     """None if clients need no API key."""
     canary: Canary | None

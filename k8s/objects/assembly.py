@@ -11,7 +11,7 @@ from k8s.environment.sections import Environment
 from k8s.objects.autoscaling import autoscaler, scaled_object
 from k8s.objects.configuration import config_map
 from k8s.objects.entry_points import http_route, ingress
-from k8s.objects.monitoring import pod_monitor
+from k8s.objects.monitoring import dashboard, pod_monitor, prometheus_rule
 from k8s.objects.namespace import namespace
 from k8s.objects.network_policy import network_policy
 from k8s.objects.services import canary_service, service
@@ -71,4 +71,9 @@ def _entry_points(environment: Environment) -> tuple[Object, ...]:
 
 
 def _monitoring(environment: Environment) -> tuple[Object, ...]:
-    return (pod_monitor(environment, environment.pod_monitor),) if environment.pod_monitor else ()
+    settings = environment.pod_monitor
+    if settings is None:
+        return ()
+    rules = (prometheus_rule(environment),) if settings.rules else ()
+    dashboards = (dashboard(environment),) if settings.dashboard else ()
+    return pod_monitor(environment, settings), *rules, *dashboards

@@ -16,6 +16,7 @@ VERSION = "app.kubernetes.io/version"
 TRACK = "track"
 STABLE = "stable"
 CANARY = "canary"
+DASHBOARD = "dashboard"
 HTTP = "http"
 """Name of the container's port. Services, probes, policies and monitors refer to it."""
 
@@ -55,6 +56,11 @@ def own_labels(environment: Environment) -> dict[str, str]:
 def canary_name(environment: Environment) -> str:
     """The name of the canary's Deployment and Service."""
     return f"{environment.name}-{CANARY}"
+
+
+def dashboard_name(environment: Environment) -> str:
+    """The name of the ConfigMap with the dashboard."""
+    return f"{environment.name}-{DASHBOARD}"
 
 
 def metadata(

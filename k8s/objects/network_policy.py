@@ -11,7 +11,7 @@ from lightkube.models.networking_v1 import (
 )
 from lightkube.resources.networking_v1 import NetworkPolicy
 
-from k8s.environment.sections import Environment, Sources
+from k8s.environment.sections import Environment, Sources, TracingSettings
 from k8s.objects.labels import HTTP, application_selector, metadata
 
 DNS_PORT = 53
@@ -19,8 +19,9 @@ DNS_PODS = {"k8s-app": "kube-dns"}
 
 
 def network_policy(environment: Environment) -> NetworkPolicy:
-    """Inbound, only HTTP from the sources of requests and scrapes is allowed; outbound, only DNS queries."""
+    """Inbound, only HTTP from the sources of requests and scrapes is allowed; outbound, DNS and traces."""
     dns = _pods_in(environment.dns_namespace, DNS_PODS)
+    tracing = environment.tracing
     return NetworkPolicy(
         metadata=metadata(environment, environment.name),
         spec=NetworkPolicySpec(
@@ -37,7 +38,8 @@ def network_policy(environment: Environment) -> NetworkPolicy:
                         NetworkPolicyPort(port=DNS_PORT, protocol="UDP"),
                         NetworkPolicyPort(port=DNS_PORT, protocol="TCP"),
                     ],
-                )
+                ),
+                *([_egress_of_traces(tracing)] if tracing else []),
             ],
         ),
     )
@@ -55,6 +57,13 @@ def _sources(environment: Environment) -> list[list[NetworkPolicyPeer] | None]:
     monitor = environment.pod_monitor
     prometheus = [[_pods_in(monitor.prometheus_namespace)]] if monitor else []
     return [own_namespace, *entry_points, *prometheus]
+
+
+def _egress_of_traces(tracing: TracingSettings) -> NetworkPolicyEgressRule:
+    return NetworkPolicyEgressRule(
+        to=[_pods_in(tracing.namespace)],
+        ports=[NetworkPolicyPort(port=tracing.port, protocol="TCP")],
+    )
 
 
 def _peers(sources: Sources) -> list[NetworkPolicyPeer]:

@@ -170,6 +170,13 @@ def manifests(request: pytest.FixtureRequest, tmp_path: Path) -> list[Path]:
         "service": {"annotations": {"example.com/owner": "search"}},
         "service_account": {"annotations": {"example.com/owner": "search"}},
         "api_keys": {"secret": "text-classifier-keys"},
+        "pod_monitor": {
+            "prometheus_namespace": "monitoring",
+            "every_seconds": 15,
+            "rules": True,
+            "dashboard": True,
+        },
+        "tracing": {"namespace": "monitoring", "port": 4318},
     }
     described = environments(tmp_path / "environments.yaml", "production", overrides)
     return manifest_files(render(tmp_path, described, "production", "--canary", f"sha256:{'1' * 64}"))

@@ -88,6 +88,7 @@ def test_production_is_refused_as_a_whole_by_a_cluster_without_its_kinds() -> No
     sentences = {
         "httproutes.gateway.networking.k8s.io": "no HTTPRoute (gateway.networking.k8s.io/v1); ",
         "podmonitors.monitoring.coreos.com": "no PodMonitor (monitoring.coreos.com/v1); ",
+        "prometheusrules.monitoring.coreos.com": "no PrometheusRule (monitoring.coreos.com/v1); ",
     }
     for kind, sentence in sentences.items():
         assert (f"- the cluster has {sentence}" in output) == (kind not in kinds)

@@ -642,6 +642,16 @@ def test_without_a_node_port_every_source_of_requests_is_named(name):
     assert all(sources_of_requests(rendered(load_environment(name))))
 
 
+def test_pods_may_send_traces_to_the_pods_of_their_collector():
+    tracing = {"namespace": "tracing", "port": 4318}
+    policy = rendered(load_environment("production", {"tracing": tracing}))["networkpolicy"]["spec"]
+    _, traces = policy["egress"]
+    assert traces == {
+        "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "tracing"}}}],
+        "ports": [{"port": 4318, "protocol": "TCP"}],
+    }
+
+
 def test_pods_may_send_dns_queries_and_nothing_else(environment, objects):
     policy = objects["networkpolicy"]["spec"]
     assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
@@ -661,6 +671,39 @@ def test_prometheus_scrapes_the_metrics_of_every_pod():
     assert (endpoint["path"], endpoint["port"]) == (METRICS.path, port["name"])
     assert spec["selector"]["matchLabels"].items() <= labels_of_pods(deployment).items()
     assert set(spec["podTargetLabels"]) <= labels_of_pods(deployment).keys()
+
+
+def test_the_alerts_are_about_the_pods_that_the_pod_monitor_selects():
+    """The operator names a PodMonitor's job by its namespace and name."""
+    objects = rendered(load_environment("production"))
+    monitor = objects["podmonitor"]["metadata"]
+    expressions = [
+        rule["expr"] for group in objects["prometheusrule"]["spec"]["groups"] for rule in group["rules"]
+    ]
+    jobs = {job for expression in expressions for job in re.findall(r'job="([^"]*)"', expression)}
+    assert jobs == {f"{monitor['namespace']}/{monitor['name']}"}
+    assert all('job="' in expression for expression in expressions)
+
+
+def test_the_alert_about_memory_knows_the_limit_of_the_pods():
+    objects = rendered(load_environment("production", {"resources": {"limits": {"memory": "3Gi"}}}))
+    *_, alerts = objects["prometheusrule"]["spec"]["groups"]
+    (memory,) = [rule for rule in alerts["rules"] if rule["alert"] == "TextClassifierMemory"]
+    assert f"/ {3 * 1024**3})" in memory["expr"]
+
+
+def test_the_dashboard_is_a_config_map_of_its_own_that_grafana_finds_by_its_label():
+    over = {"pod_monitor": {"dashboard": True}}
+    objects = rendered(load_environment("production", over))
+    shown = objects["configmap-dashboard"]
+    assert labels_of(shown)["grafana_dashboard"] == "1"
+    assert json.loads(shown["data"]["text-classifier.json"])["title"] == "Text classifier"
+    assert shown["metadata"]["name"] != objects["configmap"]["metadata"]["name"]
+    assert "configmap-dashboard" not in rendered(load_environment("production"))
+
+
+def test_without_the_setting_there_are_no_rules():
+    assert "prometheusrule" not in rendered(load_environment("production", {"pod_monitor": {"rules": False}}))
 
 
 @pytest.mark.parametrize("name", environment_names())

@@ -61,7 +61,7 @@ KEDA = {"autoscaler": {"keda": {"prometheus": "http://prometheus:9090", "request
             "install Gateway API and a controller for it, or set `gateway` to null",
         ),
         (
-            production(),
+            production(pod_monitor={"rules": False}),
             "monitoring.coreos.com/v1",
             "the cluster has no PodMonitor (monitoring.coreos.com/v1); "
             "install the Prometheus operator, or set `pod_monitor` to null",
@@ -215,6 +215,7 @@ def test_everything_is_refused_at_once(cluster: Cluster) -> None:
     assert [sentence.partition(" (")[0] for sentence in refusals(load_environment("production"))][1:] == [
         "the cluster has no HTTPRoute",
         "the cluster has no PodMonitor",
+        "the cluster has no PrometheusRule",
         "there is no Gateway 'public' in namespace 'gateway'",
     ]
 
@@ -281,7 +282,7 @@ def test_an_object_that_may_not_be_read_is_said_and_a_kind_that_is_lacking_is_re
     cluster.fails("get services/", "Error from server (Forbidden): no services")
     cluster.fails("get --raw /apis/monitoring.coreos.com/v1", NOT_SERVED)
     cluster.fails("get podmonitors", 'error: the server doesn\'t have a resource type "podmonitors"')
-    (sentence,) = refusals(production())
+    (sentence,) = refusals(production(pod_monitor={"rules": False}))
     assert sentence.startswith("the cluster has no PodMonitor ")
     assert capfd.readouterr().err == (
         "not checked: whether there is another Service 'text-classifier': "
