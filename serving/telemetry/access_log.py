@@ -25,7 +25,7 @@ class AccessLog:
     """
 
     def __init__(self, settings: LoggingSettings, model: str) -> None:
-        """`model`: the digest of the model that answers."""
+        """`model`: the version of the model that answers, which is the beginning of its digest."""
         self._model = model
         self._share = settings.access_share
         self._shows_texts = settings.texts

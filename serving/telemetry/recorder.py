@@ -109,7 +109,7 @@ def new_recorder(settings: Settings, classifier: Classifier) -> Recorder:
     """A recorder of the answers of this model."""
     return Recorder(
         metrics=Metrics(classifier.labels),
-        access_log=AccessLog(settings.logging, classifier.digest),
+        access_log=AccessLog(settings.logging, classifier.version),
         tracer=new_tracer(settings.tracing, classifier),
         new_id=RandomIds(),
     )

@@ -72,20 +72,6 @@ def test_a_request_that_is_not_for_the_model_is_answered_while_the_queue_is_full
 
 @pytest.mark.usefixtures("full")
 @pytest.mark.usefixtures("closed")
-def test_the_refusals_of_a_second_are_one_line_of_the_log(port: int, change: Change) -> None:
-    change(recorder=recorder())
-    with capture_logs() as log:
-        for _ in range(3):
-            connection = Connection(port)
-            with connection.socket, connection.stream:
-                connection.send(head("/predict", 0))
-                assert connection.answer()[0] == 503
-        wait_until(lambda: bool(log), "the second is over")
-    assert [(line["event"], line["reason"]) for line in log] == [("refused", "draining")]
-    assert 1 <= log[0]["count"] <= 3
-
-
-@pytest.mark.usefixtures("closed")
 def test_while_the_level_is_debug_each_refusal_has_a_line(port: int, change: Change) -> None:
     change(recorder=recorder(LoggingSettings(level="DEBUG")))
     connection = Connection(port)
