@@ -1,9 +1,9 @@
 """Spans of requests and batches for OpenTelemetry, sent over OTLP if an endpoint is configured.
 
 The span of a request is in the trace of its client. It has the children `queue` and `batch`, and a `batch`
-has the children `tokenization` and `inference`. A batch serves many requests, so it is also a trace by itself:
-its span `run batch` links to the spans of its requests, and the `batch` of each request links back to it.
-Spans are made from times that are taken anyway.
+has the children `tokenization` and `inference`. A batch serves many requests, so it is also a trace by
+itself: its span `run batch` links to the spans of its requests, and the `batch` of each request links back
+to it. Spans are made from times that are taken anyway.
 """
 
 import os
