@@ -12,7 +12,6 @@ from classifier.settings import load_settings
 from serving import composition
 from serving.bentoml_api import bentoml_api, bentoml_batch_api
 from serving.in_process import InProcess, new_batcher
-from serving.logs import configure_logging
 from serving.pages.app import Pages
 from serving.process import listening
 from serving.process.address import listening_address
@@ -22,11 +21,15 @@ from serving.process.memory import release_when_idle, settle_memory
 from serving.process.model import check_model, load_model, with_model_of_bento
 from serving.process.stopping import drain, drain_on_sigterm
 from serving.process.supervision import supervise
+from serving.process.verbosity import change_level_on_signal
 from serving.request import endpoints, protocol
 from serving.request.access import Access
 from serving.request.edge import Edge
 from serving.routes import CLASSIFY
 from serving.running import ConnectionContext, RunningService
+from serving.telemetry.event_loop import measure_lag
+from serving.telemetry.logs import configure_logging
+from serving.telemetry.recorder import new_recorder
 
 NAME = "text-classifier"
 
@@ -70,11 +73,13 @@ class TextClassifier:
     def __init__(self) -> None:
         classifier = load_model(Path(self.model.path), settings)
         admission = Admission(settings.batching)
-        batcher = new_batcher(classifier, settings, admission)
+        recorder = new_recorder(settings, classifier)
+        batcher = new_batcher(classifier, settings, admission, recorder.batch)
         batcher.calibrate(classifier.samples)
         max_connections = listening.room_for_connections(settings.api.max_connections)
-        connections = ConnectionContext.of(settings.api, admission, max_connections, settings.logging.access)
-        self.running = RunningService(settings, classifier, batcher, connections)
+        connections = ConnectionContext.of(settings.api, admission, max_connections, recorder)
+        stored_at = self.model.info.creation_time.timestamp()
+        self.running = RunningService(settings, classifier, batcher, connections, stored_at)
         self.in_process = InProcess(self.running)
         admission.stage = Stage.OPEN
 
@@ -84,11 +89,14 @@ class TextClassifier:
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def attend_process(self) -> None:
         """Take over the signals and the memory of the process, which only a server does."""
-        requests = self.running.connections.metrics.requests
+        recorder = self.running.connections.recorder
         drain_on_sigterm(self.drain)
+        change_level_on_signal(settings.logging.level, recorder.access_log)
         start_heartbeat()
         settle_memory()
-        release_when_idle(lambda: not requests.in_progress)
+        recorder.metrics.watch_garbage_collection()
+        measure_lag(recorder.metrics.event_loop_lag)
+        release_when_idle(lambda: not recorder.metrics.in_progress)
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def drain(self) -> None:

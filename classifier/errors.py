@@ -46,8 +46,8 @@ class QueueFull(Unavailable):
 class Draining(Unavailable):
     """The service is about to stop and takes no more requests."""
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail, Refusal.DRAINING)
+    def __init__(self, detail: str, reason: Refusal = Refusal.DRAINING, retry_after: int = 1) -> None:
+        super().__init__(detail, reason, retry_after)
 
 
 class DeadlinePassed(ClassifierError):

@@ -74,6 +74,7 @@ class ApiSettings(_Section):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_host_names)] = ()
     keys_file: str = ""
     metrics_need_key: bool = False
+    server_timing: bool = False
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -115,7 +116,15 @@ class LoggingSettings(_Section):
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     format: Literal["console", "json"] = "console"
-    access: bool = False
+    access_share: float = Field(default=0.0, ge=0, le=1)
+    texts: bool = False
+
+
+class TracingSettings(_Section):
+    """Where spans are sent; without an endpoint nothing is traced."""
+
+    endpoint: str = Field(default="", pattern=r"^(https?://[^\s]+)?$")
+    sampled_share: float = Field(default=1.0, ge=0, le=1)
 
 
 class Settings(_Section):
@@ -128,6 +137,7 @@ class Settings(_Section):
     batching: BatchingSettings = BatchingSettings()
     worker: WorkerSettings = WorkerSettings()
     logging: LoggingSettings = LoggingSettings()
+    tracing: TracingSettings = TracingSettings()
 
 
 class _Sources(BaseSettings, Settings):

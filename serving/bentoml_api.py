@@ -19,6 +19,7 @@ from serving.request.endpoint import Endpoint, json_response
 from serving.request.problems import problem_response
 from serving.routes import Route
 from serving.running import RunningService, running_service
+from serving.telemetry.exchange import Exchange
 
 
 class BentoService(Protocol):
@@ -41,9 +42,9 @@ def bentoml_api(endpoint: Endpoint) -> Any:
 
     async def handler(service: BentoService, /, *arguments: Any, **fields: Any) -> Any:
         if arguments and isinstance(arguments[0], Request):
-            return await endpoint(arguments[0])
+            return await _answered(endpoint, service.running, arguments[0])
         request = parse(route.request_model, _named(route, arguments) | fields)
-        return await endpoint.answer(service.in_process.here(), request, None)
+        return await endpoint.answer(service.in_process.here(), request, Exchange())
 
     _describe_as(handler, endpoint.answer)
     return bentoml.api(
@@ -79,6 +80,15 @@ def bentoml_batch_api(route: Route, answer: BatchAnswer, max_batch_size: int, ma
         max_batch_size=max_batch_size,
         max_latency_ms=max_latency_ms,
     )(handler)
+
+
+async def _answered(endpoint: Endpoint, service: RunningService, request: Request) -> Response:
+    """Answer a request that BentoML's app received without the edge."""
+    exchange = Exchange(service.connections.recorder.new_id(), headers=dict(request.scope["headers"]))
+    try:
+        return await endpoint(request, exchange)
+    except Exception as error:
+        return problem_response(error, exchange.request_id)
 
 
 class _CheckedText(str):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from classifier.errors import DeadlinePassed, Draining, NotBinary, QueueFull, Unavailable
+from classifier.errors import DeadlinePassed, Draining, NotBinary, QueueFull, Refusal, Unavailable
 
 CLOSE = {"connection": "close"}
 """The header of an answer that ends the connection."""
@@ -235,3 +235,10 @@ def as_http(error: Exception) -> HttpError | None:
         return error
     translate = _FROM_CORE.get(type(error))
     return translate(error) if translate is not None else None
+
+
+def refusal_of(error: Exception) -> Refusal | None:
+    """Why a request with this error was refused or not finished; None if the request itself is at fault."""
+    if isinstance(error, Unavailable):
+        return error.reason
+    return Refusal.DEADLINE if isinstance(error, DeadlinePassed) else None

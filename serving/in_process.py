@@ -1,20 +1,33 @@
 """Runs texts for Python code that calls the service in its own process."""
 
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 from classifier.batching.admission import Admission, Stage
 from classifier.batching.batcher import Batcher
+from classifier.batching.queue import FinishedBatch
 from classifier.pipeline import Classifier, Prediction
 from classifier.settings import Settings
 from serving.running import RunningService
 
 
-def new_batcher(classifier: Classifier, settings: Settings, admission: Admission) -> Batcher[Prediction]:
-    """A batcher that runs the classifier."""
-    return Batcher(classifier.predict, classifier.cost, classifier.releases_gil, settings.batching, admission)
+def new_batcher(
+    classifier: Classifier,
+    settings: Settings,
+    admission: Admission,
+    observe: Callable[[FinishedBatch[Prediction]], None] | None = None,
+) -> Batcher[Prediction]:
+    """A batcher that runs the classifier, and shows each batch to `observe`."""
+    return Batcher(
+        classifier.predict,
+        classifier.cost,
+        classifier.releases_gil,
+        settings.batching,
+        admission,
+        observe=observe,
+    )
 
 
 class InProcess:

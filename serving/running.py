@@ -15,8 +15,8 @@ from classifier.batching.batcher import Batcher
 from classifier.pipeline import Classifier, Prediction
 from classifier.settings import ApiSettings, Settings
 from serving.errors import ServiceUnavailable
-from serving.metrics import Metrics
 from serving.request.budget import ByteBudget
+from serving.telemetry.recorder import Recorder
 
 CONNECTIONS = "connections"
 """The key of the shared state under which connections find what they need."""
@@ -26,11 +26,11 @@ _SERVICE = "service"
 
 @dataclass(frozen=True)
 class ConnectionContext:
-    """What all connections share: the admission of requests, their metrics, and the bounds."""
+    """What all connections share: the admission of requests, their records, and the bounds."""
 
     admission: Admission
     budget: ByteBudget
-    metrics: Metrics
+    recorder: Recorder
     max_connections: int
     request_seconds: float
     """Seconds within which the client must send or read when it is its turn. A stalled connection ends after
@@ -39,23 +39,20 @@ class ConnectionContext:
     """Seconds for which an idle connection is kept after an answer."""
     max_connection_requests: int
     """Requests after which a connection ends at the latest; 0 means that their number is not bounded."""
-    logs_requests: bool
-    """Whether the access log has a line for each request."""
 
     @classmethod
     def of(
-        cls, settings: ApiSettings, admission: Admission, max_connections: int, logs_requests: bool
+        cls, settings: ApiSettings, admission: Admission, max_connections: int, recorder: Recorder
     ) -> "ConnectionContext":
         """The bounds of the settings, with nothing held and nothing counted yet."""
         return cls(
             admission=admission,
             budget=ByteBudget(settings.max_held_bytes),
-            metrics=Metrics(),
+            recorder=recorder,
             max_connections=max_connections,
             request_seconds=settings.request_seconds,
             keep_alive_seconds=settings.keep_alive_seconds,
             max_connection_requests=settings.max_connection_requests,
-            logs_requests=logs_requests,
         )
 
     def draw_connection_requests(self) -> float:
@@ -75,6 +72,8 @@ class RunningService:
     classifier: Classifier
     batcher: Batcher[Prediction]
     connections: ConnectionContext
+    model_stored_at: float
+    """When the model was put into the model store, in seconds since 1970."""
 
     @property
     def admission(self) -> Admission:

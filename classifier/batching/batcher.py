@@ -5,11 +5,11 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Generic
+from typing import Any, Generic
 
 from classifier.batching.admission import STOPPED, Admission, Stage
 from classifier.batching.cost import CostModel, calibrate
-from classifier.batching.queue import Batch, Call, Queue, Result
+from classifier.batching.queue import Batch, Call, FinishedBatch, Queue, Result
 from classifier.errors import Draining, WrongResultCount
 from classifier.settings import BatchingSettings
 
@@ -28,8 +28,11 @@ class Batcher(Generic[Result]):
         settings: BatchingSettings,
         admission: Admission,
         clock: Callable[[], float] = time.perf_counter,
+        observe: Callable[[FinishedBatch[Result]], None] | None = None,
     ) -> None:
         """`run` returns n results for n texts; `size_of` returns a text's size in units of cost.
+
+        `observe` receives each batch that has run, before its clients get their outcomes.
 
         If other threads can run while `run` does (`releases_gil`), a heavy batch runs in a thread. Otherwise
         the event loop would have to wait for the thread, so a batch runs on the event loop.
@@ -39,13 +42,14 @@ class Batcher(Generic[Result]):
         self._settings = settings
         self._admission = admission
         self._clock = clock
+        self._observe = observe
         self._executor = ThreadPoolExecutor(1, "model") if releases_gil else None
         self._limit = settings.max_batch_seconds if releases_gil else settings.max_inline_seconds
         self._cost = CostModel()
         self._queue: Queue[Result] = Queue(admission.load)
         self._queued_since = math.inf  # When the last batch ended, if it left texts waiting.
         self._is_scheduled = False
-        self._running: asyncio.Future[list[Result | Exception]] | None = None
+        self._running: asyncio.Future[tuple[list[Result | Exception], bool]] | None = None
         self._is_sweeping = False
         self._next_sweep = -math.inf
 
@@ -53,9 +57,12 @@ class Batcher(Generic[Result]):
         """Learn what a batch costs before any client waits, from samples of typical texts."""
         calibrate(self._cost, self._run, self._size_of, samples, self._clock)
 
-    async def submit(self, texts: Sequence[str], timeout: float | None = None) -> list[Result | Exception]:
+    async def submit(
+        self, texts: Sequence[str], timeout: float | None = None, origin: Any = None
+    ) -> list[Result | Exception]:
         """Run n texts, which wait at most `timeout` seconds and never longer than `deadline_seconds`.
 
+        `origin` is what the batches that are observed have as the `Call.origin` of these texts.
         Returns n outcomes in order: each text's result or error. Raises QueueFull, or Draining once the time
         for draining is over; in both cases no text has run.
         """
@@ -66,8 +73,16 @@ class Batcher(Generic[Result]):
         loop = asyncio.get_running_loop()
         seconds = min(timeout or math.inf, self._settings.deadline_seconds)
         sizes = list(map(self._size_of, texts))
+        now = self._clock()
         call: Call[Result] = Call(
-            texts, sizes, self._clock() + seconds, loop.create_future(), [None] * len(texts), len(texts)
+            texts=texts,
+            sizes=sizes,
+            deadline=now + seconds,
+            done=loop.create_future(),
+            outcomes=[None] * len(texts),
+            missing=len(texts),
+            queued_at=now,
+            origin=origin,
         )
         size = sum(sizes)
         self._queue.put(call, characters, size)
@@ -119,7 +134,7 @@ class Batcher(Generic[Result]):
                 self._run_in_thread(loop, self._executor, batch)
                 return
             begin = self._clock()
-            self._finish(batch, self._outcomes(batch.texts), begin)
+            self._finish(batch, *self._outcomes(batch.texts), begin)
             now = self._clock()
         if not self._queue:
             self._queued_since = math.inf
@@ -131,10 +146,10 @@ class Batcher(Generic[Result]):
         begin = self._clock()
         self._running = loop.run_in_executor(executor, self._outcomes, batch.texts)
 
-        def finished(running: asyncio.Future[list[Result | Exception]]) -> None:
+        def finished(running: asyncio.Future[tuple[list[Result | Exception], bool]]) -> None:
             self._running = None
             if not running.cancelled():
-                self._finish(batch, running.result(), begin)
+                self._finish(batch, *running.result(), begin)
             self._schedule(loop)
 
         self._running.add_done_callback(finished)
@@ -142,25 +157,35 @@ class Batcher(Generic[Result]):
             self._is_sweeping = True
             loop.call_later(self._next_sweep - begin, self._sweep_while_running, loop)
 
-    def _outcomes(self, texts: Sequence[str]) -> list[Result | Exception]:
-        """Run texts; if that fails, run them in halves."""
+    def _outcomes(self, texts: Sequence[str]) -> tuple[list[Result | Exception], bool]:
+        """Run texts; if that fails, run them in halves. Returns the outcomes and whether any run failed."""
         try:
             results = list(self._run(texts))
             if len(results) != len(texts):
                 raise WrongResultCount(f"the model gave {len(results)} results for {len(texts)} texts")
         except Exception as error:
             if len(texts) == 1:
-                return [error]
+                return [error], True
             middle = len(texts) // 2
-            return [*self._outcomes(texts[:middle]), *self._outcomes(texts[middle:])]
-        return list(results)
+            first, second = self._outcomes(texts[:middle]), self._outcomes(texts[middle:])
+            return [*first[0], *second[0]], True
+        return list(results), False
 
-    def _finish(self, batch: Batch[Result], outcomes: Sequence[Result | Exception], begin: float) -> None:
+    def _finish(
+        self,
+        batch: Batch[Result],
+        outcomes: Sequence[Result | Exception],
+        has_failed: bool,
+        begin: float,
+    ) -> None:
         now = self._clock()
-        if not any(isinstance(outcome, Exception) for outcome in outcomes):  # Otherwise it ran several times.
+        if not has_failed:  # Otherwise it ran several times.
             self._cost.learn(batch.size, now - begin)
         self._admission.pace.learn(batch.size, now - min(begin, self._queued_since))
         self._queued_since = now if self._queue else math.inf
+        if self._observe is not None:  # It runs before the clients continue, and cannot stop the batcher.
+            finished = FinishedBatch(batch.places, outcomes, has_failed, begin, now)
+            asyncio.get_running_loop().call_soon(self._observe, finished)
         for (call, place), outcome in zip(batch.places, outcomes, strict=True):
             call.settle(place, outcome)
 

@@ -4,7 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from classifier.batching.admission import Load
 from classifier.errors import DeadlinePassed
@@ -26,6 +26,10 @@ class Call(Generic[Result]):
     outcomes: list[Result | Exception | None]
     missing: int
     """Texts without an outcome."""
+    queued_at: float
+    """When the texts joined the queue."""
+    origin: Any = None
+    """What the client's request is to whoever observes the batches."""
     taken: int = 0
 
     def settle(self, place: int, outcome: Result | Exception) -> None:
@@ -48,6 +52,19 @@ class Batch(Generic[Result]):
     texts: list[str]
     size: int
     """In the runtime's units of cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedBatch(Generic[Result]):
+    """A batch of n texts that has run."""
+
+    places: Sequence[Place[Result]]
+    outcomes: Sequence[Result | Exception]
+    """The result or the error of each text (n)."""
+    has_failed: bool
+    """Whether a run failed, so that the texts were run again in parts."""
+    begin: float
+    end: float
 
 
 class Queue(Generic[Result]):

@@ -20,6 +20,8 @@ from serving.request.endpoint import json_response
 from serving.request.problems import no_such_route, problem_of_status, problem_response
 from serving.routes import DOCS, HEALTH, INDEX, METRICS, MODEL_INFO, OPENAPI, ROUTES
 from serving.running import running_service
+from serving.telemetry.gauges import gauges
+from serving.telemetry.metrics import MEDIA_TYPE
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -94,7 +96,9 @@ class Pages:
         return json_response(_model_info(service.classifier))
 
     async def _metrics(self, request: Request) -> Response:
-        return running_service(request.scope).connections.metrics.response()
+        service = running_service(request.scope)
+        text = service.connections.recorder.metrics.text(list(gauges(service)))
+        return Response(text, media_type=MEDIA_TYPE)
 
     async def _docs(self, request: Request) -> Response:  # noqa: ARG002
         return FileResponse(_STATIC / "docs.html", headers=_PAGE_HEADERS)

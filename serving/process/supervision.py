@@ -57,6 +57,7 @@ def supervise(service: str, max_silent_seconds: float) -> None:
     from circus.sighandler import SysHandler
 
     SysHandler.quit = _quit_from_signal
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # Until there is a worker that it can be passed on to.
     create_watcher = serving.create_watcher
     ignores_sighup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # `nohup` sets this.
 
@@ -123,7 +124,10 @@ class Supervisor:
         }
 
     def _take_signals(self, arbiter: Arbiter, **_: Any) -> bool:
-        """Make SIGHUP end the service as SIGTERM does, and pass a second signal on to the workers."""
+        """Make SIGHUP end the service as SIGTERM does, and pass a second signal on to the workers.
+
+        SIGUSR1, which changes the level of the log, is passed on to workers that are ready for it.
+        """
         handler = arbiter.ctrl.sys_hdl
         end = handler.quit
 
@@ -134,6 +138,12 @@ class Supervisor:
             else:
                 end()
 
+        def change_level(*_: object) -> None:
+            for worker in self._workers.values():
+                if worker.heartbeats:
+                    _send(worker.pid, signal.SIGUSR1)
+
+        signal.signal(signal.SIGUSR1, change_level)
         handler.quit = end_or_hasten
         handler.handle_hup = (lambda: None) if self._ignores_sighup else end_or_hasten
         return True
@@ -203,8 +213,15 @@ class Supervisor:
 
     def _report(self, watcher: Watcher, process_pid: int, exit_code: int, **_: Any) -> bool:
         if not watcher.is_stopping():
-            _log.error("worker_died", pid=process_pid, exit_code=exit_code, failed_starts=self._failed_starts)
+            cause = {"signal": _signal_name(-exit_code)} if exit_code < 0 else {"exit_code": exit_code}
+            _log.error("worker_died", pid=process_pid, **cause, failed_starts=self._failed_starts)
         return True
+
+
+def _signal_name(number: int) -> str:
+    """The name of a signal, such as "SIGKILL", which is what the kernel sends when memory runs out."""
+    known = {one.value: one.name for one in signal.Signals}
+    return known.get(number, str(number))
 
 
 def _send(pid: int, number: signal.Signals) -> None:

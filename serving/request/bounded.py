@@ -9,6 +9,7 @@ an upgrade is never taken: the request is read as if it made no offer.
 
 import asyncio
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import httptools
@@ -17,12 +18,13 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
 from classifier.errors import Draining, QueueFull, Refusal
-from serving.errors import MalformedRequest, as_http
-from serving.logs import log_request
+from serving.errors import MalformedRequest, as_http, refusal_of
 from serving.request.head import MAX_HEAD_BYTES, Head, head_too_large
 from serving.request.stall import StallTimer
 from serving.request.written_answer import written_answer
 from serving.running import CONNECTIONS, ConnectionContext
+from serving.telemetry.exchange import EXCHANGE, Exchange, route_of
+from serving.telemetry.request_id import sent_id
 
 REQUEST_BYTES = 4096
 """Bytes that each unanswered request adds to the budget besides those of its head and body."""
@@ -84,6 +86,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.scheme = "https" if is_ssl(transport) else "http"
         self.timeout_keep_alive = self.shared.keep_alive_seconds
         self.is_lost = False
+        self.shared.recorder.metrics.connections += 1
         self.failure: Exception | None = None
         self._running: Any = None
         """The request being answered; uvicorn's `cycle` is the last one whose headers are complete."""
@@ -114,6 +117,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self._disconnect_running()
         self.is_lost = True
+        self.shared.recorder.metrics.connections -= 1
         self.cycle = self.scope = self._running = self._stall = None  # type: ignore[assignment]
         self.pipeline.clear()
         self.shared.budget.remove_unfinished(self)
@@ -126,7 +130,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._abort()
             return
         error = QueueFull(f"{most} connections are open, and no more are allowed", Refusal.CONNECTIONS)
-        self._write_refusal("-", "", error, keep_alive=False)
+        self._write_refusal(self._new_exchange("-", "", {}), error, keep_alive=False)
         self._end()
         self._stall.abort_after(REFUSED_SECONDS)
 
@@ -462,10 +466,15 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._is_clients_turn():
             if not is_in_body:
                 path = self.url.partition(b"?")[0].decode("latin-1")
-                self._write_refusal(self.parser.get_method().decode(), path, error, keep_alive=False)
+                method = self.parser.get_method().decode()
+                exchange = self._new_exchange(method, path, dict(self.headers))
+                self._write_refusal(exchange, error, keep_alive=False)
             self._end()
         elif is_in_body and running is self.cycle and not running.response_started:
-            self.transport.write(written_answer(error, False).to(running.scope["method"]))
+            scope = running.scope
+            begun: Any = scope.get(EXCHANGE)
+            exchange = begun or self._new_exchange(scope["method"], scope["path"], dict(scope["headers"]))
+            self.transport.write(written_answer(error, False).to(exchange))
             self.failure = error  # The code that reads the body raises it, so the edge counts it.
             self._disconnect_running()
             self._request_bytes -= self._running.held_bytes
@@ -484,13 +493,16 @@ class BoundedProtocol(HttpToolsProtocol):
         self.cycle.keep_alive = False
         self._ignore_input()
 
-    def _write_refusal(self, method: str, path: str, error: Exception, keep_alive: bool) -> bool:
-        """Answer with an error and count it; returns whether the connection ends with it."""
+    def _new_exchange(self, method: str, path: str, headers: Mapping[bytes, bytes]) -> Exchange:
+        """The record of a request that the connection answers itself."""
+        new_id = self.shared.recorder.new_id
+        return Exchange(sent_id(headers) or new_id(), method, path, route_of(path))
+
+    def _write_refusal(self, exchange: Exchange, error: Exception, keep_alive: bool) -> bool:
+        """Answer with an error and record it; returns whether the connection ends with it."""
         answer = written_answer(error, keep_alive)
-        self.transport.write(answer.to(method))
-        self.shared.metrics.requests.observe(path, answer.status, 0.0)
-        if self.shared.logs_requests:
-            log_request(method, path, answer.status, 0.0)
+        self.transport.write(answer.to(exchange))
+        self.shared.recorder.refuse(exchange, answer.status, refusal_of(error))
         return answer.ends_connection
 
     # Held bytes

@@ -1,7 +1,6 @@
 """The edge handles every request first: it counts it, checks who sends it, and passes it to its endpoint."""
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 
 import bentoml
@@ -10,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.errors import RequestTooSlow, ServiceUnavailable
-from serving.logs import log_request
+from classifier.errors import Refusal
+from serving.errors import RequestTooSlow, ServiceUnavailable, refusal_of
 from serving.request.access import Access
 from serving.request.body import check_headers
 from serving.request.endpoint import Endpoint
@@ -24,6 +23,8 @@ from serving.request.problems import (
 )
 from serving.routes import HEALTH, JSON, ROUTES
 from serving.running import RunningService, running_service
+from serving.telemetry import request_id, server_timing
+from serving.telemetry.exchange import EXCHANGE, Exchange
 
 _WITH_BODY = frozenset((route.method, route.path) for route in ROUTES if route.request is not None)
 
@@ -53,39 +54,46 @@ class Edge:
             await self._app(scope, receive, send)
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begin = time.perf_counter()
         try:
             service = running_service(scope)
         except ServiceUnavailable as error:
             await problem_response(error)(scope, receive, send)
             return
-        requests = service.connections.metrics.requests
+        recorder = service.connections.recorder
+        exchange = recorder.begin(scope["method"], scope["path"], dict(scope["headers"]))
+        scope[EXCHANGE] = exchange
         max_seconds = service.settings.api.request_seconds
         limit = asyncio.timeout(max_seconds)
-        response = _Response(scope, receive, send, limit)
-        requests.in_progress += 1
+        has_timing = service.settings.api.server_timing
+        response = _Response(scope, receive, send, limit, exchange, has_timing)
+        is_for_model = (exchange.method, exchange.path) in _WITH_BODY
+        recorder.metrics.in_progress += is_for_model
         try:
             async with limit:
                 try:
-                    await self._answer(service, scope, receive, response)
+                    await self._answer(service, exchange, scope, receive, response)
                 except Exception as error:
                     if response.status:
                         raise
-                    await response.send(problem_response(error))
+                    exchange.refusal = refusal_of(error)
+                    await response.send(problem_response(error, exchange.request_id))
         except TimeoutError:
             if response.status:
                 raise
+            exchange.refusal = Refusal.SLOW_CLIENT
             too_slow = RequestTooSlow(f"the request took more than {max_seconds:g} s")
             await response.send(problem_response(too_slow))
         finally:
-            requests.in_progress -= 1
-            seconds = time.perf_counter() - begin
-            requests.observe(scope["path"], response.status, seconds)
-            if service.connections.logs_requests:
-                log_request(scope["method"], scope["path"], response.status, seconds)
+            recorder.metrics.in_progress -= is_for_model
+            recorder.end(exchange, response.status)
 
     async def _answer(
-        self, service: RunningService, scope: Scope, receive: Receive, response: "_Response"
+        self,
+        service: RunningService,
+        exchange: Exchange,
+        scope: Scope,
+        receive: Receive,
+        response: "_Response",
     ) -> None:
         method, path = scope["method"], scope["path"]
         if not self._access.is_unrestricted:
@@ -93,11 +101,11 @@ class Edge:
             if refusal is not None:
                 raise refusal
         if (method, path) in _WITH_BODY:
-            check_headers(dict(scope["headers"]), service.settings.api.max_body_bytes)
+            check_headers(exchange.headers, service.settings.api.max_body_bytes)
             service.admission.check()
         endpoint = self._endpoints.get((method, path))
         if endpoint is not None:
-            await response.send(await endpoint(Request(scope, receive)))
+            await response.send(await endpoint(Request(scope, receive), exchange))
         else:
             await self._app(scope, receive, response.relay)
 
@@ -130,19 +138,38 @@ class _Response:
     the client may take to read.
     """
 
-    __slots__ = ("_is_replaced", "_limit", "_receive", "_scope", "_send", "status")
+    __slots__ = (
+        "_exchange",
+        "_has_timing",
+        "_is_replaced",
+        "_limit",
+        "_receive",
+        "_scope",
+        "_send",
+        "status",
+    )
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, limit: asyncio.Timeout) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        limit: asyncio.Timeout,
+        exchange: Exchange,
+        has_timing: bool,
+    ) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
         self._limit = limit
+        self._exchange = exchange
+        self._has_timing = has_timing
         self._is_replaced = False
         self.status = 0
 
     async def send(self, response: Response) -> None:
         self._begin(response.status_code)
-        response.raw_headers.append(NOSNIFF)
+        response.raw_headers += self._headers()
         await response(self._scope, self._receive, self._send)
 
     async def relay(self, message: Message) -> None:
@@ -151,11 +178,20 @@ class _Response:
             self._begin(message["status"])
             if self.status >= 400 and not _is_described(message, self._scope["path"]):
                 self._is_replaced = True
+                if self.status == 503:
+                    self._exchange.refusal = Refusal.BENTOML_QUEUE
                 await self.send(_problem(self.status, self._scope))
             else:
-                message["headers"] = [*message["headers"], NOSNIFF]
+                message["headers"] = [*message["headers"], *self._headers()]
         if not self._is_replaced:
             await self._send(message)
+
+    def _headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers of every response."""
+        headers = [NOSNIFF, (request_id.HEADER, self._exchange.request_id)]
+        if self._has_timing:
+            headers.append((server_timing.HEADER, server_timing.server_timing(self._exchange)))
+        return headers
 
     def _begin(self, status: int) -> None:
         self.status = status

@@ -10,12 +10,12 @@ from starlette.responses import Response
 
 from serving.request.body import parse, read_json, request_timeout
 from serving.request.hangup import CancelledByDisconnect
-from serving.request.problems import problem_response
 from serving.routes import JSON, Route
 from serving.running import RunningService, running_service
+from serving.telemetry.exchange import Exchange
 
-Answer = Callable[[RunningService, Any, float | None], Awaitable[Any]]
-"""`async def answer(service, request: <route.request>, timeout: float | None) -> <route.answer>`."""
+Answer = Callable[[RunningService, Any, Exchange], Awaitable[Any]]
+"""`async def answer(service, request: <route.request>, exchange: Exchange) -> <route.answer>`."""
 
 
 @dataclass(frozen=True)
@@ -26,18 +26,15 @@ class Endpoint:
     answer: Answer
     """Its name is the one by which BentoML's clients call the endpoint."""
 
-    async def __call__(self, request: Request) -> Response:
-        """Read a request and answer it. Errors become answers as well."""
-        try:
-            service = running_service(request.scope)
-            timeout = request_timeout(dict(request.scope["headers"]))
-            body = await read_json(request, service.settings.api.max_body_bytes)
-            query = request.query_params if request.scope["query_string"] else None
-            parsed = parse(self.route.request_model, body, query, self.route.query)
-            with CancelledByDisconnect(request):
-                return json_response(await self.answer(service, parsed, timeout))
-        except Exception as error:
-            return problem_response(error)
+    async def __call__(self, request: Request, exchange: Exchange) -> Response:
+        """Read a request and answer it; raises the error of a request that gets no answer of its route."""
+        service = running_service(request.scope)
+        exchange.timeout = request_timeout(exchange.headers)
+        body = await read_json(request, service.settings.api.max_body_bytes)
+        query = request.query_params if request.scope["query_string"] else None
+        parsed = parse(self.route.request_model, body, query, self.route.query)
+        with CancelledByDisconnect(request):
+            return json_response(await self.answer(service, parsed, exchange))
 
 
 def json_response(answer: Any) -> Response:

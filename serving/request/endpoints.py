@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from classifier import answers
-from classifier.pipeline import Prediction
+from classifier.errors import DeadlinePassed, Refusal, Unavailable
+from classifier.pipeline import UNCERTAIN, Prediction
 from classifier.schema import (
     BatchAnswer,
     BatchRequest,
@@ -17,46 +18,50 @@ from classifier.schema import (
 from serving import routes
 from serving.request.endpoint import Endpoint
 from serving.running import RunningService
+from serving.telemetry.exchange import Exchange
 
 
-async def _classify(service: RunningService, texts: Sequence[str], timeout: float | None) -> list[Prediction]:
+async def _classify(service: RunningService, texts: Sequence[str], exchange: Exchange) -> list[Prediction]:
     """Run texts through the batcher, in order; raises the error of the first text that has one."""
+    exchange.texts = texts
     predictions = []
-    for outcome in await service.batcher.submit(texts, timeout):
+    for outcome in await service.batcher.submit(texts, exchange.timeout, exchange):
         if isinstance(outcome, Exception):
             raise outcome
         predictions.append(outcome)
+    exchange.predictions = predictions
     return predictions
 
 
-async def predict(
-    service: RunningService, request: PredictRequest, timeout: float | None
-) -> PredictionAnswer:
+async def predict(service: RunningService, request: PredictRequest, exchange: Exchange) -> PredictionAnswer:
     """Classify one text."""
-    (prediction,) = await _classify(service, [request.text], timeout)
+    (prediction,) = await _classify(service, [request.text], exchange)
     threshold = service.settings.inference.confidence_threshold
-    return answers.prediction_answer(request.text, prediction, threshold, request.threshold)
+    answer = answers.prediction_answer(request.text, prediction, threshold, request.threshold)
+    if answer.get("final_prediction") == UNCERTAIN:
+        service.connections.recorder.metrics.uncertain_answer()
+    return answer
 
 
-async def predict_batch(service: RunningService, request: BatchRequest, timeout: float | None) -> BatchAnswer:
+async def predict_batch(service: RunningService, request: BatchRequest, exchange: Exchange) -> BatchAnswer:
     """Classify up to 100 texts."""
-    predictions = await _classify(service, request.texts, timeout)
+    predictions = await _classify(service, request.texts, exchange)
     threshold = service.settings.inference.confidence_threshold
     return answers.batch_answer(request.texts, predictions, threshold, request.return_probabilities)
 
 
-async def predict_top_k(service: RunningService, request: TopKRequest, timeout: float | None) -> TopKAnswer:
+async def predict_top_k(service: RunningService, request: TopKRequest, exchange: Exchange) -> TopKAnswer:
     """Return the k most probable labels of a text."""
-    (prediction,) = await _classify(service, [request.text], timeout)
+    (prediction,) = await _classify(service, [request.text], exchange)
     return answers.top_k_answer(request.text, prediction, request.k)
 
 
 async def predict_thresholds(
-    service: RunningService, request: ThresholdsRequest, timeout: float | None
+    service: RunningService, request: ThresholdsRequest, exchange: Exchange
 ) -> ThresholdsAnswer:
     """Show what each threshold would decide about a text."""
     answers.require_binary(service.classifier)
-    (prediction,) = await _classify(service, [request.text], timeout)
+    (prediction,) = await _classify(service, [request.text], exchange)
     rows = service.classifier.thresholds(prediction, request.thresholds)
     return answers.thresholds_answer(request.text, rows, prediction.warnings)
 
@@ -64,9 +69,18 @@ async def predict_thresholds(
 async def classify(service: RunningService, texts: list[str]) -> list[PredictionAnswer | Exception]:
     """Classify texts, which BentoML batches across clients before they reach the batcher."""
     threshold = service.settings.inference.confidence_threshold
+    recorder = service.connections.recorder
+    try:
+        outcomes = await service.batcher.submit(texts)
+    except Unavailable as error:
+        recorder.refusal(error.reason)
+        raise
+    for outcome in outcomes:
+        if isinstance(outcome, DeadlinePassed):
+            recorder.refusal(Refusal.DEADLINE)
     return [
         outcome if isinstance(outcome, Exception) else answers.prediction_answer(text, outcome, threshold)
-        for text, outcome in zip(texts, await service.batcher.submit(texts), strict=True)
+        for text, outcome in zip(texts, outcomes, strict=True)
     ]
 
 

@@ -23,15 +23,15 @@ NOSNIFF = (b"x-content-type-options", b"nosniff")
 _log = structlog.get_logger("classifier.problems")
 
 
-def problem_response(error: Exception) -> Response:
+def problem_response(error: Exception, request_id: bytes | None = None) -> Response:
     """The answer to a request that failed.
 
-    An unexpected error is logged with an id, which the response repeats.
+    An unexpected error is logged with the request's id, or a new one, which the response repeats.
     """
     http_error = as_http(error)
     if http_error is None:
-        error_id = uuid.uuid4().hex
-        _log.error("internal_error", id=error_id, exc_info=error)
+        error_id = request_id.decode() if request_id else uuid.uuid4().hex
+        _log.error("internal_error", request_id=error_id, exc_info=error)
         http_error = InternalError(error_id)
     document = Problem(
         type="about:blank", title=http_error.title, status=http_error.status, detail=str(http_error)

@@ -19,6 +19,8 @@ from serving.request.hangup import CONNECTION
 from serving.request.plain import PLAIN_REQUEST
 from serving.routes import ROUTES
 from serving.running import CONNECTIONS
+from serving.telemetry.exchange import Exchange
+from serving.telemetry.request_id import sent_id_in_head
 
 _MODEL_PATHS = {route.path.encode(): route.path for route in ROUTES if route.request is not None}
 """The paths of requests to the model, which need admission."""
@@ -71,7 +73,9 @@ class ServiceProtocol(BoundedProtocol):
             if error is not None:
                 plain = PLAIN_REQUEST.match(data)
                 if plain is not None and plain.end() + int(plain["length"]) == len(data):
-                    self._refuse(_MODEL_PATHS[plain["path"]], error, keep_alive=True)
+                    path = _MODEL_PATHS[plain["path"]]
+                    request_id = sent_id_in_head(plain[0]) or self.shared.recorder.new_id()
+                    self._refuse(Exchange(request_id, "POST", path, path), error, keep_alive=True)
                     return
         super().data_received(data)
 
@@ -91,17 +95,18 @@ class ServiceProtocol(BoundedProtocol):
             self.shared.admission.admit()
             return False
         can_be_kept = version != "1.0" and self.parser.should_keep_alive()
-        self._refuse(path, error, can_be_kept and not self._head.expects_continue)
+        exchange = self._new_exchange("POST", path, dict(self.headers))
+        self._refuse(exchange, error, can_be_kept and not self._head.expects_continue)
         return True
 
     def _refusal(self) -> Unavailable | None:
         """The error for which a request to the model is refused now; None if it is admitted."""
         return self.shared.admission.refusal() or self.shared.budget.refusal()
 
-    def _refuse(self, path: str, error: Unavailable, keep_alive: bool) -> None:
+    def _refuse(self, exchange: Exchange, error: Unavailable, keep_alive: bool) -> None:
         self._requests_left -= 1
         is_kept = keep_alive and not self._ends_with_answer()
-        if self._write_refusal("POST", path, error, is_kept):
+        if self._write_refusal(exchange, error, is_kept):
             self._end()
             return
         self._refused_at = self.loop.time()

@@ -8,25 +8,30 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from classifier.errors import Unavailable
 from serving.request.problems import NOSNIFF, problem_response
+from serving.telemetry import request_id
+from serving.telemetry.exchange import Exchange
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenAnswer:
-    """The bytes of an answer that the protocol writes itself."""
+    """An answer that the protocol writes itself."""
 
     status: int
-    content: bytes
+    head: bytes
+    """The status line and the headers, without the id of the request."""
+    body: bytes
     ends_connection: bool
 
-    def to(self, method: str) -> bytes:
-        """The bytes to write for a request of this method; the answer to HEAD has no body."""
-        return self.content[: self.content.index(b"\r\n\r\n") + 4] if method == "HEAD" else self.content
+    def to(self, exchange: Exchange) -> bytes:
+        """The bytes to write as the answer of a request; the answer to HEAD has no body."""
+        id_and_end = b"%s: %s\r\n\r\n" % (request_id.HEADER, exchange.request_id)
+        return self.head + id_and_end + (b"" if exchange.method == "HEAD" else self.body)
 
 
 def written_answer(error: Exception, keep_alive: bool) -> WrittenAnswer:
     """The answer to a request that is refused with this error."""
-    retry_after = (error.retry_after,) if isinstance(error, Unavailable) else ()
-    return _cached_answer(type(error), keep_alive, str(error), *retry_after)  # type: ignore[arg-type]
+    arguments = (error.reason, error.retry_after) if isinstance(error, Unavailable) else ()
+    return _cached_answer(type(error), keep_alive, str(error), *arguments)  # type: ignore[arg-type]
 
 
 @functools.lru_cache(256)
@@ -36,5 +41,5 @@ def _cached_answer(kind: Callable[..., Exception], keep_alive: bool, *arguments:
     if ends:
         response.headers["connection"] = "close"
     lines = [b"%s: %s\r\n" % header for header in [*response.raw_headers, NOSNIFF]]
-    content = b"".join([STATUS_LINE[response.status_code], *lines, b"\r\n", bytes(response.body)])
-    return WrittenAnswer(response.status_code, content, ends)
+    head = b"".join([STATUS_LINE[response.status_code], *lines])
+    return WrittenAnswer(response.status_code, head, bytes(response.body), ends)

@@ -110,7 +110,7 @@ def test_a_websocket_handshake_gets_a_problem_and_is_counted(server: Any) -> Non
     }
 
     def count() -> int:
-        line = 'classifier_requests_total{route="other",status="404"} '
+        line = 'classifier_requests_total{route="other",status_class="4xx"} '
         metrics = httpx.get(f"{server.url}/metrics").text
         return sum(
             int(float(found.removeprefix(line))) for found in metrics.splitlines() if found.startswith(line)

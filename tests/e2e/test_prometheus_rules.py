@@ -238,7 +238,7 @@ OBJECTIVES = [
     Case("4 % are slow for a day", DAY, slow(0.04, DAY), fires(SLOW[TICKET])),
     Case("2 % are slow for three days", 3 * DAY, slow(0.02, 3 * DAY), fires(SLOW[TICKET])),
     Case("0.9 % are slow for three days", 3 * DAY, slow(0.009, 3 * DAY)),
-    Case("two minutes of failures long ago", 6 * HOUR, failing(0.2, 2, 6 * HOUR)),
+    Case("two minutes of failures long ago", 6 * HOUR, failing(0.1, 2, 6 * HOUR)),
     Case("one of three requests fails", HOUR, few_requests(2, 1)),
     Case("all of twenty requests fail", HOUR, few_requests(0, 20), fires(*FAILING.values())),
 ]

@@ -264,7 +264,7 @@ def load(
         def metrics() -> str:
             return httpx.get(f"{server.url}/metrics").text
 
-        wait_until(lambda: "classifier_requests_in_progress 1.0" in metrics(), "all requests have ended")
+        wait_until(lambda: "classifier_requests_in_progress 0.0" in metrics(), "all requests have ended")
         yield Load(server, count, right, asked, metrics())
 
 

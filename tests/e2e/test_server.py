@@ -198,7 +198,7 @@ def test_a_client_that_disconnects_within_its_body_harms_nobody_and_is_not_logge
     def refused() -> list[str]:
         lines = http.get("/metrics").text.splitlines()
         paths = ("/predict", "/classify")
-        starts = tuple(f'classifier_requests_total{{route="{path}",status="400"}}' for path in paths)
+        starts = tuple(f'classifier_requests_total{{route="{path}",status_class="4xx"}}' for path in paths)
         return [line for line in lines if line.startswith(starts)]
 
     before = refused()

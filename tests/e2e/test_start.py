@@ -138,7 +138,7 @@ def test_an_environment_variable_overrides_the_file(serve: Any, tmp_path: Path) 
 
 
 def test_the_access_log_has_one_line_of_json_per_request(serve: Any, tmp_path: Path) -> None:
-    settings = {"CLASSIFIER__LOGGING__FORMAT": "json", "CLASSIFIER__LOGGING__ACCESS": "true"}
+    settings = {"CLASSIFIER__LOGGING__FORMAT": "json", "CLASSIFIER__LOGGING__ACCESS_SHARE": "1"}
     with serve(tmp_path, **settings) as server:
         httpx.post(f"{server.url}/predict", json={"text": "good"})
         httpx.post(f"{server.url}/predict", json={"text": "secret " * 2000})

@@ -11,6 +11,7 @@ from random import Random
 import pytest
 from connection import converse, identity
 from fuzzing import Fuzz
+from recording import recorder
 from reference import Asked, Reading, Stop, read
 
 from classifier.batching.admission import Admission, Stage
@@ -303,7 +304,7 @@ def shared_by(conversation: Conversation) -> ConnectionContext:
     )
     if conversation.admission == "full":
         admission.load.texts = BatchingSettings().max_waiting_texts
-    shared = ConnectionContext.of(ApiSettings(), admission, ApiSettings().max_connections, False)
+    shared = ConnectionContext.of(ApiSettings(), admission, ApiSettings().max_connections, recorder())
     return replace(shared, budget=ByteBudget(conversation.budget))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import uvicorn
 import wire
+from recording import recorder
 from wire import App, Connection, wait_until
 
 import model_store
@@ -50,7 +51,9 @@ def running(client: TestClient) -> Iterator[RunningService]:
 
 @pytest.fixture(scope="module")
 def app() -> App:
-    return App(ConnectionContext.of(ApiSettings(), wire.admission(), ApiSettings().max_connections, False))
+    return App(
+        ConnectionContext.of(ApiSettings(), wire.admission(), ApiSettings().max_connections, recorder())
+    )
 
 
 @pytest.fixture(scope="module")

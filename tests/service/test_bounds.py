@@ -152,14 +152,14 @@ def few_connections(
 def test_a_connection_above_the_limit_gets_503_and_is_closed_and_the_others_continue(
     app: App, few_connections: list[Connection], connect: Callable[[], Connection]
 ) -> None:
-    before = counted(app.connections, "other", 503)
+    before = counted(app.connections, "other", "5xx")
     excess = connect()
     excess.send(head("/predict", 3))
     status, headers, body = excess.answer()
     assert (status, headers["connection"], headers["retry-after"]) == (503, "close", "1")
     assert orjson.loads(body)["detail"] == "3 connections are open, and no more are allowed"
     assert excess.is_ended()
-    assert counted(app.connections, "other", 503) == before + 1
+    assert counted(app.connections, "other", "5xx") == before + 1
     few_connections[0].send(head("/predict", 3), b"abc")
     assert few_connections[0].answer()[0] == 200
 

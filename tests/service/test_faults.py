@@ -47,7 +47,7 @@ def test_an_unexpected_error_gives_an_id_that_is_in_the_log_and_does_not_reveal_
     assert "secret" not in response.text
     assert "Traceback" not in response.text
     (entry,) = [entry for entry in log if entry["event"] == "internal_error"]
-    assert entry["id"] == document["id"]
+    assert entry["request_id"] == document["id"]
     assert isinstance(entry["exc_info"], ZeroDivisionError)
 
 

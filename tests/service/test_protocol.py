@@ -1,5 +1,6 @@
 """The service's protocol: which requests it refuses before they are read, and when the connection ends."""
 
+import re
 import socket
 import threading
 import time
@@ -12,12 +13,14 @@ import pytest
 import uvicorn
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from recording import recorder
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 from structlog.testing import capture_logs
 from wire import App, Connection, counted, head, wait_until, wait_until_reset
 
 from classifier.batching.admission import Admission, Stage
+from classifier.settings import LoggingSettings
 from serving.request.head import MAX_HEAD_BYTES
 from serving.request.plain import PLAIN_REQUEST
 from serving.request.protocol import make_protocol
@@ -68,19 +71,41 @@ def test_a_request_that_is_not_for_the_model_is_answered_while_the_queue_is_full
 
 
 @pytest.mark.usefixtures("full")
-def test_a_refusal_is_in_the_access_log_if_it_is_on(port: int, change: Change) -> None:
-    change(logs_requests=True)
+@pytest.mark.usefixtures("closed")
+def test_while_the_level_is_debug_each_refusal_has_a_line(port: int, change: Change) -> None:
+    change(recorder=recorder(LoggingSettings(level="DEBUG")))
     connection = Connection(port)
     with capture_logs() as log, connection.socket, connection.stream:
-        connection.send(head("/predict", 0))
+        connection.send(head("/predict", 0, "x-request-id: a-1"))
         assert connection.answer()[0] == 503
-    (line,) = log
-    assert (line["event"], line["method"], line["path"], line["status"]) == (
-        "request",
-        "POST",
-        "/predict",
-        503,
-    )
+    shown = {name: log[0][name] for name in ("event", "method", "path", "route", "status", "request_id")}
+    assert shown == {
+        "event": "request",
+        "method": "POST",
+        "path": "/predict",
+        "route": "/predict",
+        "status": 503,
+        "request_id": "a-1",
+    }
+
+
+@pytest.mark.usefixtures("closed")
+@pytest.mark.parametrize("lines", [("x-request-id: a-1",), ("X-Request-Id:a-1", "connection: close")])
+def test_a_refusal_repeats_the_id_of_its_request(port: int, lines: tuple[str, ...]) -> None:
+    connection = Connection(port)
+    with connection.socket, connection.stream:
+        connection.send(head("/predict", 0, *lines))
+        assert connection.answer()[1]["x-request-id"] == "a-1"
+
+
+@pytest.mark.usefixtures("full")
+def test_a_refusal_without_an_id_of_the_client_gets_one(connection: Connection) -> None:
+    ids = set()
+    for _ in range(3):
+        connection.send(head("/predict", 0, "x-request-id: not well-formed"))
+        ids.add(connection.answer()[1]["x-request-id"])
+    assert len(ids) == 3
+    assert all(re.fullmatch("[0-9a-f]{32}", one) for one in ids)
 
 
 def test_endless_headers_get_a_problem_and_end_the_connection(connection: Connection) -> None:
@@ -109,15 +134,15 @@ def test_endless_headers_get_a_problem_and_end_the_connection(connection: Connec
 def test_endless_headers_are_counted_by_their_route(
     connection: Connection, app: App, begin: bytes, route: str
 ) -> None:
-    before = counted(app.connections, route, 431)
+    before = counted(app.connections, route, "4xx")
     connection.send(begin, b"a" * MAX_HEAD_BYTES)
     assert connection.answer()[0] == 431
     assert connection.is_ended()
-    assert counted(app.connections, route, 431) == before + 1
+    assert counted(app.connections, route, "4xx") == before + 1
 
 
 def test_endless_headers_are_in_the_access_log_if_it_is_on(port: int, change: Change) -> None:
-    change(logs_requests=True)
+    change(recorder=recorder(LoggingSettings(access_share=1)))
     connection = Connection(port)
     with capture_logs() as log, connection.socket, connection.stream:
         connection.send(b"GET /livez HTTP/1.1\r\nx-a: ", b"a" * MAX_HEAD_BYTES)
@@ -142,14 +167,14 @@ NOT_HTTP = {
 def test_a_request_that_is_not_http_gets_a_problem_and_ends_the_connection(
     connection: Connection, app: App, sent: bytes, route: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    before = counted(app.connections, route, 400)
+    before = counted(app.connections, route, "4xx")
     connection.send(sent)
     status, headers, body = connection.answer()
     assert (status, headers["connection"]) == (400, "close")
     assert headers["content-type"] == "application/problem+json"
     assert orjson.loads(body)["title"] == "Malformed request"
     assert connection.is_ended()
-    assert counted(app.connections, route, 400) == before + 1
+    assert counted(app.connections, route, "4xx") == before + 1
     assert "Traceback" not in caplog.text
 
 

@@ -15,6 +15,8 @@ from starlette.types import Receive, Scope, Send
 from classifier.batching.admission import Admission, Stage
 from classifier.settings import BatchingSettings
 from serving.running import CONNECTIONS, ConnectionContext
+from serving.telemetry import catalogue
+from serving.telemetry.catalogue import STATUS_CLASSES
 
 
 def admission(stage: Stage = Stage.OPEN, **changed: float) -> Admission:
@@ -94,9 +96,13 @@ def head(path: str, length: int, *more: str, method: str = "POST", version: str 
     return "".join(f"{line}\r\n" for line in [*lines, ""]).encode()
 
 
-def counted(connections: ConnectionContext, route: str, status: int) -> float:
-    labels = {"route": route, "status": str(status)}
-    return connections.metrics.registry.get_sample_value("classifier_requests_total", labels) or 0.0
+def counted(connections: ConnectionContext, route: str, status_class: str) -> float:
+    """How many requests for this route got an answer of this class."""
+    assert status_class in STATUS_CLASSES
+    family = connections.recorder.metrics.counts.counter(catalogue.REQUESTS).family()
+    labels = {"route": route, "status_class": status_class}
+    (found,) = [sample.value for sample in family.samples if sample.labels == labels]
+    return found
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:

@@ -15,8 +15,8 @@ from k8s.environment.rules import needed_grace_seconds
 from k8s.environment.sections import Environment
 from k8s.errors import InvalidEnvironment
 from k8s.rendering import render
-from serving.metrics import Metrics
 from serving.routes import LIVEZ, METRICS, READYZ, ROUTES
+from serving.telemetry import catalogue
 
 RELEASE = {
     "version": "0123456789ab-cdef",
@@ -497,7 +497,7 @@ def test_keda_replaces_the_autoscaler_and_uses_a_metric_of_the_service():
     (trigger,) = spec["triggers"]
     assert trigger["metadata"]["threshold"] == "8"
     (metric,) = re.findall(r"classifier_\w+", trigger["metadata"]["query"])
-    assert metric in {family.name for family in Metrics().registry.collect()}
+    assert metric in {one.name for one in catalogue.METRICS}
 
 
 def test_keda_counts_only_the_requests_of_the_pods_that_it_scales():

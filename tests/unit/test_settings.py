@@ -75,8 +75,8 @@ def test_a_variable_does_not_change_other_keys(config: Path, monkeypatch: pytest
 
 
 def test_the_environment_overrides_the_default(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CLASSIFIER__LOGGING__ACCESS", "true")
-    assert load_settings(config).logging.access is True
+    monkeypatch.setenv("CLASSIFIER__LOGGING__ACCESS_SHARE", "0.5")
+    assert load_settings(config).logging.access_share == 0.5
 
 
 def test_settings_made_directly_ignore_the_environment(

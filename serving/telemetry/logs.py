@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Callable, Mapping
 
 import structlog
 from bentoml._internal.log import SERVER_LOGGING_CONFIG
@@ -9,49 +10,53 @@ from structlog.typing import EventDict, Processor
 
 from classifier.settings import LoggingSettings
 
-MAX_SHOWN_PATH = 200
-"""Most characters of a path in the access log; a client can send 60,000."""
-
-_CONTROLS = {code: f"\\x{code:02x}" for code in [*range(0x20), *range(0x7F, 0xA0)]}
-
-_access_log = structlog.get_logger("classifier.access")
+MAX_SHOWN_CHARACTERS = 200
+"""Most characters of a path or label in a line; a client can send a path of 60,000."""
 
 
 def configure_logging(settings: LoggingSettings) -> None:
     """Set up structlog for this process.
 
-    With the JSON format, the lines that BentoML and uvicorn log through `logging` are JSON too.
+    The lines that BentoML and uvicorn log through `logging` get the same form.
     """
     logging.getLogger("bentoml.serve").addFilter(_name_every_address)
     shared: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    last: list[Processor]
-    if settings.format == "json":
-        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-        _log_as_json(shared, last)
-    else:
-        last = [
-            _escape_controls,
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            ),
-        ]
+    last = _FORMATS[settings.format]()
+    _format_all_loggers(shared, last)
     structlog.configure(
         processors=[*shared, *last],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.level]),
         # `sys.stderr` is looked up each time because the process may have replaced it.
         logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
     )
+    set_level(settings.level)
 
 
-def log_request(method: str, path: str, status: int, seconds: float) -> None:
-    """Write the access log's line for one answered request."""
-    shown = path if len(path) <= MAX_SHOWN_PATH else path[:MAX_SHOWN_PATH] + "…"
-    _access_log.info(
-        "request", method=method, path=shown, status=status, milliseconds=round(1000 * seconds, 3)
+def _console() -> list[Processor]:
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
+    return [_escape_controls, renderer]
+
+
+def _json() -> list[Processor]:
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+
+
+_FORMATS: Mapping[str, Callable[[], list[Processor]]] = {"console": _console, "json": _json}
+
+
+def set_level(level: str) -> None:
+    """From now on, log our own events of this level and above; the levels of BentoML's loggers stay."""
+    number = logging.getLevelNamesMapping()[level]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(number))
+
+
+def shown(text: str) -> str:
+    """A text of a client as a line shows it: cut if it is long."""
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else text[:MAX_SHOWN_CHARACTERS] + "…"
 
 
 def _name_every_address(record: logging.LogRecord) -> bool:
@@ -63,12 +68,20 @@ def _name_every_address(record: logging.LogRecord) -> bool:
 
 def _escape_controls(_logger: object, _method: str, event: EventDict) -> EventDict:
     """Escape control characters, because a terminal would obey those that a client sent. JSON has its own."""
-    strings = {key: value for key, value in event.items() if isinstance(value, str)}
-    return {**event, **{key: value.translate(_CONTROLS) for key, value in strings.items()}}
+    return {key: _escaped(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
-def _log_as_json(shared: list[Processor], last: list[Processor]) -> None:
-    """Make every logger of `logging` that has handlers write the same JSON lines.
+def _escaped(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else f"\\x{ord(one):02x}" if ord(one) < 256 else f"\\u{ord(one):04x}"
+        for one in text
+    )
+
+
+def _format_all_loggers(shared: list[Processor], last: list[Processor]) -> None:
+    """Make every logger of `logging` that has handlers write lines of the same form.
 
     BentoML may set up its own handlers again later, so the format is also changed in BentoML's configuration.
     """

@@ -1,0 +1,84 @@
+"""One request and what is known about its answer."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from classifier.errors import Refusal
+from classifier.pipeline import Prediction
+from serving.routes import ROUTES
+from serving.telemetry.catalogue import OTHER
+
+EXCHANGE = "classifier.exchange"
+"""The key of a request's scope under which the edge puts the exchange."""
+
+_PATHS = frozenset(route.path for route in ROUTES)
+
+
+def route_of(path: str) -> str:
+    """The path in the table of routes that a request's path belongs to, or `OTHER`."""
+    return path if path in _PATHS else OTHER
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRecord:
+    """A batch of texts of several requests, as each of them remembers it."""
+
+    texts: int
+    begin: float
+    end: float
+    tokenization_seconds: float
+    inference_seconds: float
+    span_context: Any
+    """The OpenTelemetry context of its span; None if it has none."""
+
+
+@dataclass(slots=True, eq=False)
+class Exchange:
+    """A request and what its log line, its timings and its spans say about it.
+
+    Times are seconds of `time.perf_counter`. The edge makes it, the observer of the batcher adds the batches,
+    and the endpoint adds the predictions.
+    """
+
+    request_id: bytes = b""
+    method: str = ""
+    path: str = ""
+    route: str = OTHER
+    """The path in the table of routes."""
+    headers: Mapping[bytes, bytes] = field(default_factory=dict)
+    timeout: float | None = None
+    """Seconds that the client is willing to wait in the queue."""
+    begin: float = field(default_factory=time.perf_counter)
+    texts: Sequence[str] = ()
+    """Its texts."""
+    queued_at: float | None = None
+    """When its texts joined the queue."""
+    batches: list[BatchRecord] = field(default_factory=list)
+    """The batches that its texts ran in."""
+    predictions: Sequence[Prediction] = ()
+    """The predictions of its texts, in order."""
+    refusal: Refusal | None = None
+    """Why it was refused or not finished; None if it was not."""
+    is_id_made: bool = False
+    """Whether the id was made here, because the client sent none."""
+    span: Any = None
+    """Its OpenTelemetry span; None if nothing is traced."""
+
+    @property
+    def queue_seconds(self) -> float | None:
+        """How long it took until the first of its texts ran; None if none did."""
+        if self.queued_at is None or not self.batches:
+            return None
+        return self.batches[0].begin - self.queued_at
+
+    @property
+    def tokenization_seconds(self) -> float | None:
+        """How long tokenization took in the batches of its texts; None if there are none."""
+        return sum(batch.tokenization_seconds for batch in self.batches) if self.batches else None
+
+    @property
+    def inference_seconds(self) -> float | None:
+        """How long the model took in the batches of its texts; None if there are none."""
+        return sum(batch.inference_seconds for batch in self.batches) if self.batches else None

@@ -1,0 +1,115 @@
+"""Records every request and every batch: counts, log lines, timings and spans."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from classifier.batching.queue import FinishedBatch
+from classifier.errors import Refusal
+from classifier.pipeline import Classifier, ModelRun, Prediction
+from classifier.settings import Settings
+from serving.telemetry.access_log import AccessLog
+from serving.telemetry.exchange import BatchRecord, Exchange, route_of
+from serving.telemetry.metrics import Metrics
+from serving.telemetry.request_id import RandomIds, sent_id
+from serving.telemetry.traces import Tracer, new_tracer
+
+CLIENT_CLOSED_REQUEST = 499
+"""The status that is recorded for a request whose client did not wait for the answer."""
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """What all requests and batches of a process are recorded with."""
+
+    metrics: Metrics
+    access_log: AccessLog
+    tracer: Tracer | None
+    """None if no spans are exported."""
+    new_id: RandomIds
+
+    def begin(self, method: str, path: str, headers: Mapping[bytes, bytes]) -> Exchange:
+        """Begin to record a request whose headers have arrived."""
+        sent = sent_id(headers)
+        exchange = Exchange(
+            request_id=sent or self.new_id(),
+            is_id_made=sent is None,
+            method=method,
+            path=path,
+            route=route_of(path),
+            headers=headers,
+            begin=time.perf_counter(),
+        )
+        if self.tracer is not None:
+            self.tracer.begin(exchange)
+        return exchange
+
+    def end(self, exchange: Exchange, status: int) -> None:
+        """Record a request that is answered; `status` is 0 if it got no answer."""
+        end = time.perf_counter()
+        seconds = end - exchange.begin
+        status = status or CLIENT_CLOSED_REQUEST
+        self.metrics.request(exchange.route, status, seconds)
+        if exchange.refusal is None or self.access_log.is_verbose:
+            self.access_log.request(exchange, status, seconds)
+        if exchange.refusal is not None:
+            self.refusal(exchange.refusal)
+        if self.tracer is not None:
+            self.tracer.end(exchange, status, end)
+
+    def refuse(self, exchange: Exchange, status: int, reason: Refusal | None) -> None:
+        """Record a request that the connection answers itself."""
+        self.metrics.request(exchange.route, status, 0.0)
+        if reason is None or self.access_log.is_verbose:
+            self.access_log.request(exchange, status, 0.0)
+        if reason is not None:
+            self.refusal(reason)
+
+    def refusal(self, reason: Refusal) -> None:
+        """Record that a request is refused or not finished for this reason."""
+        self.metrics.refusal(reason)
+        self.access_log.refusal(reason)
+
+    def batch(self, batch: FinishedBatch[Prediction]) -> None:
+        """Record a batch, also in the exchanges of its requests."""
+        runs = _runs(batch.outcomes)
+        self.metrics.batch(batch, runs)
+        record = BatchRecord(
+            texts=len(batch.outcomes),
+            begin=batch.begin,
+            end=batch.end,
+            tokenization_seconds=sum(run.tokenization_seconds for run in runs),
+            inference_seconds=sum(run.inference_seconds for run in runs),
+            span_context=None if self.tracer is None else self.tracer.batch(batch),
+        )
+        last = None
+        for call, place in batch.places:
+            if place == 0:
+                self.metrics.queued(batch.begin - call.queued_at)
+            exchange = call.origin
+            if call is not last and exchange is not None:
+                exchange.queued_at = call.queued_at
+                exchange.batches.append(record)
+            last = call
+
+
+def _runs(outcomes: Sequence[Prediction | Exception]) -> list[ModelRun]:
+    """The runs of the model that gave these outcomes, in order."""
+    runs: list[ModelRun] = []
+    last = None
+    for outcome in outcomes:
+        run = None if isinstance(outcome, Exception) else outcome.run
+        if run is not None and run is not last:
+            runs.append(run)
+            last = run
+    return runs
+
+
+def new_recorder(settings: Settings, classifier: Classifier) -> Recorder:
+    """A recorder of the answers of this model."""
+    return Recorder(
+        metrics=Metrics(classifier.labels),
+        access_log=AccessLog(settings.logging, classifier.version),
+        tracer=new_tracer(settings.tracing, classifier),
+        new_id=RandomIds(),
+    )
