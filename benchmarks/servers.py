@@ -109,6 +109,21 @@ def _peer(name: str, package: str, **more: Any) -> Server:
 
 SERVERS = (
     Server(OURS, ("python", "-m", "cli", "serve"), is_peer=False),
+    Server(
+        "observed",
+        ("python", "-m", "cli", "serve"),
+        is_peer=False,
+        variables={
+            "CLASSIFIER__LOGGING__FORMAT": "json",
+            "CLASSIFIER__LOGGING__ACCESS_SHARE": "0.01",
+            "CLASSIFIER__API__SERVER_TIMING": "true",
+        },
+    ),
+    Server(
+        "unrecorded",
+        ("bentoml", "serve", "benchmarks.peers.unrecorded:TextClassifier"),
+        is_peer=False,
+    ),
     _peer("fastapi", "fastapi"),
     _peer("litserve", "litserve"),
     _peer("mlserver", "mlserver", path="/v2/models/classifier/infer", body=_v2_body, probabilities=_from_v2),

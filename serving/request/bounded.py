@@ -23,7 +23,7 @@ from serving.request.head import MAX_HEAD_BYTES, Head, head_too_large
 from serving.request.stall import StallTimer
 from serving.request.written_answer import written_answer
 from serving.running import CONNECTIONS, ConnectionContext
-from serving.telemetry.exchange import EXCHANGE, Exchange, route_of
+from serving.telemetry.exchange import EXCHANGE, Exchange
 from serving.telemetry.request_id import sent_id
 
 REQUEST_BYTES = 4096
@@ -496,7 +496,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _new_exchange(self, method: str, path: str, headers: Mapping[bytes, bytes]) -> Exchange:
         """The record of a request that the connection answers itself."""
         new_id = self.shared.recorder.new_id
-        return Exchange(sent_id(headers) or new_id(), method, path, route_of(path))
+        return Exchange(sent_id(headers) or new_id(), method, path)
 
     def _write_refusal(self, exchange: Exchange, error: Exception, keep_alive: bool) -> bool:
         """Answer with an error and record it; returns whether the connection ends with it."""

@@ -75,7 +75,7 @@ class ServiceProtocol(BoundedProtocol):
                 if plain is not None and plain.end() + int(plain["length"]) == len(data):
                     path = _MODEL_PATHS[plain["path"]]
                     request_id = sent_id_in_head(plain[0]) or self.shared.recorder.new_id()
-                    self._refuse(Exchange(request_id, "POST", path, path), error, keep_alive=True)
+                    self._refuse(Exchange(request_id, "POST", path), error, keep_alive=True)
                     return
         super().data_received(data)
 

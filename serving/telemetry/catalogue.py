@@ -39,7 +39,7 @@ RESOURCES = (
 """What the service has a bounded amount of. When one is used up, requests are refused for this reason."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Metric:
     """One metric as Prometheus reads it."""
 

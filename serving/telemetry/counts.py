@@ -29,6 +29,10 @@ class Counter:
         self._places = {labels: len(values) + number for number, labels in enumerate(combinations)}
         values += [0.0] * len(combinations)
 
+    def place(self, *labels: str) -> int:
+        """The place of the count with these labels."""
+        return self._places[labels]
+
     def add(self, *labels: str, amount: float = 1.0) -> None:
         """Count something with these labels."""
         self._values[self._places[labels]] += amount

@@ -1,8 +1,8 @@
 """One request and what is known about its answer."""
 
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from classifier.errors import Refusal
@@ -13,12 +13,8 @@ from serving.telemetry.catalogue import OTHER
 EXCHANGE = "classifier.exchange"
 """The key of a request's scope under which the edge puts the exchange."""
 
+_NO_HEADERS: Mapping[bytes, bytes] = MappingProxyType({})
 _PATHS = frozenset(route.path for route in ROUTES)
-
-
-def route_of(path: str) -> str:
-    """The path in the table of routes that a request's path belongs to, or `OTHER`."""
-    return path if path in _PATHS else OTHER
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,28 +30,21 @@ class BatchRecord:
     """The OpenTelemetry context of its span; None if it has none."""
 
 
-@dataclass(slots=True, eq=False)
 class Exchange:
     """A request and what its log line, its timings and its spans say about it.
 
     Times are seconds of `time.perf_counter`. The edge makes it, the observer of the batcher adds the batches,
-    and the endpoint adds the predictions.
+    and the endpoint adds the predictions. What a request leaves as it is stays a value of the class, because it
+    counts in the time of a light model when an object has many values of its own.
     """
 
-    request_id: bytes = b""
-    method: str = ""
-    path: str = ""
-    route: str = OTHER
-    """The path in the table of routes."""
-    headers: Mapping[bytes, bytes] = field(default_factory=dict)
     timeout: float | None = None
     """Seconds that the client is willing to wait in the queue."""
-    begin: float = field(default_factory=time.perf_counter)
     texts: Sequence[str] = ()
     """Its texts."""
     queued_at: float | None = None
     """When its texts joined the queue."""
-    batches: list[BatchRecord] = field(default_factory=list)
+    batches: Sequence[BatchRecord] = ()
     """The batches that its texts ran in."""
     predictions: Sequence[Prediction] = ()
     """The predictions of its texts, in order."""
@@ -65,6 +54,22 @@ class Exchange:
     """Whether the id was made here, because the client sent none."""
     span: Any = None
     """Its OpenTelemetry span; None if nothing is traced."""
+
+    def __init__(
+        self,
+        request_id: bytes = b"",
+        method: str = "",
+        path: str = "",
+        headers: Mapping[bytes, bytes] = _NO_HEADERS,
+        begin: float = 0.0,
+    ) -> None:
+        self.request_id = request_id
+        self.method = method
+        self.path = path
+        self.headers = headers
+        self.begin = begin
+        self.route = path if path in _PATHS else OTHER
+        """The path in the table of routes."""
 
     @property
     def queue_seconds(self) -> float | None:

@@ -20,8 +20,8 @@ from serving.telemetry import catalogue
 from serving.telemetry.catalogue import MAX_LABELS, METRICS, OTHER, STATUS_CLASSES, Metric
 from serving.telemetry.counts import Counts
 
-PENDING_TEXTS = 256
-"""Texts that are counted together, because NumPy takes as long for a few of them as for hundreds."""
+PENDING_TEXTS = 2048
+"""Texts that are counted together, because NumPy takes as long for a few of them as for a hundred."""
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 """The media type of Prometheus' text format."""
@@ -58,12 +58,16 @@ class Metrics:
         """Connections that are open."""
         self.in_progress = 0
         """Requests to the model that are being answered."""
-        self._requests = self.counts.counter(catalogue.REQUESTS)
         self._refusals = self.counts.counter(catalogue.REFUSALS)
-        self._durations = {
-            path: self.counts.histogram(catalogue.REQUEST_DURATION, path) for path in [*_PATHS, OTHER]
+        requests = self.counts.counter(catalogue.REQUESTS)
+        self._routes = {
+            route: (
+                [requests.place(route, status_class) for status_class in STATUS_CLASSES],
+                self.counts.histogram(catalogue.REQUEST_DURATION, route),
+            )
+            for route in [*_PATHS, OTHER]
         }
-        self._queue_duration = self.counts.histogram(catalogue.QUEUE_DURATION)
+        self.queue_duration = self.counts.histogram(catalogue.QUEUE_DURATION)
         self._tokenization = self.counts.histogram(catalogue.TOKENIZATION_DURATION)
         self._inference = self.counts.histogram(catalogue.INFERENCE_DURATION)
         self._batch_texts = self.counts.histogram(catalogue.BATCH_TEXTS)
@@ -74,9 +78,10 @@ class Metrics:
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count one answered request; `route` is a path of the table of routes or `OTHER`."""
-        self._requests.add(route, STATUS_CLASSES[status // 100 - 2])
+        places, durations = self._routes[route]
+        self.counts.values[places[status // 100 - 2]] += 1.0
         if status < 300:
-            self._durations[route].observe(seconds)
+            durations.observe(seconds)
 
     def refusal(self, reason: Refusal) -> None:
         """Count a request that was refused or not finished for this reason."""
@@ -89,10 +94,6 @@ class Metrics:
     def feedback(self, was_right: bool) -> None:
         """Count a true label."""
         self.counts.counter(catalogue.FEEDBACK).add(RIGHT if was_right else WRONG)
-
-    def queued(self, seconds: float) -> None:
-        """Count the time that a request's first text has waited."""
-        self._queue_duration.observe(seconds)
 
     def batch(self, batch: FinishedBatch[Prediction], runs: Sequence[ModelRun]) -> None:
         """Count a batch and the runs of the model that its texts were in."""

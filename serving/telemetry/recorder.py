@@ -9,7 +9,7 @@ from classifier.errors import Refusal
 from classifier.pipeline import Classifier, ModelRun, Prediction
 from classifier.settings import Settings
 from serving.telemetry.access_log import AccessLog
-from serving.telemetry.exchange import BatchRecord, Exchange, route_of
+from serving.telemetry.exchange import BatchRecord, Exchange
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.request_id import RandomIds, sent_id
 from serving.telemetry.traces import Tracer, new_tracer
@@ -31,15 +31,9 @@ class Recorder:
     def begin(self, method: str, path: str, headers: Mapping[bytes, bytes]) -> Exchange:
         """Begin to record a request whose headers have arrived."""
         sent = sent_id(headers)
-        exchange = Exchange(
-            request_id=sent or self.new_id(),
-            is_id_made=sent is None,
-            method=method,
-            path=path,
-            route=route_of(path),
-            headers=headers,
-            begin=time.perf_counter(),
-        )
+        exchange = Exchange(sent or self.new_id(), method, path, headers, time.perf_counter())
+        if sent is None:
+            exchange.is_id_made = True
         if self.tracer is not None:
             self.tracer.begin(exchange)
         return exchange
@@ -82,14 +76,15 @@ class Recorder:
             inference_seconds=sum(run.inference_seconds for run in runs),
             span_context=None if self.tracer is None else self.tracer.batch(batch),
         )
+        queued, begin = self.metrics.queue_duration.observe, batch.begin
         last = None
         for call, place in batch.places:
             if place == 0:
-                self.metrics.queued(batch.begin - call.queued_at)
+                queued(begin - call.queued_at)
             exchange = call.origin
             if call is not last and exchange is not None:
                 exchange.queued_at = call.queued_at
-                exchange.batches.append(record)
+                exchange.batches = (*exchange.batches, record) if exchange.batches else (record,)
             last = call
 
 

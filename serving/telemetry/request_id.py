@@ -10,24 +10,27 @@ HEADER = b"x-request-id"
 ID_BYTES = 16
 """Bytes of a random id, as many as a trace id has."""
 
+POOL_IDS = 256
+"""Ids that are made at once."""
+
 _TRACEPARENT = b"traceparent"
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _TRACE = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 _IN_HEAD = re.compile(rb"(?i:\r\nx-request-id): *([A-Za-z0-9._:-]{1,128}) *\r\n")
-_POOL_BYTES = 256 * ID_BYTES
 
 
 class RandomIds:
     """Random ids of 32 hexadecimal digits. Random bytes are taken from the system for many ids at once."""
 
     def __init__(self) -> None:
-        self._pool = b""
+        self._ids: list[bytes] = []
 
     def __call__(self) -> bytes:
         """A new id."""
-        pool = self._pool or os.urandom(_POOL_BYTES)
-        self._pool = pool[ID_BYTES:]
-        return pool[:ID_BYTES].hex().encode()
+        if not self._ids:
+            digits, length = os.urandom(POOL_IDS * ID_BYTES).hex().encode(), 2 * ID_BYTES
+            self._ids = [digits[start : start + length] for start in range(0, len(digits), length)]
+        return self._ids.pop()
 
 
 def sent_id(headers: Mapping[bytes, bytes]) -> bytes | None:

@@ -12,11 +12,13 @@ def server_timing(exchange: Exchange) -> bytes:
 
     The times of tokens and model are those of whole batches, which an answer shares with others.
     """
-    phases = {
-        "queue": exchange.queue_seconds,
-        "tokens": exchange.tokenization_seconds,
-        "model": exchange.inference_seconds,
-        "total": time.perf_counter() - exchange.begin,
-    }
-    known = [f"{name};dur={1000 * seconds:.3f}" for name, seconds in phases.items() if seconds is not None]
-    return ", ".join(known).encode()
+    total = 1000 * (time.perf_counter() - exchange.begin)
+    batches = exchange.batches
+    if not batches or exchange.queued_at is None:
+        return b"total;dur=%.3f" % total
+    return b"queue;dur=%.3f, tokens;dur=%.3f, model;dur=%.3f, total;dur=%.3f" % (
+        1000 * (batches[0].begin - exchange.queued_at),
+        1000 * sum([batch.tokenization_seconds for batch in batches]),
+        1000 * sum([batch.inference_seconds for batch in batches]),
+        total,
+    )

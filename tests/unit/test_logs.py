@@ -15,7 +15,7 @@ from classifier.errors import Refusal
 from classifier.pipeline import Prediction
 from classifier.settings import LoggingSettings
 from serving.telemetry.access_log import AccessLog
-from serving.telemetry.exchange import BatchRecord, Exchange, route_of
+from serving.telemetry.exchange import BatchRecord, Exchange
 from serving.telemetry.logs import MAX_SHOWN_CHARACTERS, configure_logging, set_level
 
 Read = Callable[[], str]
@@ -38,7 +38,10 @@ def written(capsys: pytest.CaptureFixture[str]) -> Iterator[Read]:
 
 
 def exchange(path: str = "/predict", **fields: Any) -> Exchange:
-    return Exchange(request_id=b"id-1", method="POST", path=path, route=route_of(path), **fields)
+    made = Exchange(request_id=b"id-1", method="POST", path=path)
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
 
 
 def prediction(label: str = "positive") -> Prediction:
