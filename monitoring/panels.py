@@ -18,6 +18,7 @@ from monitoring.expressions import (
 from monitoring.objectives import AVAILABILITY, LATENCY, OBJECTIVES
 from serving.telemetry import catalogue
 from serving.telemetry.catalogue import Metric
+from serving.telemetry.metrics import RIGHT, UNKNOWN
 
 JOB = "job"
 VARIABLES = ("instance", "pod", "track")
@@ -86,8 +87,8 @@ def _quantiles(metric: Metric, *matchers: str) -> tuple[Query, ...]:
 _TEXTS = _rate(catalogue.PREDICTIONS, "")
 _LABELS = _rate(catalogue.PREDICTIONS, "label")
 _CONFIDENCE = SERIES.rate(bucket(catalogue.CONFIDENCE), INTERVAL, f'le="{CONFIDENT:g}"')
-_UNKNOWN = 'known="no"'
-_RIGHT = 'outcome="right"'
+_UNKNOWN = f'known="{UNKNOWN}"'
+_RIGHT = f'outcome="{RIGHT}"'
 _FIVE_MINUTES = Window("5m")
 
 TRAFFIC = Row(
