@@ -25,6 +25,7 @@ OWN_PACKAGES = (
     "image",
     "k8s",
     "model_store",
+    "monitoring",
     "serving",
     "training_import",
 )

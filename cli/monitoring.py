@@ -20,7 +20,10 @@ def monitoring(
         bool, typer.Option("--check", help="Write nothing; exit with 1 if a file is stale.")
     ] = False,
 ) -> None:
-    """Render the rules, the dashboard, and the configurations of Prometheus, Alertmanager and Grafana."""
+    """Render the rules, the dashboard, and the configurations of Prometheus, Alertmanager and Grafana.
+
+    The table of metrics in docs/operations.md is rendered as well.
+    """
     from monitoring.rendering import RENDERED, write
     from monitoring.rendering import check as check_stale
 

@@ -143,7 +143,7 @@ ERRORS = Row(
             (
                 Query(
                     _share(SERIES.failures(INTERVAL, "track"), SERIES.requests(INTERVAL, "track")),
-                    "{{track}}",
+                    "failed {{track}}",
                 ),
             ),
             warning=AVAILABILITY.budget,
@@ -210,7 +210,7 @@ LATENCY_ROW = Row(
             (
                 Query(
                     _share(f"({SERIES.slow_answers(INTERVAL, 'track')})", SERIES.answers(INTERVAL, "track")),
-                    "{{track}}",
+                    "slow {{track}}",
                 ),
             ),
             warning=LATENCY.budget,
@@ -372,7 +372,8 @@ MODEL = Row(
             "Time since the model was put into the model store.",
             (
                 Query(
-                    f"time() - (max by (track) ({SERIES.of(catalogue.MODEL_STORED.name)}) > 0)", "{{track}}"
+                    f"time() - (max by (track) ({SERIES.of(catalogue.MODEL_STORED.name)}) > 0)",
+                    "age {{track}}",
                 ),
             ),
         ),

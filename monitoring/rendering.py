@@ -10,6 +10,7 @@ from classifier.errors import ClassifierError
 from monitoring import configuration
 from monitoring.alerts import groups
 from monitoring.dashboard import dashboard_text
+from monitoring.metric_table import PAGE, with_table
 from monitoring.rules import rule_file
 
 RENDERED = Path(__file__).parent / "rendered"
@@ -51,18 +52,23 @@ def yaml_text(document: Mapping[str, Any]) -> str:
 
 
 def write(folder: Path = RENDERED) -> list[Path]:
-    """Write all files; returns their paths."""
+    """Write all files, and the table of metrics into its page; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, text in rendered_files().items():
-        path = folder / name
+    texts = {folder / name: text for name, text in rendered_files().items()}
+    texts[PAGE] = with_table(PAGE.read_text(encoding="utf-8"))
+    for path, text in texts.items():
         path.write_text(text, encoding="utf-8")
-        paths.append(path)
-    return paths
+    return list(texts)
 
 
 def check(folder: Path = RENDERED) -> None:
-    """Raise StaleMonitoring if a file differs from what would be rendered, or is no longer rendered."""
+    """Raise StaleMonitoring if a file or the page's table differs from what would be rendered.
+
+    A file in the folder that is no longer rendered is stale, too.
+    """
+    page = PAGE.read_text(encoding="utf-8")
+    if with_table(page) != page:
+        raise StaleMonitoring(f"the table of metrics in {PAGE} is stale; `{COMMAND}` renders it again")
     files = rendered_files()
     found = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*") if path.is_file()}
     stale = sorted(name for name in files.keys() | found.keys() if files.get(name) != found.get(name))

@@ -236,7 +236,7 @@ def test_each_fault_fires_its_alerts_and_no_other(prometheus: Prometheus, job: s
 
 
 def expressions() -> Iterator[str]:
-    """The expressions of all rules and of the dashboard; those of alerts without the bounds of their values."""
+    """The expressions of all rules and of the dashboard; those of alerts without their bounds."""
     for group in groups(WELL, memory_bytes=2**40):
         for rule in group.rules:
             if isinstance(rule, Alert):
