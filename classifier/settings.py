@@ -92,6 +92,13 @@ class InferenceSettings(_Section):
     confidence_threshold: float = Field(default=0.5, ge=0, le=1)
 
 
+class DriftSettings(_Section):
+    """How the last texts are compared with the held-out texts of the model; see docs/drift.md."""
+
+    window_texts: int = Field(default=1000, ge=200, le=1_000_000)
+    psi_alarm: float = Field(default=0.2, gt=0)
+
+
 class BatchingSettings(_Section):
     """How the texts of concurrent clients wait and run together; `classifier.batching` states the rules."""
 
@@ -125,6 +132,7 @@ class Settings(_Section):
     preprocessing: PreprocessingSettings = PreprocessingSettings()
     api: ApiSettings = ApiSettings()
     inference: InferenceSettings = InferenceSettings()
+    drift: DriftSettings = DriftSettings()
     batching: BatchingSettings = BatchingSettings()
     worker: WorkerSettings = WorkerSettings()
     logging: LoggingSettings = LoggingSettings()
