@@ -27,6 +27,7 @@ from serving.request.access import Access
 from serving.request.edge import Edge
 from serving.routes import CLASSIFY
 from serving.running import ConnectionContext, RunningService
+from serving.telemetry.drift import DriftMonitor
 
 NAME = "text-classifier"
 
@@ -74,7 +75,8 @@ class TextClassifier:
         batcher.calibrate(classifier.samples)
         max_connections = listening.room_for_connections(settings.api.max_connections)
         connections = ConnectionContext.of(settings.api, admission, max_connections, settings.logging.access)
-        self.running = RunningService(settings, classifier, batcher, connections)
+        drift = DriftMonitor(classifier.manifest.reference, classifier.labels, settings.drift)
+        self.running = RunningService(settings, classifier, batcher, connections, drift)
         self.in_process = InProcess(self.running)
         admission.stage = Stage.OPEN
 

@@ -190,6 +190,35 @@ class ModelInfo(TypedDict):
     metrics: dict[str, float]
 
 
+class DriftBin(TypedDict):
+    """One bin of a feature, with the shares of the held-out texts and of the last texts that are in it."""
+
+    bin: str
+    reference: float
+    window: float
+
+
+class FeatureDrift(TypedDict):
+    """How much the last texts differ from the held-out texts of the model in one feature."""
+
+    feature: str
+    alarm: bool
+    psi: float
+    test: str
+    statistic: float
+    p_value: float
+    bins: list[DriftBin]
+
+
+class DriftAnswer(TypedDict):
+    """Whether the last texts differ from the held-out texts of the model."""
+
+    status: str
+    texts: int
+    reference_texts: int
+    features: list[FeatureDrift]
+
+
 class ProblemError(TypedDict):
     """One broken rule."""
 

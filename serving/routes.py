@@ -115,6 +115,14 @@ READYZ = Route(
 MODEL_INFO = Route(
     "GET", "/model/info", "Describe the model", schema.ModelInfo, group=MODEL, can_be_unready=True
 )
+DRIFT = Route(
+    "GET",
+    "/model/drift",
+    "Compare the last texts with the held-out texts of the model",
+    schema.DriftAnswer,
+    group=MODEL,
+    can_be_unready=True,
+)
 METRICS = Route("GET", "/metrics", "Prometheus metrics", media_type=TEXT, is_internal=True)
 DOCS = Route("GET", "/docs", "The API as a page", media_type="text/html", needs_key=False, has_files=True)
 OPENAPI = Route("GET", "/openapi.json", "The API as an OpenAPI document", dict[str, Any], needs_key=False)
@@ -130,6 +138,7 @@ ROUTES = (
     PREDICT_THRESHOLDS,
     CLASSIFY,
     MODEL_INFO,
+    DRIFT,
     METRICS,
     DOCS,
     OPENAPI,

@@ -17,6 +17,7 @@ from classifier.settings import ApiSettings, Settings
 from serving.errors import ServiceUnavailable
 from serving.metrics import Metrics
 from serving.request.budget import ByteBudget
+from serving.telemetry.drift import DriftMonitor
 
 CONNECTIONS = "connections"
 """The key of the shared state under which connections find what they need."""
@@ -75,6 +76,7 @@ class RunningService:
     classifier: Classifier
     batcher: Batcher[Prediction]
     connections: ConnectionContext
+    drift: DriftMonitor
 
     @property
     def admission(self) -> Admission:

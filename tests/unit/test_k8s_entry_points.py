@@ -15,6 +15,7 @@ API = {
     "/classify",
     "/health",
     "/model/info",
+    "/model/drift",
     "/predict",
     "/predict/batch",
     "/predict/thresholds",
