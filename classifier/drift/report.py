@@ -8,7 +8,7 @@ from classifier.drift.reference import Reference
 from classifier.drift.statistics import HypothesisTest, population_stability_index, shares_of
 
 MIN_TEXTS = 200
-"""Fewest texts that are judged. With fewer, chance alone moves the index of ten bins by more than 0.05."""
+"""Fewest texts that are judged. With 200, chance alone gives ten bins an index of 0.05 on average."""
 
 MAX_P_VALUE = 0.001
 """A difference that chance makes more often than this raises no alarm."""
