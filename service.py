@@ -1,5 +1,6 @@
 """The BentoML service, put together from its parts."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from classifier.errors import ClassifierError
 from classifier.settings import load_settings
 from serving import composition
 from serving.bentoml_api import bentoml_api, bentoml_batch_api
+from serving.feedback import check_feedback, open_feedback
 from serving.in_process import InProcess, new_batcher
 from serving.logs import configure_logging
 from serving.pages.app import Pages
@@ -37,6 +39,7 @@ try:
     address = listening_address(settings.api.host)
     supervise(NAME, settings.worker.max_silent_seconds)
     check_model(settings)
+    check_feedback(settings.feedback)
     of_build: dict[str, Any] = {}
     if arguments := build_arguments():
         from image.bento import prepare_build  # A Bento does not have this package.
@@ -76,7 +79,8 @@ class TextClassifier:
         max_connections = listening.room_for_connections(settings.api.max_connections)
         connections = ConnectionContext.of(settings.api, admission, max_connections, settings.logging.access)
         drift = DriftMonitor(classifier.manifest.reference, classifier.labels, settings.drift)
-        self.running = RunningService(settings, classifier, batcher, connections, drift)
+        feedback = open_feedback(settings.feedback, classifier.digest)
+        self.running = RunningService(settings, classifier, batcher, connections, drift, feedback)
         self.in_process = InProcess(self.running)
         admission.stage = Stage.OPEN
 
@@ -96,11 +100,14 @@ class TextClassifier:
     async def drain(self) -> None:
         """Finish the requests that were admitted, and refuse new ones."""
         await drain(self.running)
+        if self.running.feedback is not None:
+            await asyncio.to_thread(self.running.feedback.close)
 
     predict = bentoml_api(endpoints.PREDICT)
     predict_batch = bentoml_api(endpoints.PREDICT_BATCH)
     predict_top_k = bentoml_api(endpoints.PREDICT_TOP_K)
     predict_thresholds = bentoml_api(endpoints.PREDICT_THRESHOLDS)
+    feedback = bentoml_api(endpoints.FEEDBACK)
     classify = bentoml_batch_api(CLASSIFY, endpoints.classify, max_batch_size=1000, max_latency_ms=10_000)
 
 

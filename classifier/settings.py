@@ -99,6 +99,14 @@ class DriftSettings(_Section):
     psi_alarm: float = Field(default=0.2, gt=0)
 
 
+class FeedbackSettings(_Section):
+    """Where predictions are kept for clients that send the right labels later; see docs/drift.md."""
+
+    path: str = ""
+    keep_days: float = Field(default=30.0, gt=0, le=3650)
+    max_rows: int = Field(default=1_000_000, ge=1, le=1_000_000_000)
+
+
 class BatchingSettings(_Section):
     """How the texts of concurrent clients wait and run together; `classifier.batching` states the rules."""
 
@@ -133,6 +141,7 @@ class Settings(_Section):
     api: ApiSettings = ApiSettings()
     inference: InferenceSettings = InferenceSettings()
     drift: DriftSettings = DriftSettings()
+    feedback: FeedbackSettings = FeedbackSettings()
     batching: BatchingSettings = BatchingSettings()
     worker: WorkerSettings = WorkerSettings()
     logging: LoggingSettings = LoggingSettings()

@@ -90,6 +90,14 @@ CLASSIFY = Route(
     request=schema.ClassifyRequest,
     is_answered_by_bentoml=True,
 )
+FEEDBACK = Route(
+    "POST",
+    "/feedback",
+    "Say which label would have been right for a text that was classified before",
+    schema.FeedbackAnswer,
+    group=MODEL,
+    request=schema.FeedbackRequest,
+)
 INDEX = Route("GET", "/", "Describe the service", schema.ServiceInfo)
 HEALTH = Route(
     "GET", "/health", "Report whether the model is ready", schema.Health, can_be_unready=True, needs_key=False
@@ -137,6 +145,7 @@ ROUTES = (
     PREDICT_TOP_K,
     PREDICT_THRESHOLDS,
     CLASSIFY,
+    FEEDBACK,
     MODEL_INFO,
     DRIFT,
     METRICS,

@@ -15,6 +15,7 @@ from classifier.batching.batcher import Batcher
 from classifier.pipeline import Classifier, Prediction
 from classifier.settings import ApiSettings, Settings
 from serving.errors import ServiceUnavailable
+from serving.feedback import FeedbackStore
 from serving.metrics import Metrics
 from serving.request.budget import ByteBudget
 from serving.telemetry.drift import DriftMonitor
@@ -77,6 +78,8 @@ class RunningService:
     batcher: Batcher[Prediction]
     connections: ConnectionContext
     drift: DriftMonitor
+    feedback: FeedbackStore | None
+    """None if the settings name no database."""
 
     @property
     def admission(self) -> Admission:

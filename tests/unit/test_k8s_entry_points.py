@@ -14,6 +14,7 @@ API = {
     "/",
     "/classify",
     "/health",
+    "/feedback",
     "/model/info",
     "/model/drift",
     "/predict",

@@ -1,0 +1,102 @@
+"""`POST /feedback` and `GET /model/drift` over HTTP."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter
+from starlette.testclient import TestClient
+
+from classifier import schema
+from classifier.batching.admission import Stage
+from classifier.settings import FeedbackSettings
+from serving.feedback import FeedbackStore
+from serving.running import RunningService
+
+TEXT = "A moving, beautifully acted film."
+
+
+@pytest.fixture
+def store(client: TestClient, running: RunningService, tmp_path: Path) -> Iterator[FeedbackStore]:
+    """A store of the service that the client asks."""
+    store = FeedbackStore(FeedbackSettings(path=str(tmp_path / "feedback.db")), running.classifier.digest)
+    state = client.app_state
+    before = dict(state)
+    state.update(replace(running, feedback=store).state())
+    yield store
+    state.update(before)
+    store.close()
+
+
+def test_a_label_is_compared_with_what_was_predicted(
+    client: TestClient, store: FeedbackStore, running: RunningService
+) -> None:
+    store.record("my-request", running.classifier.predict([TEXT]))
+    answer = client.post("/feedback", json={"request_id": "my-request", "label": "negative"})
+    assert (answer.status_code, answer.json()) == (200, {"was_right": False, "predicted": "positive"})
+
+
+def test_the_example_of_the_api_page_is_answered_as_described(
+    client: TestClient, store: FeedbackStore, running: RunningService
+) -> None:
+    operation = client.get("/openapi.json").json()["paths"]["/feedback"]["post"]
+    example = operation["requestBody"]["content"]["application/json"]["example"]
+    store.record(example["request_id"], running.classifier.predict([TEXT]))
+    answer = client.post("/feedback", json=example)
+    TypeAdapter(schema.FeedbackAnswer).validate_json(answer.content, strict=True)
+
+
+@pytest.mark.usefixtures("store")
+def test_an_unknown_request_gets_404_with_the_reason(client: TestClient) -> None:
+    answer = client.post("/feedback", json={"request_id": "another", "label": "negative"})
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "each replica remembers only its own requests" in answer.json()["detail"]
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        ({"request_id": "a", "label": "neutral"}, ["body", "label"]),
+        ({"request_id": "a b", "label": "negative"}, ["body", "request_id"]),
+        ({"request_id": "a", "label": "negative", "index": 100}, ["body", "index"]),
+        ({"request_id": "a", "label": "negative", "text": "a"}, ["body", "text"]),
+    ],
+)
+def test_a_field_that_breaks_the_contract_gets_422(
+    client: TestClient, body: dict[str, object], place: list[str]
+) -> None:
+    answer = client.post("/feedback", json=body)
+    assert answer.status_code == 422
+    assert [error["loc"] for error in answer.json()["errors"]] == [place]
+
+
+def test_without_a_database_the_answer_is_404_and_names_the_setting(client: TestClient) -> None:
+    answer = client.post("/feedback", json={"request_id": "a", "label": "negative"})
+    assert answer.status_code == 404
+    assert "feedback.path" in answer.json()["detail"]
+
+
+def test_drift_is_answered_as_the_contract_says(client: TestClient, running: RunningService) -> None:
+    for run in running.classifier.runs([TEXT] * 300):
+        running.drift.observe(run)
+    found = client.get("/model/drift").json()
+    TypeAdapter(schema.DriftAnswer).validate_python(found, strict=True)
+    assert found["status"] == "drifted"
+    assert found["texts"] == 300
+    assert found["reference_texts"] == 5000
+
+
+def test_a_leaving_service_reports_no_drift(client: TestClient, running: RunningService) -> None:
+    running.admission.stage = Stage.LEAVING
+    assert client.get("/model/drift").status_code == 503
+
+
+def test_a_store_that_is_closed_answers_503(client: TestClient, store: FeedbackStore) -> None:
+    asyncio.run(asyncio.to_thread(store.close))
+    answer = client.post("/feedback", json={"request_id": "a", "label": "negative"})
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
