@@ -12,6 +12,9 @@ from classifier.drift.statistics import HypothesisTest, chi_square, kolmogorov_s
 BINS = 10
 """Bins of a numeric feature, unless many texts have the same value."""
 
+MAX_EDGES = 100
+"""Most edges of a numeric feature."""
+
 MAX_LABELS = 100
 """Most labels that have a bin of their own; the others share one."""
 
@@ -41,7 +44,7 @@ class NumericReference(_Part):
     A value is in the first bin whose upper edge it does not exceed. The outer bins are open.
     """
 
-    edges: tuple[FiniteFloat, ...] = Field(min_length=1, max_length=MAX_LABELS)
+    edges: tuple[FiniteFloat, ...] = Field(min_length=1, max_length=MAX_EDGES)
     counts: tuple[Count, ...]
 
     @model_validator(mode="after")
