@@ -53,9 +53,7 @@ async def drain(service: RunningService) -> None:
     service.admission.stage = Stage.LEAVING
     await asyncio.sleep(service.settings.api.lame_duck_seconds)
     left = await finish_requests(service, service.settings.batching.drain_seconds)
-    tracer = service.connections.recorder.tracer
-    if tracer is not None:
-        await asyncio.to_thread(tracer.close)
+    await asyncio.to_thread(service.connections.recorder.close)
     _log.info("drained", unfinished_texts=left)
 
 
