@@ -11,6 +11,7 @@ from classifier.errors import ClassifierError
 from classifier.settings import load_settings
 from serving import composition
 from serving.bentoml_api import bentoml_api, bentoml_batch_api
+from serving.feedback import check_feedback
 from serving.in_process import InProcess, new_batcher
 from serving.pages.app import Pages
 from serving.process import listening
@@ -39,6 +40,7 @@ try:
     address = listening_address(settings.api.host)
     supervise(NAME, settings.worker.max_silent_seconds)
     check_model(settings)
+    check_feedback(settings.feedback)
     of_build: dict[str, Any] = {}
     if arguments := build_arguments():
         from image.bento import prepare_build  # A Bento does not have this package.
@@ -107,6 +109,7 @@ class TextClassifier:
     predict_batch = bentoml_api(endpoints.PREDICT_BATCH)
     predict_top_k = bentoml_api(endpoints.PREDICT_TOP_K)
     predict_thresholds = bentoml_api(endpoints.PREDICT_THRESHOLDS)
+    feedback = bentoml_api(endpoints.FEEDBACK)
     classify = bentoml_batch_api(CLASSIFY, endpoints.classify, max_batch_size=1000, max_latency_ms=10_000)
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from classifier.drift.report import DriftReport, DriftStatus
 from classifier.errors import NotBinary
 from classifier.pipeline import Classifier, Prediction, ThresholdRow
-from classifier.schema import BatchAnswer, PredictionAnswer, ThresholdsAnswer, TopKAnswer
+from classifier.schema import BatchAnswer, DriftAnswer, PredictionAnswer, ThresholdsAnswer, TopKAnswer
 
 
 def prediction_answer(
@@ -83,6 +84,32 @@ def thresholds_answer(text: str, rows: Sequence[ThresholdRow], warnings: Sequenc
     if warnings:
         answer["warnings"] = list(warnings)
     return answer
+
+
+def drift_answer(report: DriftReport | None) -> DriftAnswer:
+    """The answer with a comparison of texts, which is None if the model has no reference."""
+    if report is None:
+        return DriftAnswer(status=DriftStatus.NO_REFERENCE, texts=0, reference_texts=0, features=[])
+    return DriftAnswer(
+        status=report.status,
+        texts=report.texts,
+        reference_texts=report.reference_texts,
+        features=[
+            {
+                "feature": found.feature,
+                "alarm": found.is_alarm,
+                "psi": found.psi,
+                "test": found.test.name,
+                "statistic": found.test.statistic,
+                "p_value": found.test.p_value,
+                "bins": [
+                    {"bin": bin_.name, "reference": bin_.reference, "window": bin_.window}
+                    for bin_ in found.bins
+                ],
+            }
+            for found in report.features
+        ],
+    )
 
 
 def require_binary(classifier: Classifier) -> None:

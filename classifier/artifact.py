@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from classifier.drift.reference import Reference
 from classifier.errors import ArtifactError
 from classifier.runtimes import RuntimeSettings, runtime_of
 from classifier.schema import TAG_PATTERN
@@ -96,6 +97,8 @@ class Manifest(_Part):
     versions: dict[str, str]
     metrics: dict[str, float]
     quantization: Quantization | None = None
+    reference: Reference | None = None
+    """What texts that the model was not trained on look like; None if there were too few of them."""
     files: dict[str, str] = {}
     """The SHA-256 of every other file."""
 
@@ -116,6 +119,8 @@ class Manifest(_Part):
         if bias is not None and len(bias) != classes:
             raise ValueError(f"calibration.bias has {len(bias)} values; there are {classes} labels")
         runtime_of(self.model.kind).check(self.model, self.labels, self.text)
+        if self.reference is not None:
+            self.reference.label.check_classes(classes)
         return self
 
     @field_validator("model", mode="wrap")

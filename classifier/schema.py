@@ -15,6 +15,9 @@ DEFAULT_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 TAG_PATTERN = r"^[a-z0-9]([-_.a-z0-9]{0,61}[a-z0-9])?$"
 """What BentoML accepts as the name or the version of a model."""
 
+REQUEST_ID_PATTERN = r"^[A-Za-z0-9._:-]{1,128}$"
+"""What an answer's header `x-request-id` can be."""
+
 EXAMPLE_TEXT = "A moving, beautifully acted film. I would watch it again."
 EXAMPLE_TEXTS = [EXAMPLE_TEXT, "Two hours of my life that I will never get back."]
 
@@ -91,6 +94,16 @@ class ClassifyRequest(_Request):
     """Up to 100 texts for BentoML's own batchable API."""
 
     texts: list[Text] = Field(min_length=1, max_length=MAX_TEXTS, examples=[EXAMPLE_TEXTS])
+
+
+class FeedbackRequest(_Request):
+    """The right label of a text that was classified before."""
+
+    request_id: str = Field(pattern=REQUEST_ID_PATTERN, examples=["5f0e9d3c8a7b4e61a2c4d6e8f0a1b2c3"])
+    label: str = Field(min_length=1, examples=["negative"])
+    index: Annotated[int, BeforeValidator(_whole_number)] = Field(
+        default=0, ge=0, lt=MAX_TEXTS, examples=[0], description="The position of the text in its batch."
+    )
 
 
 class PredictionAnswer(TypedDict):
@@ -188,6 +201,42 @@ class ModelInfo(TypedDict):
     threshold: float
     trained_on: TrainedOn | None
     metrics: dict[str, float]
+
+
+class FeedbackAnswer(TypedDict):
+    """Whether the prediction was right."""
+
+    was_right: bool
+    predicted: str
+
+
+class DriftBin(TypedDict):
+    """One bin of a feature, with the shares of the held-out texts and of the last texts that are in it."""
+
+    bin: str
+    reference: float
+    window: float
+
+
+class FeatureDrift(TypedDict):
+    """How much the last texts differ from the held-out texts of the model in one feature."""
+
+    feature: str
+    alarm: bool
+    psi: float
+    test: str
+    statistic: float
+    p_value: float
+    bins: list[DriftBin]
+
+
+class DriftAnswer(TypedDict):
+    """Whether the last texts differ from the held-out texts of the model."""
+
+    status: str
+    texts: int
+    reference_texts: int
+    features: list[FeatureDrift]
 
 
 class ProblemError(TypedDict):

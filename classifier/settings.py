@@ -93,6 +93,21 @@ class InferenceSettings(_Section):
     confidence_threshold: float = Field(default=0.5, ge=0, le=1)
 
 
+class DriftSettings(_Section):
+    """How the last texts are compared with the held-out texts of the model; see docs/drift.md."""
+
+    window_texts: int = Field(default=1000, ge=200, le=1_000_000)
+    psi_alarm: float = Field(default=0.2, gt=0)
+
+
+class FeedbackSettings(_Section):
+    """Where predictions are kept for clients that send the right labels later; see docs/drift.md."""
+
+    path: str = ""
+    keep_days: float = Field(default=30.0, gt=0, le=3650)
+    max_rows: int = Field(default=1_000_000, ge=1, le=1_000_000_000)
+
+
 class BatchingSettings(_Section):
     """How the texts of concurrent clients wait and run together; `classifier.batching` states the rules."""
 
@@ -134,6 +149,8 @@ class Settings(_Section):
     preprocessing: PreprocessingSettings = PreprocessingSettings()
     api: ApiSettings = ApiSettings()
     inference: InferenceSettings = InferenceSettings()
+    drift: DriftSettings = DriftSettings()
+    feedback: FeedbackSettings = FeedbackSettings()
     batching: BatchingSettings = BatchingSettings()
     worker: WorkerSettings = WorkerSettings()
     logging: LoggingSettings = LoggingSettings()

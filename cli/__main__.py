@@ -13,6 +13,7 @@ MAKE_TARGETS = {
     "key": "serve",
     "train": "train-deps",
     "evaluate": "train-deps",
+    "drift": "train-deps",
     "import": "train-deps",
     "bench": "train-deps",
 }
@@ -33,7 +34,10 @@ OWN_PACKAGES = (
 
 
 def main() -> None:
-    """Run a command line. The exit code is 0, 1 for what this project refuses, or 2 for wrong usage."""
+    """Run a command line. The exit code is 0, 1 for what this project refuses, or 2 for wrong usage.
+
+    `drift` also ends with 3, if texts differ.
+    """
     words = sys.argv[1:]
     try:
         _run(words)

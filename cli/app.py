@@ -17,6 +17,7 @@ MODULES = {
     "predict": "cli.predict",
     "train": "cli.training",
     "evaluate": "cli.training",
+    "drift": "cli.drift",
     "import": "cli.training",
     "models": "cli.training",
     "key": "cli.service",

@@ -128,7 +128,21 @@ def train(
             f"test: accuracy {100 * metrics['test_accuracy']:.2f} %, ECE {metrics['test_ece']:.4f} "
             f"on {len(test_dataset.texts):,} texts"
         )
+    _say_reference(artifact)
     _serve_hint(tag)
+
+
+def _say_reference(artifact: "Artifact") -> None:
+    from classifier.drift.reference import MIN_REFERENCE_TEXTS
+
+    reference = artifact.manifest.reference
+    if reference is None:
+        out.print(
+            "no reference for drift: it needs at least "
+            f"{MIN_REFERENCE_TEXTS} texts that the model was not trained on"
+        )
+    else:
+        out.print(f"reference for drift: {reference.texts:,} texts")
 
 
 def _serve_hint(tag: str) -> None:
@@ -244,7 +258,12 @@ def import_foreign(
         bool, typer.Option(help="NLTK's stop words were removed from the texts for training.")
     ] = False,
     data: Annotated[
-        Path | None, typer.Option(help="Real texts to compare the two models on.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Real texts to compare the two models on, and to make the reference for drift from: "
+            "texts that the model was not trained on.",
+            show_default=False,
+        ),
     ] = None,
     text_column: TextColumnName = "text",
     encoding: Encoding = None,
@@ -284,6 +303,7 @@ def import_foreign(
         f"{tag}: {metrics['import_checked_texts']:.0f} texts compared, "
         f"largest difference {metrics['import_largest_difference']:.1e}"
     )
+    _say_reference(artifact)
     _serve_hint(tag)
 
 

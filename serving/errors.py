@@ -66,6 +66,20 @@ class RouteNotFound(HttpError):
     title = "Not found"
 
 
+class FeedbackOff(HttpError):
+    """The service keeps no predictions (`feedback.path`), so it takes no labels."""
+
+    status = 404
+    title = "Feedback is off"
+
+
+class PredictionNotFound(HttpError):
+    """This replica remembers no such prediction."""
+
+    status = 404
+    title = "Prediction not found"
+
+
 class MethodNotAllowed(HttpError):
     """The route exists, but for another method."""
 
@@ -204,6 +218,8 @@ SEEN_BY_CLIENTS: tuple[type[HttpError], ...] = (
     MalformedBody,
     Unauthorized,
     RouteNotFound,
+    FeedbackOff,
+    PredictionNotFound,
     MethodNotAllowed,
     RequestTooSlow,
     BodyTooLarge,

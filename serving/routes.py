@@ -41,6 +41,11 @@ class Route:
     """Whether the paths below it belong to it, for the files that its page loads."""
 
     @property
+    def is_for_model(self) -> bool:
+        """Whether its requests wait for the model, so that they need admission."""
+        return self.group == PREDICTIONS
+
+    @property
     def request_model(self) -> type[BaseModel]:
         """The model of its requests; raises TypeError for a route without a body."""
         if self.request is None:
@@ -90,6 +95,14 @@ CLASSIFY = Route(
     request=schema.ClassifyRequest,
     is_answered_by_bentoml=True,
 )
+FEEDBACK = Route(
+    "POST",
+    "/feedback",
+    "Say which label would have been right for a text that was classified before",
+    schema.FeedbackAnswer,
+    group=MODEL,
+    request=schema.FeedbackRequest,
+)
 INDEX = Route("GET", "/", "Describe the service", schema.ServiceInfo)
 HEALTH = Route(
     "GET", "/health", "Report whether the model is ready", schema.Health, can_be_unready=True, needs_key=False
@@ -115,6 +128,14 @@ READYZ = Route(
 MODEL_INFO = Route(
     "GET", "/model/info", "Describe the model", schema.ModelInfo, group=MODEL, can_be_unready=True
 )
+DRIFT = Route(
+    "GET",
+    "/model/drift",
+    "Compare the last texts with the held-out texts of the model",
+    schema.DriftAnswer,
+    group=MODEL,
+    can_be_unready=True,
+)
 METRICS = Route("GET", "/metrics", "Prometheus metrics", media_type=TEXT, is_internal=True)
 DOCS = Route("GET", "/docs", "The API as a page", media_type="text/html", needs_key=False, has_files=True)
 OPENAPI = Route("GET", "/openapi.json", "The API as an OpenAPI document", dict[str, Any], needs_key=False)
@@ -129,7 +150,9 @@ ROUTES = (
     PREDICT_TOP_K,
     PREDICT_THRESHOLDS,
     CLASSIFY,
+    FEEDBACK,
     MODEL_INFO,
+    DRIFT,
     METRICS,
     DOCS,
     OPENAPI,

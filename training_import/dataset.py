@@ -2,12 +2,13 @@
 
 import csv
 import hashlib
-import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TextIO
 
 from classifier.errors import ClassifierError
 
@@ -15,6 +16,10 @@ ENCODINGS = ("utf-8-sig", "utf-16", "cp1252")
 """The encodings to try, in this order, if none is named; UTF-16 only if the file begins with its mark."""
 
 MIN_ROWS_OF_A_CLASS = 10
+
+_CHUNK_CHARACTERS = 2**20
+_PARQUET_ROWS = 1024
+"""Rows of a Parquet file that are in memory together."""
 
 _Row = tuple[int, dict[str, object]]
 """The number of a row, which is 1 for the first row after a header, and its columns."""
@@ -63,10 +68,9 @@ def read_dataset(
 
     Raises DatasetError for the first bad row, with its number; the first row after a header is row 1.
     """
-    content = _content(path)
     texts: list[str] = []
     labels: list[str] = []
-    for number, row in _rows(path, content, encoding, (text_column, label_column)):
+    for number, row in _rows(path, encoding, (text_column, label_column)):
         texts.append(_text(path, number, text_column, row))
         label = row[label_column]
         if not isinstance(label, str | int) or not str(label).strip():
@@ -76,24 +80,22 @@ def read_dataset(
         labels.append(str(label).strip())
     if not texts:
         raise DatasetError(f"{path} has no rows")
-    return Dataset(path.name, hashlib.sha256(content).hexdigest(), texts, labels)
+    with path.open("rb") as file:
+        return Dataset(path.name, hashlib.file_digest(file, "sha256").hexdigest(), texts, labels)
 
 
 def read_texts(path: Path, text_column: str = "text", encoding: str | None = None) -> list[str]:
     """Read only the texts; see `read_dataset`."""
-    rows = _rows(path, _content(path), encoding, (text_column,))
-    return [_text(path, number, text_column, row) for number, row in rows]
+    return list(iterate_texts(path, text_column, encoding))
 
 
-def _content(path: Path) -> bytes:
-    _reader(path)  # refuses an unknown kind of file before it is read
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
+def iterate_texts(path: Path, text_column: str = "text", encoding: str | None = None) -> Iterator[str]:
+    """Read the texts one by one, so that a file may be larger than the memory; see `read_dataset`."""
+    for number, row in _rows(path, encoding, (text_column,)):
+        yield _text(path, number, text_column, row)
 
 
-def _reader(path: Path) -> Callable[[Path, bytes, str | None], Iterator[_Row]]:
+def _reader(path: Path) -> Callable[[Path, str | None], Iterator[_Row]]:
     readers = {".csv": _read_csv, ".tsv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
     reader = readers.get(path.suffix.lower())
     if reader is None:
@@ -103,8 +105,13 @@ def _reader(path: Path) -> Callable[[Path, bytes, str | None], Iterator[_Row]]:
     return reader
 
 
-def _rows(path: Path, content: bytes, encoding: str | None, columns: tuple[str, ...]) -> Iterator[_Row]:
-    for number, row in _reader(path)(path, content, encoding):
+def _rows(path: Path, encoding: str | None, columns: tuple[str, ...]) -> Iterator[_Row]:
+    reader = _reader(path)
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
+    for number, row in reader(path, encoding):
         for column in columns:
             if column not in row:
                 raise DatasetError(
@@ -120,64 +127,85 @@ def _text(path: Path, number: int, column: str, row: Mapping[str, object]) -> st
     return text
 
 
-def _decode(path: Path, content: bytes, encoding: str | None) -> str:
+@contextmanager
+def _open_text(path: Path, encoding: str | None, newline: str) -> Iterator[TextIO]:
+    """Open a file in its encoding, after its byte order mark; `newline` is that of `open`."""
+    with path.open(encoding=_encoding_of(path, encoding), newline=newline) as file:
+        if file.read(1) != "\ufeff":
+            file.seek(0)
+        yield file
+
+
+def _encoding_of(path: Path, encoding: str | None) -> str:
+    """Return the given encoding, or the first of ENCODINGS that fits; the file is read once for it."""
+    with path.open("rb") as file:
+        has_utf16_mark = file.read(2) in {b"\xff\xfe", b"\xfe\xff"}
     candidates = (encoding,) if encoding else ENCODINGS
     for candidate in candidates:
-        if candidate == "utf-16" and not content.startswith((b"\xff\xfe", b"\xfe\xff")) and not encoding:
+        if candidate == "utf-16" and not has_utf16_mark and not encoding:
             continue
         try:
-            return content.decode(candidate).removeprefix("\ufeff")
+            with path.open(encoding=candidate) as text:
+                while text.read(_CHUNK_CHARACTERS):
+                    pass
         except LookupError as error:
             raise DatasetError(f"{path}: there is no encoding {candidate!r}") from error
         except UnicodeError:
             continue
+        return candidate
     raise DatasetError(f"{path} is not text in {' or '.join(candidates)}; name its encoding with --encoding")
 
 
-def _read_csv(path: Path, content: bytes, encoding: str | None) -> Iterator[_Row]:
+def _read_csv(path: Path, encoding: str | None) -> Iterator[_Row]:
     csv.field_size_limit(2**31 - 1)
-    lines = io.StringIO(_decode(path, content, encoding), newline="")
-    rows = csv.reader(lines, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
-    try:
-        header = next(rows, None)
-        if header is None:
-            raise DatasetError(f"{path} is empty")
-        twice = [column for column, count in Counter(header).items() if column and count > 1]
-        if twice:
-            raise DatasetError(f"{path}: the header has column {twice[0]!r} twice")
-        for number, row in enumerate(rows, start=1):
-            if not row:
-                continue
-            if len(row) != len(header):
-                raise DatasetError(
-                    f"{path} row {number}: {len(row)} columns, where the header has {len(header)}"
-                )
-            yield number, dict(zip(header, row, strict=True))
-    except csv.Error as error:
-        raise DatasetError(f"{path} line {rows.line_num}: {error}") from error
-
-
-def _read_jsonl(path: Path, content: bytes, encoding: str | None) -> Iterator[_Row]:
-    for number, line in enumerate(_decode(path, content, encoding).split("\n"), start=1):
-        if not line.strip():
-            continue
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    with _open_text(path, encoding, newline="") as file:
+        rows = csv.reader(file, delimiter=delimiter, strict=True)
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DatasetError(f"{path} row {number}: not JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise DatasetError(f"{path} row {number}: {line[:60]!r} is not an object")
-        yield number, row
+            header = next(rows, None)
+            if header is None:
+                raise DatasetError(f"{path} is empty")
+            twice = [column for column, count in Counter(header).items() if column and count > 1]
+            if twice:
+                raise DatasetError(f"{path}: the header has column {twice[0]!r} twice")
+            for number, row in enumerate(rows, start=1):
+                if not row:
+                    continue
+                if len(row) != len(header):
+                    raise DatasetError(
+                        f"{path} row {number}: {len(row)} columns, where the header has {len(header)}"
+                    )
+                yield number, dict(zip(header, row, strict=True))
+        except csv.Error as error:
+            raise DatasetError(f"{path} line {rows.line_num}: {error}") from error
 
 
-def _read_parquet(path: Path, content: bytes, encoding: str | None) -> Iterator[_Row]:
+def _read_jsonl(path: Path, encoding: str | None) -> Iterator[_Row]:
+    with _open_text(path, encoding, newline="\n") as file:
+        for number, line in enumerate((line.rstrip("\n") for line in file), start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise DatasetError(f"{path} row {number}: not JSON: {error}") from error
+            if not isinstance(row, dict):
+                raise DatasetError(f"{path} row {number}: {line[:60]!r} is not an object")
+            yield number, row
+
+
+def _read_parquet(path: Path, encoding: str | None) -> Iterator[_Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     del encoding  # Parquet files are always Unicode
-    try:
-        rows = pq.read_table(pa.BufferReader(content)).to_pylist()
+    number = 0
     # Damaged pages give an OSError, and damaged strings a UnicodeDecodeError.
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(_PARQUET_ROWS):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, row
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path} is not a Parquet file: {error}") from error
-    yield from enumerate(rows, start=1)

@@ -12,13 +12,14 @@ from starlette.routing import Route as StarletteRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
+from classifier.answers import drift_answer
 from classifier.batching.admission import Stage
 from classifier.pipeline import Classifier
 from classifier.schema import Health, ModelInfo, ServiceInfo
 from serving.pages.openapi import openapi_document
 from serving.request.endpoint import json_response
 from serving.request.problems import no_such_route, problem_of_status, problem_response
-from serving.routes import DOCS, HEALTH, INDEX, METRICS, MODEL_INFO, OPENAPI, ROUTES
+from serving.routes import DOCS, DRIFT, HEALTH, INDEX, METRICS, MODEL_INFO, OPENAPI, ROUTES
 from serving.running import running_service
 from serving.telemetry.gauges import gauges
 from serving.telemetry.metrics import MEDIA_TYPE
@@ -53,6 +54,7 @@ class Pages:
             StarletteRoute(INDEX.path, self._index),
             StarletteRoute(HEALTH.path, self._health),
             StarletteRoute(MODEL_INFO.path, self._model_info),
+            StarletteRoute(DRIFT.path, self._drift),
             StarletteRoute(METRICS.path, self._metrics),
             StarletteRoute(DOCS.path, self._docs),
             StarletteRoute(OPENAPI.path, self._openapi_json),
@@ -94,6 +96,12 @@ class Pages:
         if not service.admission.is_ready:
             return problem_of_status(503)
         return json_response(_model_info(service.classifier))
+
+    async def _drift(self, request: Request) -> Response:
+        service = running_service(request.scope)
+        if not service.admission.is_ready:
+            return problem_of_status(503)
+        return json_response(drift_answer(service.connections.recorder.drift.report()))
 
     async def _metrics(self, request: Request) -> Response:
         service = running_service(request.scope)

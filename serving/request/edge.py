@@ -27,6 +27,7 @@ from serving.telemetry import request_id, server_timing
 from serving.telemetry.exchange import EXCHANGE, Exchange
 
 _WITH_BODY = frozenset((route.method, route.path) for route in ROUTES if route.request is not None)
+_FOR_MODEL = frozenset((route.method, route.path) for route in ROUTES if route.is_for_model)
 
 
 class Edge:
@@ -66,7 +67,7 @@ class Edge:
         limit = asyncio.timeout(max_seconds)
         has_timing = service.settings.api.server_timing
         response = _Response(scope, receive, send, limit, exchange, has_timing)
-        is_for_model = (exchange.method, exchange.path) in _WITH_BODY
+        is_for_model = (exchange.method, exchange.path) in _FOR_MODEL
         recorder.metrics.in_progress += is_for_model
         try:
             async with limit:
@@ -102,7 +103,8 @@ class Edge:
                 raise refusal
         if (method, path) in _WITH_BODY:
             check_headers(exchange.headers, service.settings.api.max_body_bytes)
-            service.admission.check()
+            if (method, path) in _FOR_MODEL:
+                service.admission.check()
         endpoint = self._endpoints.get((method, path))
         if endpoint is not None:
             await response.send(await endpoint(Request(scope, receive), exchange))

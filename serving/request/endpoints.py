@@ -1,4 +1,4 @@
-"""The prediction endpoints: each passes a request's texts to the batcher and builds the answer."""
+"""The endpoints: each passes a request's texts to the batcher, or its label to the store, and answers."""
 
 from collections.abc import Sequence
 
@@ -8,6 +8,8 @@ from classifier.pipeline import UNCERTAIN, Prediction
 from classifier.schema import (
     BatchAnswer,
     BatchRequest,
+    FeedbackAnswer,
+    FeedbackRequest,
     PredictionAnswer,
     PredictRequest,
     ThresholdsAnswer,
@@ -15,7 +17,10 @@ from classifier.schema import (
     TopKAnswer,
     TopKRequest,
 )
+from classifier.validation import MAX_SHOWN_CHARACTERS
 from serving import routes
+from serving.errors import FeedbackOff, FieldError, InvalidRequest
+from serving.feedback import FeedbackStore
 from serving.request.endpoint import Endpoint
 from serving.running import RunningService
 from serving.telemetry.exchange import Exchange
@@ -66,6 +71,32 @@ async def predict_thresholds(
     return answers.thresholds_answer(request.text, rows, prediction.warnings)
 
 
+async def feedback(
+    service: RunningService,
+    request: FeedbackRequest,
+    exchange: Exchange,  # noqa: ARG001
+) -> FeedbackAnswer:
+    """Store the right label of a text that was classified before."""
+    store = service.connections.recorder.feedback
+    return await take_feedback(store, service.classifier.labels, request)
+
+
+async def take_feedback(
+    store: FeedbackStore | None, labels: Sequence[str], request: FeedbackRequest
+) -> FeedbackAnswer:
+    """Store a label; raises FeedbackOff without a store, and InvalidRequest for a label of another model."""
+    if store is None:
+        raise FeedbackOff("no predictions are kept; the setting feedback.path names a database for them")
+    if request.label not in labels:
+        message = (
+            f"is {request.label[:MAX_SHOWN_CHARACTERS]!r}, which is none of the {len(labels)} labels of the "
+            "model; GET /model/info lists them"
+        )
+        raise InvalidRequest((FieldError(("body", "label"), message, "unknown_label"),))
+    found = await store.give(request.request_id, request.index, request.label)
+    return FeedbackAnswer(was_right=found.was_right, predicted=found.predicted)
+
+
 async def classify(service: RunningService, texts: list[str]) -> list[PredictionAnswer | Exception]:
     """Classify texts, which BentoML batches across clients before they reach the batcher."""
     threshold = service.settings.inference.confidence_threshold
@@ -88,5 +119,6 @@ PREDICT = Endpoint(routes.PREDICT, predict)
 PREDICT_BATCH = Endpoint(routes.PREDICT_BATCH, predict_batch)
 PREDICT_TOP_K = Endpoint(routes.PREDICT_TOP_K, predict_top_k)
 PREDICT_THRESHOLDS = Endpoint(routes.PREDICT_THRESHOLDS, predict_thresholds)
+FEEDBACK = Endpoint(routes.FEEDBACK, feedback)
 
-ENDPOINTS = (PREDICT, PREDICT_BATCH, PREDICT_TOP_K, PREDICT_THRESHOLDS)
+ENDPOINTS = (PREDICT, PREDICT_BATCH, PREDICT_TOP_K, PREDICT_THRESHOLDS, FEEDBACK)

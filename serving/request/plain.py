@@ -4,7 +4,7 @@ import re
 
 from serving.routes import ROUTES
 
-_PATHS = b"|".join(re.escape(route.path.encode()) for route in ROUTES if route.request is not None)
+_PATHS = b"|".join(re.escape(route.path.encode()) for route in ROUTES if route.is_for_model)
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _LINE = (
     rb"(?:(?!(?i:content-length|transfer-encoding|connection|expect|upgrade))"

@@ -22,7 +22,7 @@ from serving.running import CONNECTIONS
 from serving.telemetry.exchange import Exchange
 from serving.telemetry.request_id import sent_id_in_head
 
-_MODEL_PATHS = {route.path.encode(): route.path for route in ROUTES if route.request is not None}
+_MODEL_PATHS = {route.path.encode(): route.path for route in ROUTES if route.is_for_model}
 """The paths of requests to the model, which need admission."""
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from classifier.drift.features import FEATURES
 from classifier.errors import Refusal
 from serving.running import RunningService
 from serving.telemetry import catalogue
@@ -29,3 +30,10 @@ def gauges(service: RunningService) -> Iterator[Gauge]:
     described = (manifest.name, classifier.version, classifier.digest, manifest.model.kind)
     yield catalogue.MODEL_INFO, described, 1
     yield catalogue.MODEL_STORED, (), service.model_stored_at
+    report = connections.recorder.drift.report()
+    compared = {} if report is None else {feature.feature: feature for feature in report.features}
+    for name in FEATURES:
+        found = compared.get(name)
+        yield catalogue.DRIFT_PSI, (name,), 0.0 if found is None else found.psi
+        yield catalogue.DRIFT_ALARM, (name,), 0.0 if found is None else float(found.is_alarm)
+    yield catalogue.DRIFT_WINDOW, (), 0 if report is None else report.texts

@@ -3,12 +3,15 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from classifier.batching.queue import FinishedBatch
 from classifier.errors import Refusal
 from classifier.pipeline import Classifier, ModelRun, Prediction
 from classifier.settings import Settings
+from serving.feedback import FeedbackStore, open_feedback
 from serving.telemetry.access_log import AccessLog
+from serving.telemetry.drift import DriftMonitor
 from serving.telemetry.exchange import BatchRecord, Exchange
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.request_id import RandomIds, sent_id
@@ -27,6 +30,9 @@ class Recorder:
     tracer: Tracer | None
     """None if no spans are exported."""
     new_id: RandomIds
+    drift: DriftMonitor
+    feedback: FeedbackStore | None
+    """None if no predictions are kept."""
 
     def begin(self, method: str, path: str, headers: Mapping[bytes, bytes]) -> Exchange:
         """Begin to record a request whose headers have arrived."""
@@ -46,6 +52,8 @@ class Recorder:
         self.metrics.request(exchange.route, status, seconds)
         if exchange.refusal is None or self.access_log.is_verbose:
             self.access_log.request(exchange, status, seconds)
+        if self.feedback is not None and exchange.predictions and status == HTTPStatus.OK:
+            self.feedback.record(exchange.request_id.decode(), exchange.predictions)
         if exchange.refusal is not None:
             self.refusal(exchange.refusal)
         if self.tracer is not None:
@@ -68,6 +76,8 @@ class Recorder:
         """Record a batch, also in the exchanges of its requests."""
         runs = _runs(batch.outcomes)
         self.metrics.batch(batch, runs)
+        for run in runs:
+            self.drift.observe(run)
         record = BatchRecord(
             texts=len(batch.outcomes),
             begin=batch.begin,
@@ -87,6 +97,13 @@ class Recorder:
                 exchange.batches = (*exchange.batches, record) if exchange.batches else (record,)
             last = call
 
+    def close(self) -> None:
+        """Send the last spans and write the last predictions, for a few seconds at most."""
+        if self.tracer is not None:
+            self.tracer.close()
+        if self.feedback is not None:
+            self.feedback.close()
+
 
 def _runs(outcomes: Sequence[Prediction | Exception]) -> list[ModelRun]:
     """The runs of the model that gave these outcomes, in order."""
@@ -102,9 +119,12 @@ def _runs(outcomes: Sequence[Prediction | Exception]) -> list[ModelRun]:
 
 def new_recorder(settings: Settings, classifier: Classifier) -> Recorder:
     """A recorder of the answers of this model."""
+    metrics = Metrics(classifier.labels)
     return Recorder(
-        metrics=Metrics(classifier.labels),
+        metrics=metrics,
         access_log=AccessLog(settings.logging, classifier.version),
         tracer=new_tracer(settings.tracing, classifier),
         new_id=RandomIds(),
+        drift=DriftMonitor(classifier.manifest.reference, classifier.labels, settings.drift),
+        feedback=open_feedback(settings.feedback, classifier.digest, metrics.feedback),
     )

@@ -7,6 +7,7 @@ to it. Spans are made from times that are taken anyway.
 """
 
 import os
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -24,6 +25,9 @@ ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_
 TRACES_PATH = "/v1/traces"
 QUEUE, BATCH, RUN_BATCH = "queue", "batch", "run batch"
 TOKENIZATION, INFERENCE = "tokenization", "inference"
+LAST_SPANS_SECONDS = 2.0
+"""Most seconds that the end of the service waits for the collector."""
+
 TEXTS = "classifier.texts"
 """The attribute with the number of texts of a request or a batch."""
 
@@ -122,8 +126,11 @@ class Tracer:
         return child.get_span_context()
 
     def close(self) -> None:
-        """Send the spans that were not sent yet."""
-        self._processor.shutdown()  # type: ignore[no-untyped-call]
+        """Send the spans that were not sent yet, unless that takes longer than `LAST_SPANS_SECONDS`."""
+        # The thread is a daemon, so that the process can end before a collector that does not answer.
+        sending = threading.Thread(target=self._processor.shutdown, daemon=True)
+        sending.start()
+        sending.join(LAST_SPANS_SECONDS)
 
     def _child(
         self,

@@ -73,11 +73,12 @@ def pickled(tmp_path_factory):
 def test_train_prints_the_tag_the_figures_and_how_to_serve(trained):
     done, folder = trained
     assert done.returncode == 0
-    first, second, third = done.stdout.splitlines()
+    first, second, third, fourth = done.stdout.splitlines()
     assert re.fullmatch(r"news:\w{12}: accuracy \d\d\.\d\d %, ECE 0\.\d{4} on 160 held-out texts", first)
     assert re.fullmatch(r"test: accuracy \d\d\.\d\d %, ECE 0\.\d{4} on 200 texts", second)
+    assert third == "reference for drift: 160 texts"
     version = first.split(":")[1]
-    assert f"CLASSIFIER__MODEL__NAME=news CLASSIFIER__MODEL__VERSION={version} " in third
+    assert f"CLASSIFIER__MODEL__NAME=news CLASSIFIER__MODEL__VERSION={version} " in fourth
     assert load_classifier(folder).digest.startswith(version)
 
 
@@ -134,12 +135,13 @@ def test_a_trusted_pickle_is_imported(run, pickled):
     data = ["--data", DATA / "imdb_test.csv"]
     done = run("import", pickled, "--name", "foreign", "--trust-pickle", *data)
     assert done.returncode == 0, done.stderr
-    first, second = done.stdout.splitlines()
+    first, second, third = done.stdout.splitlines()
     pattern = r"foreign:\w{12}: (\d+) texts compared, largest difference (\d\.\de-\d\d)"
     count, difference = re.fullmatch(pattern, first).groups()
     assert int(count) >= 200
     assert float(difference) <= 1e-6
-    assert "CLASSIFIER__MODEL__NAME=foreign" in second
+    assert second == "reference for drift: 200 texts"
+    assert "CLASSIFIER__MODEL__NAME=foreign" in third
 
 
 def test_a_pickle_is_refused_without_trust(run, pickled):

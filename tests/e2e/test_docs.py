@@ -19,6 +19,7 @@ API = ROOT / "docs" / "api.md"
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 MEBIBYTE = 2**20
+OFF_BY_DEFAULT = {("POST", "/feedback")}
 CLIENT_ERRORS = {400, 404, 405, 413, 415, 422, 504}
 
 NUMBER_TOLERANCE = 1e-6
@@ -122,7 +123,12 @@ def test_the_api_page_shows_every_route() -> None:
     shown = {
         (example.method, example.target.partition("?")[0]) for example in EXAMPLES if example.status == 200
     }
-    assert shown == {(route.method, route.path) for route in ROUTES}
+    assert shown | OFF_BY_DEFAULT == {(route.method, route.path) for route in ROUTES}
+
+
+def test_the_api_page_shows_what_a_route_answers_that_is_off_by_default() -> None:
+    refused = {(example.method, example.target) for example in EXAMPLES if "is off" in example.answer_body}
+    assert refused == OFF_BY_DEFAULT
 
 
 def test_the_api_page_shows_every_client_error() -> None:

@@ -99,7 +99,7 @@ def test_commands_without_options_need_only_the_serving_layer(project: Path, com
 @pytest.mark.parametrize("command", [name for name in MODULES if name not in WITHOUT_OPTIONS])
 def test_without_typer_a_command_names_the_make_target_that_installs_it(project: Path, command: str) -> None:
     done = run_without({"typer"}, command, project=project)
-    target = "train-deps" if command in {"train", "evaluate", "import", "bench"} else "deploy-deps"
+    target = "train-deps" if command in {"train", "evaluate", "drift", "import", "bench"} else "deploy-deps"
     assert done.returncode == 1
     assert done.stderr == (
         f"error: `text-classifier {command}` needs the package typer, which is not installed; "

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training_import.dataset import Dataset, DatasetError, read_dataset, read_texts
+from training_import.dataset import Dataset, DatasetError, iterate_texts, read_dataset, read_texts
 
 ROWS = [
     ("a plain text", "positive"),
@@ -97,6 +97,12 @@ def test_columns_are_found_by_name_and_others_are_ignored(tmp_path):
     path.write_text("id,stars,review\n" + "1,bad,dull\n2,good,fine\n" * 10)
     dataset = read_dataset(path, text_column="review", label_column="stars")
     assert rows_of(dataset) == [("dull", "bad"), ("fine", "good")] * 10
+
+
+def test_rows_may_end_with_a_carriage_return(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b"text,label\r" + b"a,x\rb,y\r" * 10)
+    assert rows_of(read_dataset(path)) == [("a", "x"), ("b", "y")] * 10
 
 
 def test_empty_lines_are_not_rows(tmp_path):
@@ -305,3 +311,12 @@ def test_texts_are_read_without_labels(tmp_path):
     assert read_texts(path, "review") == ["a", "b"]
     with pytest.raises(DatasetError, match="row 1: there is no column 'text'"):
         read_texts(path)
+
+
+@pytest.mark.parametrize("ending", WRITERS)
+def test_texts_are_read_one_after_the_other_up_to_the_first_bad_row(tmp_path, ending):
+    path = WRITERS[ending](tmp_path / f"rows{ending}", [*ROWS[:2], (" ", "positive")])
+    texts = iterate_texts(path)
+    assert [next(texts), next(texts)] == [text for text, _ in ROWS[:2]]
+    with pytest.raises(DatasetError, match="row 3: text is ' '"):
+        next(texts)

@@ -229,6 +229,18 @@ def test_a_package_of_vectorizer_and_classifier_keeps_its_threshold_and_answers(
     assert np.abs(probabilities(Classifier(artifact), TWO[0]) - expected).max() <= 1e-6
 
 
+@pytest.mark.parametrize(("texts", "has_reference"), [(0, False), (49, False), (50, True)])
+def test_real_texts_give_a_reference_for_drift_if_there_are_enough(tmp_path, texts, has_reference):
+    pipeline = make_pipeline(CountVectorizer(), LogisticRegression()).fit(*TWO)
+    given = (TWO[0] * 2)[:texts]
+    artifact = import_model(saved(tmp_path, pipeline), options(trust_pickle=True), given)
+    reference = artifact.manifest.reference
+    assert (reference is not None) == has_reference
+    if reference is not None:
+        predicted = pipeline.predict(given).tolist()
+        assert reference.label.counts == (*(predicted.count(label) for label in sorted(set(TWO[1]))), 0)
+
+
 def test_a_plain_pickle_with_any_name_is_read(tmp_path):
     path = tmp_path / "model.bin"
     path.write_bytes(pickle.dumps(make_pipeline(CountVectorizer(), MultinomialNB()).fit(*TWO)))

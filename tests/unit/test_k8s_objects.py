@@ -21,7 +21,7 @@ from serving.telemetry import catalogue
 RELEASE = {
     "version": "0123456789ab-cdef",
     "bento": "text-classifier:0123456789ab-cdef",
-    "model": "imdb-sentiment:760d85047030",
+    "model": "imdb-sentiment:0a42d9f0bd1b",
     "model_digest": "7" * 64,
     "commit": "0" * 40,
 }
@@ -282,7 +282,7 @@ def test_the_pods_run_the_images_own_entry_point(objects):
 def test_the_labels_of_pods_name_their_version_and_model():
     template = rendered(load_environment("local", {"release": RELEASE}))["deployment"]["spec"]["template"]
     assert template["metadata"]["labels"]["app.kubernetes.io/version"] == "0123456789ab-cdef"
-    assert template["metadata"]["labels"]["text-classifier/model-version"] == "760d85047030"
+    assert template["metadata"]["labels"]["text-classifier/model-version"] == "0a42d9f0bd1b"
     annotations = template["metadata"]["annotations"]
     assert annotations.pop("text-classifier/config-sha256")
     assert annotations == {
@@ -317,7 +317,7 @@ def test_the_image_is_named_in_one_field_of_the_deployment_and_for_people_in_its
     assert container_of(deployment)["image"] == reference
     assert json.dumps(deployment).count("5" * 64) == 1
     assert deployment["metadata"]["annotations"]["kubernetes.io/change-cause"].startswith(
-        "classifier@sha256:555555555555, model imdb-sentiment:760d85047030, config "
+        "classifier@sha256:555555555555, model imdb-sentiment:0a42d9f0bd1b, config "
     )
 
 

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from classifier.artifact import FORMAT_VERSION, Artifact, Manifest
+from classifier.drift.reference import Reference, build_reference
+from classifier.drift.window import features_of
 from classifier.errors import ClassifierError
 from classifier.pipeline import Classifier
 from training_import.conversion.converted import Converted, ImportOptions, Original, Package, UnsupportedModel
@@ -56,9 +58,18 @@ def import_model(source: Path, options: ImportOptions, texts: Sequence[str] = ()
         artifact, converted.original, checked, converted.tolerance, converted.compared_with
     )
     metrics = {"import_largest_difference": largest, "import_checked_texts": float(len(checked))}
-    artifact = replace(artifact, manifest=manifest.model_copy(update={"metrics": metrics}))
+    additions = {"metrics": metrics, "reference": _reference(artifact, texts)}
+    artifact = replace(artifact, manifest=manifest.model_copy(update=additions))
     card = _model_card(source, options, converted, len(texts), len(checked), largest)
     return replace(artifact, golden=golden_cases(artifact, seed=0), model_card=card)
+
+
+def _reference(artifact: Artifact, texts: Sequence[str]) -> Reference | None:
+    """Return the reference that the real texts give; None if there are too few of them."""
+    if not texts:
+        return None
+    features = features_of(list(Classifier(artifact).runs(texts)))
+    return build_reference(features, len(artifact.manifest.labels))
 
 
 def _convert(source: Path, options: ImportOptions) -> Converted:

@@ -76,6 +76,7 @@ def train(task: TrainingTask, progress: Progress) -> Fitted:
         model=OnnxSettings(first_id=FIRST_ID, unknown_id=UNKNOWN_ID, pad_id=PAD_ID, output="logits"),
         vocabulary=vocabulary,
         held_out_scores=np.asarray(scores, np.float64),
+        held_out_vocabulary=vocabulary,
         choices={
             f"epoch {number}": f"held-out loss {loss:.4f}"
             for number, loss in enumerate(history["val_loss"], start=1)

@@ -47,6 +47,7 @@ def train(task: TrainingTask, progress: Progress) -> Fitted:
         counts = vectorizer.fit_transform(train_texts)
     except ValueError as error:  # scikit-learn raises it if no n-gram is left
         raise ClassifierError(NOTHING_TO_LEARN) from error
+    held_out_vocabulary = tuple(name for name in vectorizer.get_feature_names_out() if " " not in name)
     features = normalize(counts)
     held_out_features = normalize(vectorizer.transform(held_out_texts))
     truth, held_out_truth = task.truth[task.train_rows], task.truth[task.held_out_rows]
@@ -78,6 +79,7 @@ def train(task: TrainingTask, progress: Progress) -> Fitted:
         vocabulary=tree.vocabulary,
         weights=pack_arrays({**tree.arrays, "weights": by_node.astype(STORED_TYPE), "intercept": intercept}),
         held_out_scores=stored[best],
+        held_out_vocabulary=held_out_vocabulary,
         choices=choices | {"chosen": f"C = {best:g}"},
         versions=library_versions({"scipy": scipy, "scikit-learn": sklearn}),
         rounding=Rounding(np.dtype(STORED_TYPE).name, exact[best]),

@@ -51,6 +51,8 @@ class Fitted:
     """The content of each weight file, by its name."""
     held_out_scores: Scores
     """The scores of the held-out texts (held out, classes), by a model that was not trained on them."""
+    held_out_vocabulary: tuple[str, ...]
+    """The tokens that this other model knows."""
     choices: Mapping[str, str]
     """The options that were compared on the held-out texts, with their results; for the model card."""
     versions: Mapping[str, str]

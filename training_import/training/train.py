@@ -20,6 +20,7 @@ from training_import.samples import golden_cases
 from training_import.stopwords import stopwords
 from training_import.training.calibration import fit_calibration
 from training_import.training.model_card import trained_model_card
+from training_import.training.reference import held_out_reference
 from training_import.training.task import Fitted, Progress, TrainingTask
 from training_import.training.trainers import TRAINERS, Kind
 
@@ -53,6 +54,7 @@ def train(
 
     progress("calibrating")
     held_out_truth = truth[held_out_rows]
+    held_out_texts = [dataset.texts[row] for row in held_out_rows]
     before = evaluate_scores(labels, held_out_truth, fitted.held_out_scores, Calibration())
     calibration = fit_calibration(fitted.held_out_scores, held_out_truth)
     after = evaluate_scores(labels, held_out_truth, fitted.held_out_scores, calibration)
@@ -68,6 +70,7 @@ def train(
         versions=dict(fitted.versions),
         metrics=after.headline("validation") | {"validation_ece_uncalibrated": round(before.ece, 6)},
         quantization=_quantization(fitted, held_out_truth, calibration),
+        reference=held_out_reference(held_out_texts, settings, fitted, calibration),
     )
     artifact = Artifact(manifest, fitted.vocabulary, fitted.weights)
     tested = None
@@ -78,9 +81,7 @@ def train(
         artifact = replace(artifact, manifest=manifest.model_copy(update={"metrics": metrics}))
     progress("writing golden cases and model card")
     artifact = replace(artifact, golden=golden_cases(artifact, seed))
-    card = trained_model_card(
-        artifact, before, after, tested, fitted.choices, [dataset.texts[row] for row in held_out_rows]
-    )
+    card = trained_model_card(artifact, before, after, tested, fitted.choices, held_out_texts)
     return replace(artifact, model_card=card), after
 
 

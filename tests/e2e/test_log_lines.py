@@ -1,0 +1,64 @@
+"""The log of a real server: every line is JSON, its level can be changed, and a worker's end says why."""
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+JSON_LOG = {"CLASSIFIER__LOGGING__FORMAT": "json"}
+
+
+def lines(server: Any) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in server.log.splitlines()]
+
+
+def events(server: Any, event: str) -> list[dict[str, Any]]:
+    return [line for line in lines(server) if line["event"] == event]
+
+
+def ask(server: Any, request_id: str, text: str = "good") -> None:
+    headers = {"x-request-id": request_id}
+    httpx.post(f"{server.url}/predict", json={"text": text}, headers=headers)
+
+
+def test_sigusr1_changes_the_level_of_the_log_without_a_restart(
+    serve: Any, wait_until: Any, tmp_path: Path
+) -> None:
+    with serve(tmp_path, **JSON_LOG) as server:
+        ask(server, "before")
+        for count, level in enumerate(["DEBUG", "INFO"], start=1):
+            server.process.send_signal(signal.SIGUSR1)
+            wait_until(lambda count=count: len(events(server, "log_level")) == count, "the level has changed")
+            assert events(server, "log_level")[-1]["now"] == level
+            ask(server, f"at {level}".replace(" ", "-"))
+        assert server.process.poll() is None
+    logged = [line["request_id"] for line in events(server, "request") if line["path"] == "/predict"]
+    assert logged == ["at-DEBUG"]
+
+
+def test_a_worker_that_is_killed_is_one_line_that_names_the_signal(
+    serve: Any, wait_until: Any, tmp_path: Path
+) -> None:
+    with serve(tmp_path, **JSON_LOG) as server:
+        (worker,) = psutil.Process(server.process.pid).children()
+        worker.kill()
+        wait_until(lambda: len(events(server, "model_loaded")) == 2, "another worker has loaded its model")
+        wait_until(server.is_ready, "the service answers")
+    (died,) = events(server, "worker_died")
+    assert (died["signal"], died["pid"], died["level"]) == ("SIGKILL", worker.pid, "error")
+    assert not [line for line in lines(server) if "exception" in line]
+
+
+@pytest.mark.parametrize(
+    "path", ["/%0a%7b%22event%22:%20%22forged%22%7d", "/%1b%5b2J", "/%e2%80%a8", "/a%00b"]
+)
+def test_a_hostile_path_is_one_line(serve: Any, tmp_path: Path, path: str) -> None:
+    with serve(tmp_path, **JSON_LOG, CLASSIFIER__LOGGING__ACCESS_SHARE="1") as server:
+        assert httpx.get(f"{server.url}{path}").status_code == 404
+    requests = events(server, "request")
+    assert [line["route"] for line in requests if line["status"] == 404] == ["other"]
+    assert not events(server, "forged")

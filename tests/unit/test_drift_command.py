@@ -1,0 +1,101 @@
+"""`text-classifier drift` compares a file with a model's reference, and its exit code says the result."""
+
+import csv
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tiny import tiny_artifact, with_golden, write_tiny
+from typer.testing import CliRunner, Result
+
+import model_store
+from classifier.artifact import write_artifact
+from classifier.drift.features import FEATURES
+from classifier.drift.reference import build_reference
+from classifier.drift.window import features_of
+from classifier.pipeline import Classifier
+from cli.app import app
+
+TEXTS = [f"{'good ' * (number % 3)}film {'bad ' * (number % 4)}" for number in range(600)]
+OTHERS = ["something else altogether " * 5] * 300
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _stored(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("drift")
+    features = features_of(list(Classifier(tiny_artifact()).runs(TEXTS)))
+    artifact = tiny_artifact(name="with-reference", reference=build_reference(features, 2))
+    write_artifact(with_golden(artifact), folder / "with")
+    model_store.save(folder / "with")
+    model_store.save(write_tiny(folder / "without", name="without-reference"))
+
+
+def write(path: Path, texts: list[str], column: str = "text") -> Path:
+    if path.suffix == ".parquet":
+        pq.write_table(pa.table({column: texts}), path)
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps({column: text}) + "\n" for text in texts), encoding="utf-8")
+    else:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            delimiter = "\t" if path.suffix == ".tsv" else ","
+            csv.writer(file, delimiter=delimiter).writerows([[column], *([text] for text in texts)])
+    return path
+
+
+def run(path: Path, *words: str, model: str = "with-reference") -> Result:
+    return CliRunner().invoke(app, ["drift", "--data", str(path), "--model", model, *words])
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize(("texts", "exit_code", "status"), [(TEXTS, 0, "quiet"), (OTHERS, 3, "drifted")])
+def test_the_exit_code_says_whether_texts_differ(
+    tmp_path: Path, ending: str, texts: list[str], exit_code: int, status: str
+) -> None:
+    result = run(write(tmp_path / f"texts{ending}", texts), "--json")
+    assert result.exit_code == exit_code, result.output
+    answer = json.loads(result.stdout)
+    assert answer["status"] == status
+    assert answer["texts"] == len(texts)
+    assert answer["reference_texts"] == len(TEXTS)
+    assert [one["feature"] for one in answer["features"]] == list(FEATURES)
+
+
+def test_the_tables_have_each_feature_with_its_bins_and_the_verdict(tmp_path: Path) -> None:
+    shown = run(write(tmp_path / "texts.csv", OTHERS)).stdout
+    assert "300 texts of texts.csv against 600 held-out texts of with-reference" in shown
+    for feature in FEATURES:
+        assert feature in shown
+    assert "negative" in shown
+    assert "other" not in shown
+    assert shown.splitlines()[-1].startswith("drifted: characters, unknown_share")
+
+
+def test_another_column_can_be_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "texts.csv", TEXTS, "review")
+    assert run(path, "--text-column", "review").exit_code == 0
+
+
+def test_each_feature_gets_a_plot(tmp_path: Path) -> None:
+    plots = tmp_path / "plots"
+    run(write(tmp_path / "texts.csv", OTHERS), "--plots", str(plots))
+    assert {path.name for path in plots.iterdir()} == {f"drift_{feature}.svg" for feature in FEATURES}
+    assert all(path.read_text(encoding="utf-8").rstrip().endswith("</svg>") for path in plots.iterdir())
+
+
+def test_a_model_without_a_reference_is_refused(tmp_path: Path) -> None:
+    result = run(write(tmp_path / "texts.csv", TEXTS), model="without-reference")
+    assert str(result.exception).startswith("the model without-reference has no reference")
+
+
+def test_too_few_texts_are_refused(tmp_path: Path) -> None:
+    result = run(write(tmp_path / "texts.csv", TEXTS[:199]))
+    assert str(result.exception) == "there are 199 texts; at least 200 are needed to compare them"
+
+
+def test_the_setting_says_how_large_a_difference_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLASSIFIER__DRIFT__PSI_ALARM", "1000")
+    assert run(write(tmp_path / "texts.csv", OTHERS)).exit_code == 0
