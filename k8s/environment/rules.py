@@ -175,6 +175,15 @@ def _allowed_hosts(environment: Environment) -> Iterator[str]:
         )
 
 
+def _tracing(environment: Environment) -> Iterator[str]:
+    tracing, endpoint = environment.tracing, environment.config.tracing.endpoint
+    if tracing and not endpoint:
+        yield (
+            "tracing is given and config.tracing.endpoint is empty; "
+            "it must be the address of the collector, such as http://collector.monitoring:4318"
+        )
+
+
 def _canary(environment: Environment) -> Iterator[str]:
     canary, autoscaler, pods = environment.canary, environment.autoscaler, canary_pods(environment)
     if canary and canary.version == environment.image.reference.version:
@@ -199,5 +208,6 @@ _RULES = (
     _keys,
     _host,
     _allowed_hosts,
+    _tracing,
     _canary,
 )

@@ -177,6 +177,7 @@ def manifests(request: pytest.FixtureRequest, tmp_path: Path) -> list[Path]:
             "dashboard": True,
         },
         "tracing": {"namespace": "monitoring", "port": 4318},
+        "config": {"tracing": {"endpoint": "http://collector.monitoring:4318"}},
     }
     described = environments(tmp_path / "environments.yaml", "production", overrides)
     return manifest_files(render(tmp_path, described, "production", "--canary", f"sha256:{'1' * 64}"))

@@ -315,6 +315,14 @@ def test_prometheus_must_send_a_key_if_and_only_if_the_metrics_need_one(needs_ke
     )
 
 
+def test_a_collector_of_traces_without_an_endpoint_is_refused():
+    over = {"tracing": {"namespace": "monitoring", "port": 4318}}
+    assert refusal(over, "production") == (
+        "environment 'production': tracing is given and config.tracing.endpoint is empty; "
+        "it must be the address of the collector, such as http://collector.monitoring:4318"
+    )
+
+
 def test_a_pod_monitor_with_a_list_of_allowed_hosts_is_refused():
     over = {"config": {"api": {"allowed_hosts": ["classifier.example.com"]}}}
     assert refusal(over, "production") == (

@@ -643,8 +643,11 @@ def test_without_a_node_port_every_source_of_requests_is_named(name):
 
 
 def test_pods_may_send_traces_to_the_pods_of_their_collector():
-    tracing = {"namespace": "tracing", "port": 4318}
-    policy = rendered(load_environment("production", {"tracing": tracing}))["networkpolicy"]["spec"]
+    over = {
+        "tracing": {"namespace": "tracing", "port": 4318},
+        "config": {"tracing": {"endpoint": "http://collector.tracing"}},
+    }
+    policy = rendered(load_environment("production", over))["networkpolicy"]["spec"]
     _, traces = policy["egress"]
     assert traces == {
         "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "tracing"}}}],
