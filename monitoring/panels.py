@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from classifier.settings import DriftSettings
 from monitoring.expressions import (
     CPU_SECONDS,
     MAX_FILES,
@@ -31,6 +32,8 @@ INTERVAL = "$__rate_interval"
 SERIES = Series((f'{JOB}="${JOB}"', *(f'{name}=~"${name}"' for name in VARIABLES)))
 RECORDED = Series((f'{JOB}="${JOB}"',))
 """The recorded series are sums over all targets of a job, so they have no other labels."""
+
+PSI_ALARM = DriftSettings().psi_alarm
 
 CONFIDENT = 0.9
 """The dashboard shows the share of texts that are predicted with at most this confidence."""
@@ -334,12 +337,13 @@ MODEL = Row(
         Panel(
             "Drift",
             "short",
-            "Population stability index of the last texts against the training data. Below 0.1 they are "
-            "alike; above 0.25 "
-            "they differ.",
+            (
+                "Population stability index of the last texts against the held-out texts of the model. From "
+                f"{PSI_ALARM:g} on (`drift.psi_alarm`) a feature raises an alarm, unless chance explains it."
+            ),
             (Query(f"max by (feature) ({SERIES.of(catalogue.DRIFT_PSI.name)})", "{{feature}}"),),
-            warning=0.1,
-            critical=0.25,
+            warning=PSI_ALARM / 2,
+            critical=PSI_ALARM,
         ),
         Panel(
             "Drift alarms",
