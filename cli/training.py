@@ -260,8 +260,7 @@ def import_foreign(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Real texts to compare the two models on, and to make the reference for drift from: "
-            "texts that the model was not trained on.",
+            help="Texts that the model was not trained on: to compare the models, and for drift.",
             show_default=False,
         ),
     ] = None,

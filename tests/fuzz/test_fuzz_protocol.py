@@ -20,7 +20,7 @@ from serving.request.budget import ByteBudget
 from serving.routes import ROUTES
 from serving.running import ConnectionContext
 
-GUARDED = {route.path for route in ROUTES if route.request is not None}
+GUARDED = {route.path for route in ROUTES if route.is_for_model}
 AMPLE, TIGHT = 2**26, 9000
 """Limits of the byte budget. No stream here reaches the first; two requests reach the second."""
 

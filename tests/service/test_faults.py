@@ -14,7 +14,7 @@ from classifier.text import Encoded
 from serving.routes import ROUTES
 
 POISON = "poison"
-POSTED = [route.path for route in ROUTES if route.request is not None]
+POSTED = [route.path for route in ROUTES if route.is_for_model]
 
 
 @pytest.fixture

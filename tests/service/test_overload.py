@@ -11,7 +11,7 @@ from classifier.batching.admission import Stage
 from serving.routes import CLASSIFY, ROUTES
 from serving.running import RunningService
 
-POSTED = [route.path for route in ROUTES if route.request is not None]
+POSTED = [route.path for route in ROUTES if route.is_for_model]
 TIMED = [path for path in POSTED if path != CLASSIFY.path]
 
 

@@ -16,7 +16,7 @@ from serving.routes import CLASSIFY, PREDICT, PREDICT_BATCH, ROUTES
 from serving.running import CONNECTIONS, RunningService
 from serving.telemetry import catalogue
 
-POSTED = [route.path for route in ROUTES if route.request is not None]
+POSTED = [route.path for route in ROUTES if route.is_for_model]
 GOT = [route.path for route in ROUTES if route.method == "GET"]
 MADE = "[0-9a-f]{32}"
 

@@ -228,7 +228,7 @@ import asyncio, sys
 from classifier.pipeline import Prediction
 from classifier.settings import FeedbackSettings
 from serving.feedback import FeedbackStore
-store = FeedbackStore(FeedbackSettings(path=sys.argv[1]), "d" * 64, print)
+store = FeedbackStore(FeedbackSettings(path=sys.argv[1]), "d" * 64, lambda _: None)
 prediction = Prediction("positive", 1, {"negative": 0.25, "positive": 0.75})
 number = 0
 while True:
