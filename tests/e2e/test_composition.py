@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,15 +11,10 @@ from typing import Any
 
 import httpx
 import pytest
+from ports import free_port
 
 BENTOML = str(Path(sys.executable).parent / "bentoml")
 GOOD, BAD = "A moving, beautifully acted film.", "Never been so bored."
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ import httpx
 import psutil
 import pytest
 import yaml
-from conftest import free_port
 from poison import Fault
+from ports import free_port
 from prometheus_tools import program, promtool
 
 from monitoring import dashboard, panels

@@ -131,7 +131,7 @@ WELL = {key: value for instance in INSTANCES for key, value in target(instance).
 PACES = (
     (3 * HOUR, (1, "1m")),
     (6 * HOUR, (2, "4m")),
-    (8 * DAY, (30, "30m")),
+    (8 * DAY, (30, "1h")),
     (FOREVER, (DAY, "1d")),
 )
 """Minutes between the samples, and between evaluations, of a case that takes up to so many minutes."""
