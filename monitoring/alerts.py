@@ -147,9 +147,8 @@ def _targets(series: Series, job: str) -> tuple[Alert, ...]:
             hold="10m",
             summary="The service gets no requests at a time at which it usually does",
             description=(
-                "{{ $labels.job }}: no request to the model in the last hour; at the same time yesterday "
-                "and a "
-                f"week ago there were at least {MIN_REQUESTS_AN_HOUR}."
+                "{{ $labels.job }}: no request to the model in the last hour; at the same time "
+                f"yesterday and a week ago there were at least {MIN_REQUESTS_AN_HOUR}."
             ),
         ),
     )
@@ -165,10 +164,9 @@ def _processes(series: Series, memory_bytes: int | None) -> tuple[Alert, ...]:
         hold="10m",
         summary="A worker process uses nearly all memory that its container may use",
         description=(
-            "{{ $labels.job }}: the worker of {{ $labels.instance }} uses {{ $value | humanizePercentage }} "
-            "of "
-            "the container's memory. Its parent process needs some as well. Beyond the limit, the kernel "
-            "kills it."
+            "{{ $labels.job }}: the worker of {{ $labels.instance }} uses "
+            "{{ $value | humanizePercentage }} of the container's memory. Its parent process needs some as "
+            "well. Beyond the limit, the kernel kills it."
         ),
     )
     return (
@@ -202,9 +200,8 @@ def _processes(series: Series, memory_bytes: int | None) -> tuple[Alert, ...]:
             hold="15m",
             summary="Garbage collection takes much time",
             description=(
-                "{{ $labels.job }}: {{ $labels.instance }} spends {{ $value | humanizePercentage }} of its "
-                "time "
-                "in garbage collection, and answers no request meanwhile."
+                "{{ $labels.job }}: {{ $labels.instance }} spends {{ $value | humanizePercentage }} of "
+                "its time in garbage collection, and answers no request meanwhile."
             ),
         ),
         *(() if memory_bytes is None else (memory,)),
@@ -222,11 +219,10 @@ def _model(series: Series) -> tuple[Alert, ...]:
                 Condition(f"max by (job, track, feature) ({series.of(catalogue.DRIFT_ALARM.name)})", "> 0"),
             ),
             hold="30m",
-            summary="The texts differ from those that the model was trained on",
+            summary="The texts differ from those that the model was tested on",
             description=(
                 "{{ $labels.job }}: the {{ $labels.feature }} of the last texts has differed from the "
-                "training "
-                "data for 30 minutes. The model's accuracy is not known for such texts."
+                "held-out texts of the model for 30 minutes. Its accuracy is not known for such texts."
             ),
         ),
         Alert(
@@ -237,9 +233,8 @@ def _model(series: Series) -> tuple[Alert, ...]:
             hold="1h",
             summary="The model is old",
             description=(
-                "{{ $labels.job }}: the model was put into the model store {{ $value | humanizeDuration }} "
-                "ago, "
-                f"which is more than {MAX_MODEL_DAYS} days."
+                "{{ $labels.job }}: the model was put into the model store "
+                f"{{{{ $value | humanizeDuration }}}} ago, which is more than {MAX_MODEL_DAYS} days."
             ),
         ),
         Alert(
@@ -249,9 +244,8 @@ def _model(series: Series) -> tuple[Alert, ...]:
             hold="1h",
             summary="Pods of one track answer with different models",
             description=(
-                "{{ $labels.job }}: pods of the same track have answered with {{ $value }} different models "
-                "for "
-                "an hour. A rollout has not ended."
+                "{{ $labels.job }}: pods of the same track have answered with {{ $value }} different "
+                "models for an hour. A rollout has not ended."
             ),
         ),
     )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from serving.routes import PREDICTIONS, ROUTES
+from serving.routes import ROUTES
 from serving.telemetry.catalogue import REQUEST_DURATION, REQUESTS, Metric
 
 UP = "up"
@@ -15,7 +15,7 @@ START_TIME = "process_start_time_seconds"
 """These five are measured by prometheus-client, so the catalogue does not list them."""
 PROCESS = (CPU_SECONDS, MEMORY_BYTES, OPEN_FILES, MAX_FILES, START_TIME)
 
-MODEL_ROUTES = tuple(route.path for route in ROUTES if route.group == PREDICTIONS)
+MODEL_ROUTES = tuple(route.path for route in ROUTES if route.is_for_model)
 """The paths of the routes whose requests the model answers."""
 
 OF_MODEL = f'route=~"{"|".join(MODEL_ROUTES)}"'

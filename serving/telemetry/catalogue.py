@@ -178,7 +178,7 @@ MODEL_STORED = Metric(
 DRIFT_PSI = Metric(
     "classifier_drift_psi",
     "gauge",
-    "Population stability index of the last texts against the training data, by feature",
+    "Population stability index of the last texts against the held-out texts of the model, by feature",
     "",
     ("feature",),
     merged_by="max",
@@ -186,13 +186,16 @@ DRIFT_PSI = Metric(
 DRIFT_ALARM = Metric(
     "classifier_drift_alarm",
     "gauge",
-    "Whether the last texts differ from the training data in this feature: 1 or 0",
+    "Whether the last texts differ from the held-out texts of the model in this feature: 1 or 0",
     "",
     ("feature",),
     merged_by="max",
 )
 DRIFT_WINDOW = Metric(
-    "classifier_drift_window_texts", "gauge", "Texts that are compared with the training data", "texts"
+    "classifier_drift_window_texts",
+    "gauge",
+    "Texts that are compared with the held-out texts of the model",
+    "texts",
 )
 FEEDBACK = Metric(
     "classifier_feedback_total",
