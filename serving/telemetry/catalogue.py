@@ -67,7 +67,7 @@ REQUESTS = Metric(
 REQUEST_DURATION = Metric(
     "classifier_request_duration_seconds",
     "histogram",
-    "Time from the end of a request's headers to the end of a successful answer",
+    "Time from the end of a request, with its body, to the end of a successful answer",
     "seconds",
     ("route",),
     SECONDS,
