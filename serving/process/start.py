@@ -3,6 +3,7 @@
 import errno
 import importlib
 import os
+import signal
 import socket
 from pathlib import Path
 
@@ -47,6 +48,7 @@ def _tell(settings: Settings, text: str) -> None:
 
 def serve() -> None:
     """Run the server in this process. Exit with 1 and one sentence if a setting or the model is unusable."""
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # Until there is a worker that it can be passed on to.
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     try:
         settings = load_settings()

@@ -80,6 +80,14 @@ def _escaped(text: str) -> str:
     )
 
 
+class _StandardError(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes to standard error, which the process may have replaced meanwhile."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 def _format_all_loggers(shared: list[Processor], last: list[Processor]) -> None:
     """Make every logger of `logging` that has handlers write lines of the same form.
 
@@ -89,14 +97,18 @@ def _format_all_loggers(shared: list[Processor], last: list[Processor]) -> None:
         foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
     )
+    # BentoML would switch off the loggers that exist already, asyncio's among them.
+    SERVER_LOGGING_CONFIG["disable_existing_loggers"] = False
+    logging.captureWarnings(True)
     for handler_settings in SERVER_LOGGING_CONFIG["handlers"].values():
         handler_settings["stream"] = "ext://sys.stderr"
     for name in SERVER_LOGGING_CONFIG["formatters"]:
         SERVER_LOGGING_CONFIG["formatters"][name] = {"()": lambda: formatter}
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StandardError()
     handler.setFormatter(formatter)
     manager = logging.getLogger().manager
     loggers = [logging.getLogger(), *map(logging.getLogger, list(manager.loggerDict))]
     for logger in loggers:
+        logger.disabled = False
         if logger.handlers:
             logger.handlers = [handler]
