@@ -323,6 +323,15 @@ def test_a_collector_of_traces_without_an_endpoint_is_refused():
     )
 
 
+def test_an_endpoint_for_traces_that_the_network_policy_does_not_admit_is_refused():
+    over = {"config": {"tracing": {"endpoint": "http://collector.monitoring:4318"}}}
+    assert refusal(over, "production") == (
+        "environment 'production': config.tracing.endpoint is 'http://collector.monitoring:4318' and tracing "
+        "is null; it must name the namespace and the port of the collector's pods, because the network "
+        "policy drops the spans otherwise"
+    )
+
+
 def test_a_pod_monitor_with_a_list_of_allowed_hosts_is_refused():
     over = {"config": {"api": {"allowed_hosts": ["classifier.example.com"]}}}
     assert refusal(over, "production") == (
