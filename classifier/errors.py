@@ -14,6 +14,7 @@ class Refusal(StrEnum):
     HELD_BYTES = "held_bytes"
     CONNECTIONS = "connections"
     DEADLINE = "deadline"
+    CLIENT_TIMEOUT = "client_timeout"
     SLOW_CLIENT = "slow_client"
     BENTOML_QUEUE = "bentoml_queue"
 
