@@ -1,12 +1,21 @@
 """Read config.yaml and environment variables into one frozen tree of settings."""
 
 import os
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from classifier.errors import SettingsError
@@ -138,8 +147,18 @@ class LoggingSettings(_Section):
 class TracingSettings(_Section):
     """Where spans are sent; without an endpoint nothing is traced."""
 
-    endpoint: str = Field(default="", pattern=r"^(https?://[^\s]+)?$")
+    endpoint: str = ""
     sampled_share: float = Field(default=1.0, ge=0, le=1)
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_url(cls, endpoint: str) -> str:
+        if endpoint and not re.fullmatch(r"https?://[^\s/]+\S*", endpoint):
+            raise ValueError(
+                f"tracing.endpoint is {endpoint!r}; it must begin with http:// or https://, because spans "
+                "are sent in OTLP over HTTP (usually to port 4318), not over gRPC"
+            )
+        return endpoint
 
 
 class Settings(_Section):

@@ -4,6 +4,8 @@ BentoML would validate requests itself and answer invalid ones in its own format
 request unread. The schemas that BentoML publishes come from the table of routes.
 """
 
+import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
@@ -19,7 +21,7 @@ from serving.request.endpoint import Endpoint, json_response
 from serving.request.problems import problem_response
 from serving.routes import Route
 from serving.running import RunningService, running_service
-from serving.telemetry.exchange import Exchange
+from serving.telemetry.exchange import EXCHANGE, Exchange
 
 
 class BentoService(Protocol):
@@ -29,8 +31,8 @@ class BentoService(Protocol):
     in_process: InProcess
 
 
-BatchAnswer = Callable[[RunningService, list[str]], Awaitable[list[Any]]]
-"""`async def answer(service, texts) -> [answer | Exception]`, in the order of the texts."""
+BatchAnswer = Callable[[RunningService, list[str], Exchange], Awaitable[list[Any]]]
+"""`async def answer(service, texts, exchange) -> [answer]`, in the order of the texts of one request."""
 
 
 def bentoml_api(endpoint: Endpoint) -> Any:
@@ -55,21 +57,20 @@ def bentoml_api(endpoint: Endpoint) -> Any:
 def bentoml_batch_api(route: Route, answer: BatchAnswer, max_batch_size: int, max_latency_ms: int) -> Any:
     """A method of a BentoML service whose texts BentoML batches across clients.
 
-    An error takes its text's place in the batch, so that it reaches its own client and no other. Calls of
-    Python code in this process are not batched by BentoML.
+    Each request is answered apart from the others in its batch, and its error reaches no other client. Calls
+    of Python code in this process are not batched by BentoML.
     """
 
     async def handler(service: BentoService, /, *arguments: Any, **fields: Any) -> list[Any]:
         if not _is_from_requests(arguments):
             request = parse(route.request_model, _named(route, arguments) | fields)
-            return _without_errors(await answer(service.in_process.here(), request.texts))  # type: ignore[attr-defined]
+            return await answer(service.in_process.here(), request.texts, Exchange())  # type: ignore[attr-defined]
         (items,) = arguments
-        texts = [item for item in items if isinstance(item, str)]
-        try:
-            answered = iter(await answer(service.running, texts))
-            return [next(answered) if isinstance(item, str) else item for item in items]
-        except Exception as error:
-            return [error if isinstance(item, str) else item for item in items]
+        requests = [
+            _answers_of_request(service.running, answer, exchange, list(of_request))
+            for exchange, of_request in itertools.groupby(items, key=_exchange_of)
+        ]
+        return [one for answers in await asyncio.gather(*requests) for one in answers]
 
     _describe_as(handler, answer)
     return bentoml.api(
@@ -94,7 +95,20 @@ async def _answered(endpoint: Endpoint, service: RunningService, request: Reques
 class _CheckedText(str):
     """A text of a request that keeps the contract. Python code in this process has only plain texts."""
 
-    __slots__ = ()
+    exchange: Exchange
+    """The request that it belongs to."""
+
+    @classmethod
+    def of(cls, text: str, exchange: Exchange) -> "_CheckedText":
+        """The text of a request."""
+        checked = cls(text)
+        checked.exchange = exchange
+        return checked
+
+
+def _exchange_of(item: object) -> Exchange | None:
+    """The request that a text belongs to; None for the error of a request that broke the contract."""
+    return item.exchange if isinstance(item, _CheckedText) else None
 
 
 def _is_from_requests(arguments: Sequence[Any]) -> bool:
@@ -103,20 +117,25 @@ def _is_from_requests(arguments: Sequence[Any]) -> bool:
     return bool(items) and all(isinstance(item, _CheckedText | Exception) for item in items)
 
 
+async def _answers_of_request(
+    service: RunningService, answer: BatchAnswer, exchange: Exchange | None, items: list[Any]
+) -> list[Any]:
+    """The answers to the texts of one request, or its error in the place of each of them."""
+    if exchange is None:
+        return items
+    try:
+        return await answer(service, items, exchange)
+    except Exception as error:
+        exchange.refuse(error, service.settings.batching.deadline_seconds)
+        return [error] * len(items)
+
+
 def _named(route: Route, arguments: Sequence[Any]) -> dict[str, Any]:
     """Arguments without names as fields of the request, in their order; raises TypeError for too many."""
     names = list(route.request_model.model_fields)
     if len(arguments) > len(names):
         raise TypeError(f"{len(arguments)} arguments are given; at most {', '.join(names)} are accepted")
     return dict(zip(names, arguments, strict=False))
-
-
-def _without_errors(answers: list[Any]) -> list[Any]:
-    """The answers; raises the first error among them."""
-    for answer in answers:
-        if isinstance(answer, Exception):
-            raise answer
-    return answers
 
 
 def _describe_as(handler: Callable[..., object], answer: Callable[..., object]) -> None:
@@ -168,7 +187,8 @@ def _texts_or_error(route: Route) -> type[IODescriptor]:
                 limit = running_service(request.scope).settings.api.max_body_bytes
                 body = await read_json(request, limit)
                 texts = parse(route.request_model, body, request.query_params).texts  # type: ignore[attr-defined]
-                return list(map(_CheckedText, texts))
+                exchange = request.scope.get(EXCHANGE) or Exchange()
+                return [_CheckedText.of(text, exchange) for text in texts]
             except Exception as error:
                 return [error]
 

@@ -112,6 +112,7 @@ class Supervisor:
         self._failed_start_pause = RELOAD_PAUSE_SECONDS if reloads else 0.0
         self._workers: dict[int, _Worker] = {}
         self._failed_starts = 0
+        self._is_verbose = False  # Whether SIGUSR1 has switched the level of the log to DEBUG.
         self._pipe: tuple[int, int]
 
     def hooks(self) -> dict[str, tuple[Callable[..., bool], bool]]:
@@ -139,6 +140,7 @@ class Supervisor:
                 end()
 
         def change_level(*_: object) -> None:
+            self._is_verbose = not self._is_verbose
             for worker in self._workers.values():
                 if worker.heartbeats:
                     _send(worker.pid, signal.SIGUSR1)
@@ -177,6 +179,8 @@ class Supervisor:
         except BlockingIOError:
             return
         if heartbeats:
+            if self._is_verbose and not worker.heartbeats:
+                _send(worker.pid, signal.SIGUSR1)
             worker.heartbeats += len(heartbeats)
             worker.silent_seconds = 0.0
             if worker.heartbeats > 1:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from classifier.errors import Refusal
-from serving.errors import RequestTooSlow, ServiceUnavailable, refusal_of
+from serving.errors import RequestTooSlow, ServiceUnavailable
 from serving.request.access import Access
 from serving.request.body import check_headers
 from serving.request.endpoint import Endpoint
@@ -76,7 +76,7 @@ class Edge:
                 except Exception as error:
                     if response.status:
                         raise
-                    exchange.refusal = refusal_of(error)
+                    exchange.refuse(error, service.settings.batching.deadline_seconds)
                     await response.send(problem_response(error, exchange.request_id))
         except TimeoutError:
             if response.status:

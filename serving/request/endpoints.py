@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from classifier import answers
-from classifier.errors import DeadlinePassed, Refusal, Unavailable
 from classifier.pipeline import UNCERTAIN, Prediction
 from classifier.schema import (
     BatchAnswer,
@@ -97,21 +96,13 @@ async def take_feedback(
     return FeedbackAnswer(was_right=found.was_right, predicted=found.predicted)
 
 
-async def classify(service: RunningService, texts: list[str]) -> list[PredictionAnswer | Exception]:
+async def classify(service: RunningService, texts: list[str], exchange: Exchange) -> list[PredictionAnswer]:
     """Classify texts, which BentoML batches across clients before they reach the batcher."""
+    predictions = await _classify(service, texts, exchange)
     threshold = service.settings.inference.confidence_threshold
-    recorder = service.connections.recorder
-    try:
-        outcomes = await service.batcher.submit(texts)
-    except Unavailable as error:
-        recorder.refusal(error.reason)
-        raise
-    for outcome in outcomes:
-        if isinstance(outcome, DeadlinePassed):
-            recorder.refusal(Refusal.DEADLINE)
     return [
-        outcome if isinstance(outcome, Exception) else answers.prediction_answer(text, outcome, threshold)
-        for text, outcome in zip(texts, outcomes, strict=True)
+        answers.prediction_answer(text, prediction, threshold)
+        for text, prediction in zip(texts, predictions, strict=True)
     ]
 
 

@@ -21,7 +21,7 @@ _log = structlog.get_logger("classifier.access")
 class AccessLog:
     """Writes a line for each request that failed in the service, and for a share of the others.
 
-    While the level is DEBUG, it writes a line for every request.
+    While the level is DEBUG, it writes a line for every request, also for probes and scrapes.
     """
 
     def __init__(self, settings: LoggingSettings, model: str) -> None:
@@ -37,7 +37,9 @@ class AccessLog:
         """Write the line of an answered request, if it has one."""
         if status >= 500:
             _log.error("request", **self._fields(exchange, status, seconds))
-        elif self.is_verbose or (self._share and self._random.random() < self._share):
+        elif self.is_verbose or (
+            self._share and not exchange.is_routine and self._random.random() < self._share
+        ):
             _log.info("request", **self._fields(exchange, status, seconds))
 
     def refusal(self, reason: Refusal) -> None:
@@ -64,6 +66,8 @@ class AccessLog:
             "inference_seconds": _rounded(exchange.inference_seconds),
             "model": self._model,
         }
+        if exchange.span is not None:
+            fields["trace_id"] = f"{exchange.span.get_span_context().trace_id:032x}"
         predictions = exchange.predictions
         if predictions:
             fields["texts"] = len(predictions)

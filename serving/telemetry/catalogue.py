@@ -67,7 +67,7 @@ REQUESTS = Metric(
 REQUEST_DURATION = Metric(
     "classifier_request_duration_seconds",
     "histogram",
-    "Time from the end of a request's headers to the end of a successful answer",
+    "Time from the end of a request, with its body, to the end of a successful answer",
     "seconds",
     ("route",),
     SECONDS,
@@ -205,6 +205,13 @@ FEEDBACK = Metric(
     ("outcome",),
 )
 
+FEEDBACK_DROPPED = Metric(
+    "classifier_feedback_dropped_total",
+    "counter",
+    "Requests whose predictions could not be kept for feedback",
+    "requests",
+)
+
 EVENT_LOOP_LAG = Metric(
     "classifier_event_loop_lag_seconds",
     "histogram",
@@ -247,6 +254,7 @@ METRICS = (
     DRIFT_ALARM,
     DRIFT_WINDOW,
     FEEDBACK,
+    FEEDBACK_DROPPED,
     EVENT_LOOP_LAG,
     GC_PAUSE,
 )

@@ -7,12 +7,14 @@ from typing import Any
 
 from classifier.errors import Refusal
 from classifier.pipeline import Prediction
-from serving.routes import ROUTES
+from serving.errors import refusal_of
+from serving.routes import BENTOML_PATHS, HEALTH, LIVEZ, METRICS, READYZ, ROUTES
 from serving.telemetry.catalogue import OTHER
 
 EXCHANGE = "classifier.exchange"
 """The key of a request's scope under which the edge puts the exchange."""
 
+_ROUTINE = frozenset({LIVEZ.path, READYZ.path, HEALTH.path, METRICS.path, *BENTOML_PATHS})
 _NO_HEADERS: Mapping[bytes, bytes] = MappingProxyType({})
 _PATHS = frozenset(route.path for route in ROUTES)
 
@@ -33,9 +35,9 @@ class BatchRecord:
 class Exchange:
     """A request and what its log line, its timings and its spans say about it.
 
-    Times are seconds of `time.perf_counter`. The edge makes it, the observer of the batcher adds the batches,
-    and the endpoint adds the predictions. What a request leaves as it is stays a value of the class, which
-    makes an exchange in half the time.
+    Times are seconds of `time.perf_counter`; `begin` is when the request had arrived with its body. The edge
+    makes the exchange, the observer of the batcher adds the batches, the endpoint adds the predictions. The
+    values that a request leaves alone are those of the class, which makes an exchange in half the time.
     """
 
     timeout: float | None = None
@@ -70,6 +72,21 @@ class Exchange:
         self.begin = begin
         self.route = path if path in _PATHS else OTHER
         """The path in the table of routes."""
+
+    @property
+    def is_routine(self) -> bool:
+        """Whether it is a probe or a scrape, which comes every few seconds."""
+        return self.path in _ROUTINE
+
+    def refuse(self, error: Exception, deadline_seconds: float) -> None:
+        """Note why the request was refused or not finished, if it was.
+
+        `deadline_seconds` is the service's own deadline.
+        """
+        self.refusal = refusal_of(error)
+        is_own = self.timeout is not None and self.timeout < deadline_seconds
+        if self.refusal is Refusal.DEADLINE and is_own:
+            self.refusal = Refusal.CLIENT_TIMEOUT
 
     @property
     def queue_seconds(self) -> float | None:

@@ -89,6 +89,8 @@ def _format_all_loggers(shared: list[Processor], last: list[Processor]) -> None:
         foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
     )
+    for handler_settings in SERVER_LOGGING_CONFIG["handlers"].values():
+        handler_settings["stream"] = "ext://sys.stderr"
     for name in SERVER_LOGGING_CONFIG["formatters"]:
         SERVER_LOGGING_CONFIG["formatters"][name] = {"()": lambda: formatter}
     handler = logging.StreamHandler(sys.stderr)

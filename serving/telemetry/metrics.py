@@ -95,6 +95,10 @@ class Metrics:
         """Count a true label."""
         self.counts.counter(catalogue.FEEDBACK).add(RIGHT if was_right else WRONG)
 
+    def feedback_dropped(self, count: int) -> None:
+        """Count requests whose predictions could not be kept."""
+        self.counts.counter(catalogue.FEEDBACK_DROPPED).add(amount=count)
+
     def batch(self, batch: FinishedBatch[Prediction], runs: Sequence[ModelRun]) -> None:
         """Count a batch and the runs of the model that its texts were in."""
         self._batch_texts.observe(len(batch.outcomes))

@@ -40,7 +40,7 @@ class Recorder:
         exchange = Exchange(sent or self.new_id(), method, path, headers, time.perf_counter())
         if sent is None:
             exchange.is_id_made = True
-        if self.tracer is not None:
+        if self.tracer is not None and not exchange.is_routine:
             self.tracer.begin(exchange)
         return exchange
 

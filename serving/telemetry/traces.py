@@ -6,6 +6,7 @@ itself: its span `run batch` links to the spans of its requests, and the `batch`
 to it. Spans are made from times that are taken anyway.
 """
 
+import logging
 import os
 import threading
 import time
@@ -46,6 +47,8 @@ class Tracer:
 
     def __init__(self, url: str | None, sampled_share: float, classifier: Classifier) -> None:
         """`url`: where spans are sent to; None leaves that to OpenTelemetry's variables."""
+        # A collector that is away is one line for each failed export, not one for each attempt.
+        logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)
         # These imports take 0.2 s, which a service without traces saves.
         from opentelemetry import trace
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -94,7 +97,7 @@ class Tracer:
     def end(self, exchange: Exchange, status: int, end: float) -> None:
         """End the span of a request, and make its children."""
         span = exchange.span
-        if not span.is_recording():
+        if span is None or not span.is_recording():
             return
         span.set_attributes(_attributes(exchange, status))
         if status >= 500:
@@ -115,7 +118,8 @@ class Tracer:
     def batch(self, batch: FinishedBatch[Prediction]) -> Any:
         """Make the span of a batch and return its context; None if no request in it is sampled."""
         origins = {id(call.origin): call.origin for call, _ in batch.places if call.origin is not None}
-        sampled = [one.span.get_span_context() for one in origins.values() if one.span.is_recording()]
+        spans = [one.span for one in origins.values() if one.span is not None]
+        sampled = [span.get_span_context() for span in spans if span.is_recording()]
         if not sampled:
             return None
         links = list(map(self._trace.Link, sampled))

@@ -89,7 +89,7 @@ def test_a_killed_worker_is_replaced_and_new_clients_do_not_hang(
         assert server.stop() == 0
     assert "ReadTimeout" not in results
     assert "worker_died" in server.log
-    assert "exit_code=-9" in server.log
+    assert "signal=SIGKILL" in server.log
 
 
 def test_a_service_survives_several_kills_of_its_worker_in_a_row(

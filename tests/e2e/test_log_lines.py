@@ -40,6 +40,28 @@ def test_sigusr1_changes_the_level_of_the_log_without_a_restart(
     assert logged == ["at-DEBUG"]
 
 
+def test_a_worker_that_replaces_another_one_logs_at_the_level_that_was_switched_on(
+    serve: Any, wait_until: Any, tmp_path: Path
+) -> None:
+    with serve(tmp_path, **JSON_LOG) as server:
+
+        def levels() -> list[str]:
+            return [line["now"] for line in events(server, "log_level")]
+
+        server.process.send_signal(signal.SIGUSR1)
+        wait_until(lambda: levels() == ["DEBUG"], "the level has changed")
+        (worker,) = psutil.Process(server.process.pid).children()
+        worker.kill()
+        wait_until(lambda: levels() == ["DEBUG", "DEBUG"], "the next worker has changed its level, too")
+        wait_until(server.is_ready, "the service answers")
+        ask(server, "at-DEBUG")
+        server.process.send_signal(signal.SIGUSR1)
+        wait_until(lambda: levels()[-1] == "INFO", "the level has changed back")
+        ask(server, "at-INFO")
+    logged = [line["request_id"] for line in events(server, "request") if line["path"] == "/predict"]
+    assert logged == ["at-DEBUG"]
+
+
 def test_a_worker_that_is_killed_is_one_line_that_names_the_signal(
     serve: Any, wait_until: Any, tmp_path: Path
 ) -> None:

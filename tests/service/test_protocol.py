@@ -145,11 +145,11 @@ def test_endless_headers_are_in_the_access_log_if_it_is_on(port: int, change: Ch
     change(recorder=recorder(LoggingSettings(access_share=1)))
     connection = Connection(port)
     with capture_logs() as log, connection.socket, connection.stream:
-        connection.send(b"GET /livez HTTP/1.1\r\nx-a: ", b"a" * MAX_HEAD_BYTES)
+        connection.send(b"GET /health/x HTTP/1.1\r\nx-a: ", b"a" * MAX_HEAD_BYTES)
         assert connection.answer()[0] == 431
         assert connection.is_ended()
     (line,) = log
-    assert (line["method"], line["path"], line["status"]) == ("GET", "/livez", 431)
+    assert (line["method"], line["path"], line["status"]) == ("GET", "/health/x", 431)
 
 
 CHUNKED = b"POST /predict HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"

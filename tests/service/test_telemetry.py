@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
 from classifier.errors import Refusal
+from classifier.runtimes.linear import LinearRuntime
 from serving.routes import CLASSIFY, PREDICT, PREDICT_BATCH, ROUTES
 from serving.running import CONNECTIONS, RunningService
 from serving.telemetry import catalogue
@@ -143,9 +145,24 @@ def test_a_refusal_is_counted_by_its_reason_and_has_no_duration(client: TestClie
 
 
 @pytest.mark.parametrize("path", [path for path in POSTED if path != CLASSIFY.path])
-def test_a_passed_deadline_is_counted_as_such(client: TestClient, path: str) -> None:
+def test_a_timeout_that_the_client_chose_is_counted_as_its_own(client: TestClient, path: str) -> None:
     before = scrape(client)
     assert post(client, path, body(path), JSON | {"x-request-timeout": "1e-7"}).status_code == 504
+    refused = {name: count for name, count in grown(before, scrape(client)).items() if "refusals" in name}
+    assert refused == {f"classifier_refusals_total {Refusal.CLIENT_TIMEOUT}": 1}
+
+
+@pytest.mark.parametrize("path", POSTED)
+def test_a_passed_deadline_of_the_service_is_counted_as_such(
+    client: TestClient, running: RunningService, path: str
+) -> None:
+    before = scrape(client)
+    impatient = running.settings.batching.model_copy(update={"deadline_seconds": 1e-7})
+    usual, running.batcher._settings = running.batcher._settings, impatient
+    try:
+        assert post(client, path, body(path)).status_code == 504
+    finally:
+        running.batcher._settings = usual
     assert grown(before, scrape(client))[f"classifier_refusals_total {Refusal.DEADLINE}"] == 1
 
 
@@ -201,7 +218,7 @@ def timed(client: TestClient, running: RunningService) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("timed")
-@pytest.mark.parametrize("path", [path for path in POSTED if path != CLASSIFY.path])
+@pytest.mark.parametrize("path", POSTED)
 def test_server_timing_says_where_the_time_went(client: TestClient, path: str) -> None:
     header = post(client, path, body(path)).headers["server-timing"]
     found = re.fullmatch(
@@ -222,3 +239,52 @@ def test_an_answer_without_a_prediction_has_only_its_total(client: TestClient, p
 def test_there_is_no_server_timing_unless_the_setting_says_so(client: TestClient) -> None:
     with capture_logs():
         assert "server-timing" not in post(client, PREDICT.path, {"text": "good"}).headers
+
+
+# The log
+
+
+@pytest.fixture
+def verbose(running: RunningService) -> Iterator[None]:
+    """The service while SIGUSR1 has switched on a line for every request."""
+    running.connections.recorder.access_log.is_verbose = True
+    yield
+    running.connections.recorder.access_log.is_verbose = False
+
+
+@pytest.mark.usefixtures("verbose")
+@pytest.mark.parametrize("path", POSTED)
+def test_the_line_of_a_request_says_what_became_of_its_texts(client: TestClient, path: str) -> None:
+    with capture_logs() as log:
+        post(client, path, body(path))
+    (line,) = [line for line in log if line["event"] == "request"]
+    texts = body(path).get("texts", ["good"])
+    assert (line["route"], line["status"], line["texts"]) == (path, 200, len(texts))
+    assert line["batch_texts"] >= 1
+    times = [line[f"{name}seconds"] for name in ("queue_", "tokenization_", "inference_", "")]
+    assert all(0 <= time < 60 for time in times)
+    assert ("label" in line) == (len(texts) == 1)
+
+
+@pytest.mark.usefixtures("verbose")
+def test_requests_that_bentoml_batches_together_have_lines_and_errors_of_their_own(
+    client: TestClient,
+) -> None:
+    with capture_logs() as log, ThreadPoolExecutor(4) as clients:
+        list(clients.map(lambda texts: post(client, "/classify", {"texts": ["good"] * texts}), [1, 2, 3, 4]))
+    assert sorted(line["texts"] for line in log if line["event"] == "request") == [1, 2, 3, 4]
+
+
+def test_no_text_is_in_the_line_of_an_internal_error(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: LinearRuntime, texts: list[str]) -> None:  # noqa: ARG001
+        raise ZeroDivisionError("no number")
+
+    monkeypatch.setattr(LinearRuntime, "encode", fail)
+    with capture_logs() as log:
+        answer = post(client, PREDICT.path, {"text": "confidential"})
+    assert answer.status_code == 500
+    assert {line["event"] for line in log} == {"internal_error", "request"}
+    assert {line["request_id"] for line in log} == {answer.headers["x-request-id"]}
+    assert not [line for line in log if "confidential" in repr(line)]

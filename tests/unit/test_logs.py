@@ -145,6 +145,16 @@ def test_without_a_share_only_errors_of_the_service_have_lines(written: Read) ->
     assert statuses(written) == [500, 504]
 
 
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz", "/health", "/metrics"])
+def test_probes_and_scrapes_have_lines_only_at_debug(written: Read, path: str) -> None:
+    log = configured("json")
+    log.request(exchange(path), 200, 0.001)
+    assert not written()
+    log.is_verbose = True
+    log.request(exchange(path), 200, 0.001)
+    assert json.loads(written())["path"] == path
+
+
 def test_refusals_are_one_line_a_second_for_each_reason(written: Read) -> None:
     recording = recorder()
     configure_logging(LoggingSettings(format="json"))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from recording import recorder
+from structlog.testing import capture_logs
 
 from classifier.batching.queue import Call, FinishedBatch
 from classifier.errors import Refusal
@@ -174,6 +175,23 @@ def test_without_an_id_of_the_client_the_id_of_the_request_is_that_of_its_trace(
     }
     assert traces[made.request_id.decode()] == made.request_id.decode()
     assert traces["mine"] != "mine"
+
+
+def test_the_log_line_of_a_request_names_its_trace(recording: Callable[..., Recorder]) -> None:
+    here = recording()
+    here.access_log.is_verbose = True
+    with capture_logs() as log:
+        here.end(here.begin("POST", "/predict", SAMPLED | {b"x-request-id": b"mine"}), 200)
+    assert (log[0]["request_id"], log[0]["trace_id"]) == ("mine", TRACE)
+
+
+def test_probes_and_scrapes_have_no_spans(collector: Collector, recording: Callable[..., Recorder]) -> None:
+    here = recording()
+    for path in ("/livez", "/readyz", "/metrics", "/health"):
+        here.end(here.begin("GET", path, SAMPLED), 200)
+    here.end(here.begin("GET", "/", SAMPLED), 200)
+    sent(here)
+    assert [span.name for span in collector.spans] == ["GET /"]
 
 
 def test_the_client_decides_whether_its_trace_is_sampled(
