@@ -521,8 +521,8 @@ MODEL = Row(
         Diagram(
             "Predictions lost for feedback",
             "short",
-            "Requests whose predictions could not be kept, so that feedback about them is refused. The disk is "
-            "full or too slow.",
+            "Requests whose predictions could not be kept, so that feedback about them is refused. The disk "
+            "is full or too slow.",
             (Query(f"sum({SERIES.increase(catalogue.FEEDBACK_DROPPED.name, INTERVAL)})", "requests"),),
             critical=1,
         ),
