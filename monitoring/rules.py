@@ -25,8 +25,8 @@ class RunbookPage:
 
 RUNBOOK = RunbookPage("runbook", "docs/operations.md")
 """The page in this repository. Its annotation is not called `runbook_url`, because it is a path."""
-RUNBOOK_URL = r"https?://[^\s/#]+[^\s#]*"
-"""What the address of a published page must match. The name of the alert is added after a '#'."""
+_URL = re.compile(r"https?://[^\s/#]+[^\s#]*")
+"""The name of an alert is added after a '#'."""
 
 
 class NotARunbookUrl(ClassifierError):
@@ -35,7 +35,7 @@ class NotARunbookUrl(ClassifierError):
 
 def published_runbook(url: str) -> RunbookPage:
     """The same page at an address for browsers; raises NotARunbookUrl for anything else."""
-    if not re.fullmatch(RUNBOOK_URL, url):
+    if not _URL.fullmatch(url):
         raise NotARunbookUrl(
             f"the page of runbooks is {url!r}; it must begin with http:// or https:// and have no '#'"
         )

@@ -20,12 +20,13 @@ from k8s.environment.values import (
     PeriodSeconds,
     Port,
     Quantity,
+    RunbookUrl,
     Seconds,
     SecretKey,
     Version,
     WindowSeconds,
 )
-from monitoring.rules import RUNBOOK, RUNBOOK_URL, RunbookPage, published_runbook
+from monitoring.rules import RUNBOOK, RunbookPage, published_runbook
 
 
 class _Section(BaseModel):
@@ -274,7 +275,7 @@ class PodMonitorSettings(_Section):
     """Whether the operator also gets the recording rules and alerts of monitoring/."""
     dashboard: bool = False
     """Whether the dashboard of monitoring/ is in a ConfigMap that Grafana's sidecar finds by its label."""
-    runbooks: str | None = Field(default=None, pattern=f"^{RUNBOOK_URL}$")
+    runbooks: RunbookUrl | None = None
     """The URL of docs/operations.md where people can read it; the alerts have it as `runbook_url`."""
 
     @property

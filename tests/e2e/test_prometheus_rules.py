@@ -500,7 +500,7 @@ def test_each_alert_of_each_severity_fires_in_a_case() -> None:
 
 def test_the_commands_of_the_page_make_a_configuration_without_names_of_containers(tmp_path: Path) -> None:
     page = OPERATIONS.read_text(encoding="utf-8")
-    page = page.partition("### Without containers\n")[2].partition("\n## ")[0]
+    page = page.partition("### Without containers\n")[2].partition("\n#")[0]
     *commands, start = re.findall(r"^    (\S.*)$", page, re.MULTILINE)
     assert start.startswith("prometheus ")
     environment = os.environ | {"TMPDIR": str(tmp_path)}

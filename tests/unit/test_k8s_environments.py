@@ -332,6 +332,13 @@ def test_an_endpoint_for_traces_that_the_network_policy_does_not_admit_is_refuse
     )
 
 
+def test_the_page_of_runbooks_must_be_a_url():
+    assert refusal({"pod_monitor": {"runbooks": "docs/operations.md"}}, "production") == (
+        "environment 'production': pod_monitor.runbooks is 'docs/operations.md': "
+        "the URL of a page begins with http:// or https:// and has no '#'"
+    )
+
+
 def test_a_pod_monitor_with_a_list_of_allowed_hosts_is_refused():
     over = {"config": {"api": {"allowed_hosts": ["classifier.example.com"]}}}
     assert refusal(over, "production") == (
