@@ -3,7 +3,9 @@
 from monitoring.expressions import (
     MEMORY_BYTES,
     OF_MODEL,
+    SERVICES_REASONS,
     START_TIME,
+    TARGET,
     UP,
     Series,
     total,
@@ -17,6 +19,10 @@ MAX_MODEL_DAYS = 180
 MIN_REQUESTS_AN_HOUR = 60
 """A service that gets fewer is not missed when it gets none for an hour."""
 MIN_FAILURES = 10
+MIN_REFUSALS = 30
+"""Fewest refusals for the same reason in five minutes that somebody should look at."""
+SHOWN_TARGET = "{{ $labels.instance }}{{ with $labels.pod }} (pod {{ . }}){{ end }}"
+"""The target in the text of an alert; its pod is named if it is known."""
 
 
 def groups(job: str, memory_bytes: int | None = None) -> tuple[Group, ...]:
@@ -65,38 +71,43 @@ def _failures(series: Series) -> tuple[Alert, ...]:
             hold="0s",
             summary="The model raised an error",
             description=(
-                "{{ $labels.job }}: about {{ $value | humanize }} batches and single texts failed in the "
-                "last hour. The clients of the single texts got status 500."
+                '{{ $labels.job }}: about {{ $value | printf "%.0f" }} batches and single texts failed in '
+                "the last hour. The clients of the single texts got status 500."
             ),
         ),
     )
 
 
 def _bounds(series: Series) -> tuple[Alert, ...]:
-    # A client that sends slowly is refused for its own fault.
-    refused = series.increase(catalogue.REFUSALS.name, "5m", 'reason!="slow_client"')
+    refused = series.increase(catalogue.REFUSALS.name, "5m", SERVICES_REASONS)
+    by_reason = f"sum by (job, reason) ({refused})"
+    every = f"sum by (job) ({series.increase(catalogue.REQUESTS.name, '5m')})"
     used = f"avg_over_time({series.of(catalogue.SATURATION.name)}[10m])"
     return (
         Alert(
             name="TextClassifierRefusing",
             severity="ticket",
-            conditions=(Condition(f"sum by (job, reason) ({refused})", ">= 5"),),
+            conditions=(
+                Condition(by_reason, f">= {MIN_REFUSALS}"),
+                Condition(f"{by_reason} / on (job) group_left () {every}", "> 0.01"),
+            ),
             hold="15m",
             summary="Requests are refused for the same reason again and again",
             description=(
-                "{{ $labels.job }}: {{ $value | humanize }} requests were refused for the reason "
-                "{{ $labels.reason }} in the last 5 minutes, and this has lasted for 15 minutes."
+                '{{ $labels.job }}: {{ $value | printf "%.0f" }} requests were refused for the reason '
+                "{{ $labels.reason }} in the last 5 minutes. This is more than 1 % of all requests, and it "
+                "has lasted for 15 minutes."
             ),
         ),
         Alert(
             name="TextClassifierSaturated",
             severity="ticket",
-            conditions=(Condition(f"max by (job, resource) ({used})", "> 0.8"),),
+            conditions=(Condition(f"max by (job, {TARGET}, resource) ({used})", "> 0.8"),),
             hold="5m",
             summary="A bounded resource is nearly used up",
             description=(
-                "{{ $labels.job }}: on average of 10 minutes, {{ $value | humanizePercentage }} of "
-                "{{ $labels.resource }} are in use on one of the pods. At 100 % it refuses requests."
+                f"{{{{ $labels.job }}}}: averaged over ten minutes, {SHOWN_TARGET} used "
+                "{{ $value | humanizePercentage }} of {{ $labels.resource }}. At 100 % it refuses requests."
             ),
         ),
     )
@@ -104,7 +115,8 @@ def _bounds(series: Series) -> tuple[Alert, ...]:
 
 def _targets(series: Series, job: str) -> tuple[Alert, ...]:
     up = series.of(UP)
-    measured = f"count by (job) (count by (job, instance) ({series.of(catalogue.MODEL_INFO.name)}))"
+    answering = f"max by (job, {TARGET}) ({up})"
+    measured = f"group by (job, {TARGET}) ({series.of(catalogue.MODEL_INFO.name)})"
     now, yesterday, last_week = (
         f"sum by (job) ({series.increase(catalogue.REQUESTS.name, '1h', OF_MODEL, before=before)})"
         for before in ("0s", "1d", "7d")
@@ -126,17 +138,17 @@ def _targets(series: Series, job: str) -> tuple[Alert, ...]:
             conditions=(Condition(up, "== 0"),),
             hold="5m",
             summary="Prometheus cannot scrape a target of the service",
-            description="{{ $labels.job }}: {{ $labels.instance }} has not answered for 5 minutes.",
+            description=f"{{{{ $labels.job }}}}: {SHOWN_TARGET} has not answered for 5 minutes.",
         ),
         Alert(
             name="TextClassifierUnmeasured",
             severity="ticket",
-            conditions=(Condition(f"sum by (job) ({up}) - ({measured} or 0 * sum by (job) ({up}))", "> 0"),),
+            conditions=(Condition(f"{answering} - ({measured} or 0 * {answering})", "> 0"),),
             hold="10m",
             summary="A target answers Prometheus without the metrics of a model",
             description=(
-                "{{ $labels.job }}: {{ $value }} targets answer Prometheus, but have no "
-                f"{catalogue.MODEL_INFO.name}, so no other alert can see them."
+                f"{{{{ $labels.job }}}}: {SHOWN_TARGET} answers Prometheus, but has no "
+                f"{catalogue.MODEL_INFO.name}, so no other alert can see it."
             ),
         ),
         Alert(
@@ -155,8 +167,8 @@ def _targets(series: Series, job: str) -> tuple[Alert, ...]:
 
 
 def _processes(series: Series, memory_bytes: int | None) -> tuple[Alert, ...]:
-    late = series.quantile(0.99, catalogue.EVENT_LOOP_LAG, "10m", "job, instance")
-    pauses = f"sum by (job, instance) ({series.rate(total(catalogue.GC_PAUSE), '10m')})"
+    late = series.quantile(0.99, catalogue.EVENT_LOOP_LAG, "10m", f"job, {TARGET}")
+    pauses = f"sum by (job, {TARGET}) ({series.rate(total(catalogue.GC_PAUSE), '10m')})"
     memory = Alert(
         name="TextClassifierMemory",
         severity="ticket",
@@ -164,7 +176,7 @@ def _processes(series: Series, memory_bytes: int | None) -> tuple[Alert, ...]:
         hold="10m",
         summary="A worker process uses nearly all memory that its container may use",
         description=(
-            "{{ $labels.job }}: the worker of {{ $labels.instance }} uses "
+            f"{{{{ $labels.job }}}}: the worker of {SHOWN_TARGET} uses "
             "{{ $value | humanizePercentage }} of the container's memory. Its parent process needs some as "
             "well. Beyond the limit, the kernel kills it."
         ),
@@ -177,8 +189,8 @@ def _processes(series: Series, memory_bytes: int | None) -> tuple[Alert, ...]:
             hold="0s",
             summary="The worker process was started again several times",
             description=(
-                "{{ $labels.job }}: the worker of {{ $labels.instance }} was replaced {{ $value }} times in "
-                "the last hour. It died, hung, or its container was restarted."
+                f"{{{{ $labels.job }}}}: the worker of {SHOWN_TARGET} was replaced "
+                "{{ $value }} times in the last hour. It died, hung, or its container was restarted."
             ),
         ),
         Alert(
@@ -186,9 +198,9 @@ def _processes(series: Series, memory_bytes: int | None) -> tuple[Alert, ...]:
             severity="ticket",
             conditions=(Condition(late, "> 0.25"),),
             hold="10m",
-            summary="The event loop is late",
+            summary="The event loop lags",
             description=(
-                "{{ $labels.job }}: on {{ $labels.instance }}, one of a hundred timers ran at least "
+                f"{{{{ $labels.job }}}}: on {SHOWN_TARGET}, one of a hundred timers ran at least "
                 "{{ $value | humanizeDuration }} late. No request is answered in such a time, not even a "
                 "probe."
             ),
@@ -200,8 +212,9 @@ def _processes(series: Series, memory_bytes: int | None) -> tuple[Alert, ...]:
             hold="15m",
             summary="Garbage collection takes much time",
             description=(
-                "{{ $labels.job }}: {{ $labels.instance }} spends {{ $value | humanizePercentage }} of "
-                "its time in garbage collection, and answers no request meanwhile."
+                f"{{{{ $labels.job }}}}: {SHOWN_TARGET} spends "
+                "{{ $value | humanizePercentage }} of its time in garbage collection, and answers no request "
+                "meanwhile."
             ),
         ),
         *(() if memory_bytes is None else (memory,)),
@@ -216,13 +229,16 @@ def _model(series: Series) -> tuple[Alert, ...]:
             name="TextClassifierDrift",
             severity="ticket",
             conditions=(
-                Condition(f"max by (job, track, feature) ({series.of(catalogue.DRIFT_ALARM.name)})", "> 0"),
+                Condition(
+                    f"max by (job, track, {TARGET}, feature) ({series.of(catalogue.DRIFT_ALARM.name)})", "> 0"
+                ),
             ),
             hold="30m",
             summary="The texts differ from those that the model was tested on",
             description=(
-                "{{ $labels.job }}: the {{ $labels.feature }} of the last texts has differed from the "
-                "held-out texts of the model for 30 minutes. Its accuracy is not known for such texts."
+                "{{ $labels.job }}: for 30 minutes, the feature {{ $labels.feature }} of the last texts of "
+                f"{SHOWN_TARGET} has differed from the held-out texts of the model. The accuracy of the "
+                "model is not known for such texts."
             ),
         ),
         Alert(

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from monitoring.dashboard import SECONDS_BETWEEN_SCRAPES
+from monitoring.dashboard import SECONDS_BETWEEN_SCRAPES, TITLE, Identity
 from serving.routes import METRICS
 
 JOB = "text-classifier"
 """The job of the targets; `up` and all series of the service have it as their label."""
+DASHBOARD = Identity(uid="text-classifier", title=TITLE, job=JOB)
 MEMORY_BYTES = 512 * 1024**2
 """What compose.yaml allows the container."""
 SERVICE = "text-classifier:3000"

@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 
+from classifier.errors import Refusal
 from serving.routes import ROUTES
-from serving.telemetry.catalogue import REQUEST_DURATION, REQUESTS, Metric
+from serving.telemetry.catalogue import REFUSALS, REQUEST_DURATION, REQUESTS, Metric
 
 UP = "up"
 """Prometheus' own series for each target: whether the last scrape succeeded, 1 or 0."""
+ALERTS = "ALERTS"
+"""Prometheus' own series for each alert that waits or fires."""
+FIRING = 'alertstate="firing"'
 CPU_SECONDS = "process_cpu_seconds_total"
 MEMORY_BYTES = "process_resident_memory_bytes"
 OPEN_FILES = "process_open_fds"
@@ -20,6 +24,15 @@ MODEL_ROUTES = tuple(route.path for route in ROUTES if route.is_for_model)
 
 OF_MODEL = f'route=~"{"|".join(MODEL_ROUTES)}"'
 FAILED = 'status_class="5xx"'
+
+CLIENT_TIMEOUT = f'reason="{Refusal.CLIENT_TIMEOUT}"'
+"""A client that allowed less time than the service's own deadline. The answer is 504, but no failure."""
+CLIENTS_FAULTS = (Refusal.SLOW_CLIENT, Refusal.CLIENT_TIMEOUT)
+"""The reasons of refusals that no change of the service would prevent."""
+SERVICES_REASONS = f'reason!~"{"|".join(CLIENTS_FAULTS)}"'
+
+TARGET = "instance, pod"
+"""The labels that name one target. Only the Prometheus operator sets the second."""
 
 SLOW_SECONDS = 0.25
 """A successful answer that takes longer is slow. It is the bound of a bucket, so that it can be counted."""
@@ -72,8 +85,14 @@ class Series:
         return f"sum by ({by}) ({self.rate(REQUESTS.name, window, OF_MODEL)})"
 
     def failures(self, window: str, by: str) -> str:
-        """Requests to the model each second that the service failed or refused."""
-        return f"sum by ({by}) ({self.rate(REQUESTS.name, window, OF_MODEL, FAILED)})"
+        """Requests to the model each second that the service failed or refused.
+
+        Those whose own timeout passed are subtracted. As part of the sum, they may also be missing, as from a
+        target with an older version. Rates are estimates, so a difference could be slightly below 0.
+        """
+        failed = self.rate(REQUESTS.name, window, OF_MODEL, FAILED)
+        passed = self.rate(REFUSALS.name, window, CLIENT_TIMEOUT)
+        return f"clamp_min(sum by ({by}) ({failed} or -{passed}), 0)"
 
     def answers(self, window: str, by: str) -> str:
         """Successful answers of the model each second."""

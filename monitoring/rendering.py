@@ -11,7 +11,7 @@ from monitoring import configuration
 from monitoring.alerts import groups
 from monitoring.dashboard import dashboard_text
 from monitoring.metric_table import PAGE, with_table
-from monitoring.rules import rule_file
+from monitoring.rules import RUNBOOK, RunbookPage, rule_file
 
 RENDERED = Path(__file__).parent / "rendered"
 COMMAND = "text-classifier monitoring"
@@ -33,16 +33,16 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _represent_text)
 
 
-def rendered_files() -> dict[str, str]:
+def rendered_files(runbook: RunbookPage = RUNBOOK) -> dict[str, str]:
     """The text of each file by its name."""
     rules = groups(configuration.JOB, configuration.MEMORY_BYTES)
     return {
-        configuration.RULES_FILE: yaml_text(rule_file(rules)),
+        configuration.RULES_FILE: yaml_text(rule_file(rules, runbook)),
         "prometheus.yaml": yaml_text(configuration.prometheus()),
         "alertmanager.yaml": yaml_text(configuration.alertmanager()),
         "grafana-datasources.yaml": yaml_text(configuration.grafana_datasources()),
         "grafana-dashboards.yaml": yaml_text(configuration.grafana_dashboards()),
-        "dashboard.json": dashboard_text(),
+        "dashboard.json": dashboard_text(configuration.DASHBOARD),
     }
 
 
@@ -51,17 +51,17 @@ def yaml_text(document: Mapping[str, Any]) -> str:
     return _HEADER + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=1000)
 
 
-def write(folder: Path = RENDERED) -> list[Path]:
+def write(folder: Path = RENDERED, runbook: RunbookPage = RUNBOOK) -> list[Path]:
     """Write all files, and the table of metrics into its page; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    texts = {folder / name: text for name, text in rendered_files().items()}
+    texts = {folder / name: text for name, text in rendered_files(runbook).items()}
     texts[PAGE] = with_table(PAGE.read_text(encoding="utf-8"))
     for path, text in texts.items():
         path.write_text(text, encoding="utf-8")
     return list(texts)
 
 
-def check(folder: Path = RENDERED) -> None:
+def check(folder: Path = RENDERED, runbook: RunbookPage = RUNBOOK) -> None:
     """Raise StaleMonitoring if a file or the page's table differs from what would be rendered.
 
     A file in the folder that is no longer rendered is stale, too.
@@ -69,7 +69,7 @@ def check(folder: Path = RENDERED) -> None:
     page = PAGE.read_text(encoding="utf-8")
     if with_table(page) != page:
         raise StaleMonitoring(f"the table of metrics in {PAGE} is stale; `{COMMAND}` renders it again")
-    files = rendered_files()
+    files = rendered_files(runbook)
     found = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*") if path.is_file()}
     stale = sorted(name for name in files.keys() | found.keys() if files.get(name) != found.get(name))
     if stale:

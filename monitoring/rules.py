@@ -1,13 +1,45 @@
 """What a rule of Prometheus is, and how groups of rules become a file."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from classifier.errors import ClassifierError
+
 Severity = Literal["page", "ticket"]
 """Whether somebody must act now, or within a few days."""
 
-RUNBOOK = "docs/operations.md"
+
+@dataclass(frozen=True)
+class RunbookPage:
+    """The page with a paragraph for each alert, and the annotation of an alert that names it."""
+
+    annotation: str
+    address: str
+
+    def paragraph(self, alert: str) -> str:
+        """Where the paragraph about this alert is."""
+        return f"{self.address}#{alert.lower()}"
+
+
+RUNBOOK = RunbookPage("runbook", "docs/operations.md")
+"""The page in this repository. Its annotation is not called `runbook_url`, because it is a path."""
+_URL = re.compile(r"https?://[^\s/#]+[^\s#]*")
+"""The name of an alert is added after a '#'."""
+
+
+class NotARunbookUrl(ClassifierError):
+    """The address of the published page is not a URL."""
+
+
+def published_runbook(url: str) -> RunbookPage:
+    """The same page at an address for browsers; raises NotARunbookUrl for anything else."""
+    if not _URL.fullmatch(url):
+        raise NotARunbookUrl(
+            f"the page of runbooks is {url!r}; it must begin with http:// or https:// and have no '#'"
+        )
+    return RunbookPage("runbook_url", url)
 
 
 @dataclass(frozen=True)
@@ -17,7 +49,7 @@ class Recording:
     record: str
     expression: str
 
-    def document(self) -> dict[str, Any]:
+    def document(self, _: RunbookPage) -> dict[str, Any]:
         """The rule as Prometheus reads it."""
         return {"record": self.record, "expr": self.expression}
 
@@ -54,12 +86,7 @@ class Alert:
         """The conditions as one expression."""
         return "\nand ".join(map(str, self.conditions))
 
-    @property
-    def runbook(self) -> str:
-        """Where the runbook's paragraph about this alert is."""
-        return f"{RUNBOOK}#{self.name.lower()}"
-
-    def document(self) -> dict[str, Any]:
+    def document(self, runbook: RunbookPage) -> dict[str, Any]:
         """The rule as Prometheus reads it."""
         return {
             "alert": self.name,
@@ -69,7 +96,7 @@ class Alert:
             "annotations": {
                 "summary": self.summary,
                 "description": self.description,
-                "runbook_url": self.runbook,
+                runbook.annotation: runbook.paragraph(self.name),
             },
         }
 
@@ -82,15 +109,15 @@ class Group:
     interval: str
     rules: tuple[Recording | Alert, ...]
 
-    def document(self) -> dict[str, Any]:
+    def document(self, runbook: RunbookPage) -> dict[str, Any]:
         """The group as Prometheus reads it."""
         return {
             "name": self.name,
             "interval": self.interval,
-            "rules": [rule.document() for rule in self.rules],
+            "rules": [rule.document(runbook) for rule in self.rules],
         }
 
 
-def rule_file(groups: Sequence[Group]) -> dict[str, Any]:
+def rule_file(groups: Sequence[Group], runbook: RunbookPage) -> dict[str, Any]:
     """The content of a file of rules, which is also the `spec` of a PrometheusRule."""
-    return {"groups": [group.document() for group in groups]}
+    return {"groups": [group.document(runbook) for group in groups]}

@@ -182,6 +182,11 @@ def _tracing(environment: Environment) -> Iterator[str]:
             "tracing is given and config.tracing.endpoint is empty; "
             "it must be the address of the collector, such as http://collector.monitoring:4318"
         )
+    if endpoint and not tracing:
+        yield (
+            f"config.tracing.endpoint is {endpoint!r} and tracing is null; it must name the namespace and "
+            "the port of the collector's pods, because the network policy drops the spans otherwise"
+        )
 
 
 def _canary(environment: Environment) -> Iterator[str]:

@@ -20,11 +20,13 @@ from k8s.environment.values import (
     PeriodSeconds,
     Port,
     Quantity,
+    RunbookUrl,
     Seconds,
     SecretKey,
     Version,
     WindowSeconds,
 )
+from monitoring.rules import RUNBOOK, RunbookPage, published_runbook
 
 
 class _Section(BaseModel):
@@ -273,6 +275,13 @@ class PodMonitorSettings(_Section):
     """Whether the operator also gets the recording rules and alerts of monitoring/."""
     dashboard: bool = False
     """Whether the dashboard of monitoring/ is in a ConfigMap that Grafana's sidecar finds by its label."""
+    runbooks: RunbookUrl | None = None
+    """The URL of docs/operations.md where people can read it; the alerts have it as `runbook_url`."""
+
+    @property
+    def runbook(self) -> RunbookPage:
+        """The page with a paragraph for each alert."""
+        return RUNBOOK if self.runbooks is None else published_runbook(self.runbooks)
 
 
 class TracingSettings(_Section):
@@ -321,7 +330,7 @@ class Environment(_Section):
     gateway: GatewaySettings | None
     pod_monitor: PodMonitorSettings | None
     tracing: TracingSettings | None
-    """None if the pods send no traces, or if their collector is outside the cluster."""
+    """None if the pods send no traces."""
     api_keys: ApiKeys | None
     """None if clients need no API key."""
     canary: Canary | None

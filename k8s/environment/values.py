@@ -10,6 +10,8 @@ from lightkube.utils.quantity import parse_quantity
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from monitoring.rules import NotARunbookUrl, published_runbook
+
 MAX_LABEL_CHARACTERS = 63
 MAX_DNS_NAME_CHARACTERS = 253
 CONFIG_DIGEST_CHARACTERS = 10
@@ -184,6 +186,16 @@ def _quantity(text: str) -> str:
     return text
 
 
+def _runbook_url(url: str) -> str:
+    try:
+        published_runbook(url)
+    except NotARunbookUrl as error:
+        raise PydanticCustomError(
+            "runbook_url", "the URL of a page begins with http:// or https:// and has no '#'"
+        ) from error
+    return url
+
+
 def _image_reference(text: object) -> ImageReference:
     parts = _IMAGE.fullmatch(text) if isinstance(text, str) else None
     if parts is None or (parts["digest"] is None and parts["tag"] in (None, _MOVING_TAG)):
@@ -211,6 +223,7 @@ Labels = Annotated[dict[str, str], AfterValidator(_labels)]
 Annotations = Annotated[dict[str, str], AfterValidator(_annotations)]
 ApplicationName = Annotated[DnsLabel, AfterValidator(_application_name)]
 Quantity = Annotated[str, AfterValidator(_quantity)]
+RunbookUrl = Annotated[str, AfterValidator(_runbook_url)]
 Image = Annotated[ImageReference, BeforeValidator(_image_reference)]
 Version = Annotated[ImageVersion, BeforeValidator(_image_version)]
 Port = Annotated[int, Field(ge=1, le=65535)]

@@ -74,6 +74,6 @@ def _monitoring(environment: Environment) -> tuple[Object, ...]:
     settings = environment.pod_monitor
     if settings is None:
         return ()
-    rules = (prometheus_rule(environment),) if settings.rules else ()
+    rules = (prometheus_rule(environment, settings),) if settings.rules else ()
     dashboards = (dashboard(environment),) if settings.dashboard else ()
     return pod_monitor(environment, settings), *rules, *dashboards

@@ -1,5 +1,7 @@
 """The objects for Prometheus and Grafana: what is scraped, the rules, and the dashboard."""
 
+from hashlib import sha256
+
 from lightkube.generic_resource import GenericNamespacedResource, create_namespaced_resource
 from lightkube.resources.core_v1 import ConfigMap
 
@@ -7,13 +9,14 @@ from k8s.environment.sections import Environment, PodMonitorSettings
 from k8s.environment.values import amount
 from k8s.objects.labels import HTTP, TRACK, VERSION, application_selector, dashboard_name, metadata
 from monitoring.alerts import groups
-from monitoring.dashboard import dashboard_text
+from monitoring.dashboard import TAG, TITLE, Identity, dashboard_text
 from monitoring.rules import rule_file
 from serving.routes import METRICS
 
 GRAFANA_LABEL = "grafana_dashboard"
 """The sidecar of Grafana's Helm chart reads the ConfigMaps with this label."""
-DASHBOARD_FILE = "text-classifier.json"
+UID_CHARACTERS = 12
+"""Characters of a digest that tell the dashboards of environments apart."""
 
 PodMonitor = create_namespaced_resource("monitoring.coreos.com", "v1", "PodMonitor", "podmonitors")
 PrometheusRule = create_namespaced_resource(
@@ -41,19 +44,26 @@ def pod_monitor(environment: Environment, settings: PodMonitorSettings) -> Gener
     )
 
 
-def prometheus_rule(environment: Environment) -> GenericNamespacedResource:
+def prometheus_rule(environment: Environment, settings: PodMonitorSettings) -> GenericNamespacedResource:
     """The recording rules and alerts for the pods of both tracks."""
-    # The operator names the job of a PodMonitor in this way.
-    job = f"{environment.namespace}/{environment.name}"
     memory_bytes = int(amount(environment.resources.limits.memory))
     return PrometheusRule(
-        metadata=metadata(environment, environment.name), spec=rule_file(groups(job, memory_bytes))
+        metadata=metadata(environment, environment.name),
+        spec=rule_file(groups(_job(environment), memory_bytes), settings.runbook),
     )
 
 
 def dashboard(environment: Environment) -> ConfigMap:
-    """The dashboard, for the sidecar of Grafana."""
+    """The dashboard, for the sidecar of Grafana, which writes those of all environments into one folder."""
+    job = _job(environment)
+    digest = sha256(job.encode()).hexdigest()[:UID_CHARACTERS]
+    identity = Identity(uid=f"{TAG}-{digest}", title=f"{TITLE} {job}", job=job)
     return ConfigMap(
         metadata=metadata(environment, dashboard_name(environment), labels={GRAFANA_LABEL: "1"}),
-        data={DASHBOARD_FILE: dashboard_text()},
+        data={f"{environment.namespace}-{environment.name}.json": dashboard_text(identity)},
     )
+
+
+def _job(environment: Environment) -> str:
+    """The job that the operator makes of a PodMonitor."""
+    return f"{environment.namespace}/{environment.name}"

@@ -23,8 +23,8 @@ from prometheus_tools import program, promtool
 
 from monitoring import dashboard, panels
 from monitoring.alerts import groups
-from monitoring.expressions import PROCESS
-from monitoring.rules import Alert, Group, Recording, rule_file
+from monitoring.expressions import ALERTS, PROCESS
+from monitoring.rules import RUNBOOK, Alert, Group, Recording, rule_file
 from serving.routes import METRICS as METRICS_ROUTE
 from serving.telemetry import catalogue
 
@@ -52,7 +52,7 @@ NEWS = Path(__file__).parents[1] / "data" / "agnews_test.jsonl"
 SAME_TEXTS = {"CLASSIFIER__DRIFT__PSI_ALARM": "100"}
 """For servers that get the same few texts again and again, which drift as well."""
 
-VARIABLES = {f"${name}": ".*" for name in panels.VARIABLES} | {panels.INTERVAL: "30s", f"${panels.JOB}": WELL}
+VARIABLES = {f"${name}": ".*" for name in panels.VARIABLES} | {panels.INTERVAL: "30s"}
 DAY_SECONDS = 86_400
 LATER = (0, DAY_SECONDS, 7 * DAY_SECONDS)
 """An expression with `offset 1d` has its data in a day."""
@@ -100,7 +100,7 @@ def hurried(group: Group) -> Group:
 def running_prometheus(folder: Path, ports: Mapping[str, int], wait_until: Any) -> Iterator[Prometheus]:
     """Scrape one server for each job every second."""
     for job in ports:
-        document = rule_file([hurried(group) for group in groups(job, memory_bytes=2**40)])
+        document = rule_file([hurried(group) for group in groups(job, memory_bytes=2**40)], RUNBOOK)
         (folder / f"{job}.rules.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
     configuration = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
@@ -263,7 +263,9 @@ def expressions() -> Iterator[str]:
                 yield rule.expression
                 yield f'{rule.record}{{job="{WELL}"}}'
     for expression in dashboard.expressions():
-        for name, value in VARIABLES.items():
+        # Alerts fire only where there is a fault.
+        job = OVERLOADED if f"{ALERTS}{{" in expression else WELL
+        for name, value in (VARIABLES | {f"${panels.JOB}": job}).items():
             expression = expression.replace(name, value)  # noqa: PLW2901
         yield expression
 

@@ -1,5 +1,8 @@
 """Prometheus' own tools accept the rendered files, and each alert fires for its fault and for no other."""
 
+import os
+import re
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +13,9 @@ from prometheus_tools import program, promtool, run
 
 from monitoring.alerts import groups
 from monitoring.expressions import MEMORY_BYTES, MODEL_ROUTES, START_TIME, UP
+from monitoring.metric_table import PAGE as OPERATIONS
 from monitoring.rendering import RENDERED
-from monitoring.rules import Alert, rule_file
+from monitoring.rules import RUNBOOK, Alert, rule_file
 from serving.telemetry import catalogue
 
 JOB = "text-classifier"
@@ -110,6 +114,7 @@ def target(instance: str, track: str = "stable") -> Values:
         answer_count(instance): growing(600),
         selector(catalogue.REFUSALS.name, instance, track, reason="queue_texts"): constant(0),
         selector(catalogue.REFUSALS.name, instance, track, reason="slow_client"): constant(0),
+        selector(catalogue.REFUSALS.name, instance, track, reason="client_timeout"): constant(0),
         selector(catalogue.SATURATION.name, instance, track, resource="connections"): constant(0.1),
         selector(catalogue.FAILED_BATCHES.name, instance, track): constant(0),
         selector(catalogue.ISOLATED_TEXTS.name, instance, track): constant(0),
@@ -352,8 +357,40 @@ BOUNDS = [
     Case(
         "refusals go on",
         HOUR,
-        {selector(catalogue.REFUSALS.name, reason="queue_texts"): growing(5)},
+        {selector(catalogue.REFUSALS.name, reason="queue_texts"): growing(20)},
         ticket("TextClassifierRefusing"),
+    ),
+    Case(
+        "one of two hundred requests is refused",
+        HOUR,
+        {selector(catalogue.REFUSALS.name, reason="queue_texts"): growing(6)},
+    ),
+    Case(
+        "four requests a minute are refused, of twenty",
+        HOUR,
+        few_requests(20 * 60, 0) | {selector(catalogue.REFUSALS.name, reason="queue_texts"): growing(4)},
+    ),
+    Case(
+        "the timeouts of clients pass",
+        3 * DAY,
+        failing(0.5, 3 * DAY)
+        | {
+            selector(catalogue.REFUSALS.name, one, reason="client_timeout"): growing(300) for one in INSTANCES
+        },
+    ),
+    Case(
+        "the timeouts of clients pass, and as many requests fail",
+        HOUR,
+        failing(0.2, HOUR)
+        | {selector(catalogue.REFUSALS.name, one, reason="client_timeout"): growing(60) for one in INSTANCES},
+        fires(*FAILING.values()),
+    ),
+    Case(
+        "requests fail on targets that do not count the timeouts of clients",
+        HOUR,
+        failing(0.2, HOUR)
+        | {selector(catalogue.REFUSALS.name, one, reason="client_timeout"): None for one in INSTANCES},
+        fires(*FAILING.values()),
     ),
     Case(
         "there is a burst of refusals",
@@ -444,7 +481,7 @@ CASES = [*OBJECTIVES, *TARGETS, *PROCESSES, *BOUNDS, *MODEL]
 def rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of rules, with a small limit of memory."""
     path = tmp_path_factory.mktemp("rules") / "rules.yaml"
-    path.write_text(yaml.safe_dump(rule_file(groups(JOB, LIMIT))), encoding="utf-8")
+    path.write_text(yaml.safe_dump(rule_file(groups(JOB, LIMIT), RUNBOOK)), encoding="utf-8")
     return path
 
 
@@ -459,6 +496,58 @@ def test_each_alert_of_each_severity_fires_in_a_case() -> None:
     *_, alerts = groups(JOB, LIMIT)
     named = {(rule.name, rule.severity) for rule in alerts.rules if isinstance(rule, Alert)}
     assert set().union(*(case.alerts for case in CASES)) == named
+
+
+def test_the_commands_of_the_page_make_a_configuration_without_names_of_containers(tmp_path: Path) -> None:
+    page = OPERATIONS.read_text(encoding="utf-8")
+    page = page.partition("### Without containers\n")[2].partition("\n#")[0]
+    *commands, start = re.findall(r"^    (\S.*)$", page, re.MULTILINE)
+    assert start.startswith("prometheus ")
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    subprocess.run(
+        ["sh", "-euc", "\n".join(commands)], cwd=RENDERED.parents[1], env=environment, check=True, timeout=30
+    )
+    (configuration,) = tmp_path.glob("*/prometheus.yaml")
+    promtool("check", "config", configuration)
+    targets = re.findall(r"- (\S+:\d+)$", configuration.read_text(encoding="utf-8"), re.MULTILINE)
+    assert targets == ["127.0.0.1:9093", "127.0.0.1:3000"]
+
+
+def test_the_texts_of_alerts_name_the_pod_if_there_is_one(rules: Path, tmp_path: Path) -> None:
+    """promtool compares the annotations with templates filled in."""
+    used = selector(catalogue.SATURATION.name, resource="connections").replace("}", ',pod="a-1"}')
+    expected = {
+        "exp_labels": {
+            "job": JOB,
+            "instance": "a",
+            "pod": "a-1",
+            "resource": "connections",
+            "severity": TICKET,
+        },
+        "exp_annotations": {
+            "summary": "A bounded resource is nearly used up",
+            "description": (
+                f"{JOB}: averaged over ten minutes, a (pod a-1) used 90% of connections. "
+                "At 100 % it refuses requests."
+            ),
+            "runbook": "docs/operations.md#textclassifiersaturated",
+        },
+    }
+    document = {
+        "rule_files": [str(rules)],
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [{"series": used, "values": "0.9x60"}],
+                "alert_rule_test": [
+                    {"eval_time": "1h", "alertname": "TextClassifierSaturated", "exp_alerts": [expected]}
+                ],
+            }
+        ],
+    }
+    tests = tmp_path / "test.yaml"
+    tests.write_text(yaml.safe_dump(document), encoding="utf-8")
+    promtool("test", "rules", tests)
 
 
 def test_promtool_accepts_the_rendered_rules_and_configuration() -> None:

@@ -323,6 +323,22 @@ def test_a_collector_of_traces_without_an_endpoint_is_refused():
     )
 
 
+def test_an_endpoint_for_traces_that_the_network_policy_does_not_admit_is_refused():
+    over = {"config": {"tracing": {"endpoint": "http://collector.monitoring:4318"}}}
+    assert refusal(over, "production") == (
+        "environment 'production': config.tracing.endpoint is 'http://collector.monitoring:4318' and tracing "
+        "is null; it must name the namespace and the port of the collector's pods, because the network "
+        "policy drops the spans otherwise"
+    )
+
+
+def test_the_page_of_runbooks_must_be_a_url():
+    assert refusal({"pod_monitor": {"runbooks": "docs/operations.md"}}, "production") == (
+        "environment 'production': pod_monitor.runbooks is 'docs/operations.md': "
+        "the URL of a page begins with http:// or https:// and has no '#'"
+    )
+
+
 def test_a_pod_monitor_with_a_list_of_allowed_hosts_is_refused():
     over = {"config": {"api": {"allowed_hosts": ["classifier.example.com"]}}}
     assert refusal(over, "production") == (

@@ -700,9 +700,31 @@ def test_the_dashboard_is_a_config_map_of_its_own_that_grafana_finds_by_its_labe
     objects = rendered(load_environment("production", over))
     shown = objects["configmap-dashboard"]
     assert labels_of(shown)["grafana_dashboard"] == "1"
-    assert json.loads(shown["data"]["text-classifier.json"])["title"] == "Text classifier"
+    (text,) = shown["data"].values()
+    assert json.loads(text)["title"] == "Text classifier text-classifier-production/text-classifier"
     assert shown["metadata"]["name"] != objects["configmap"]["metadata"]["name"]
     assert "configmap-dashboard" not in rendered(load_environment("production"))
+
+
+def test_the_dashboards_of_two_environments_do_not_replace_each_other():
+    over = {"pod_monitor": {"dashboard": True, "prometheus_namespace": "monitoring", "every_seconds": 15}}
+    files = {}
+    for name in ("production", "staging"):
+        files |= rendered(load_environment(name, over))["configmap-dashboard"]["data"]
+    dashboards = [json.loads(text) for text in files.values()]
+    assert len(dashboards) == 2
+    for key in ("uid", "title"):
+        assert len({made[key] for made in dashboards}) == 2
+    assert all(len(made["uid"]) <= 40 for made in dashboards)
+    jobs = [made["templating"]["list"][1]["current"]["value"] for made in dashboards]
+    assert jobs == ["text-classifier-production/text-classifier", "text-classifier-staging/text-classifier"]
+
+
+def test_the_alerts_have_the_address_of_the_published_page():
+    over = {"pod_monitor": {"runbooks": "https://wiki.example.com/operations"}}
+    *_, alerts = rendered(load_environment("production", over))["prometheusrule"]["spec"]["groups"]
+    urls = {rule["annotations"]["runbook_url"].partition("#")[0] for rule in alerts["rules"]}
+    assert urls == {"https://wiki.example.com/operations"}
 
 
 def test_without_the_setting_there_are_no_rules():

@@ -8,14 +8,16 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from classifier.errors import Refusal
 from cli.app import app
 from monitoring import configuration, dashboard, panels
 from monitoring.alerts import groups
-from monitoring.expressions import MODEL_ROUTES, PROCESS, SLOW_SECONDS, UP
+from monitoring.expressions import ALERTS as FIRING_ALERTS
+from monitoring.expressions import CLIENTS_FAULTS, MODEL_ROUTES, PROCESS, SLOW_SECONDS, UP
 from monitoring.metric_table import PAGE
 from monitoring.objectives import BURNS, LAZY, OBJECTIVES
 from monitoring.rendering import RENDERED, StaleMonitoring, check, rendered_files
-from monitoring.rules import Alert, Recording
+from monitoring.rules import RUNBOOK, Alert, NotARunbookUrl, Recording, published_runbook
 from serving.routes import ROUTES
 from serving.telemetry import catalogue
 
@@ -26,6 +28,8 @@ RULES = [rule for group in GROUPS for rule in group.rules]
 ALERTS = [rule for rule in RULES if isinstance(rule, Alert)]
 RECORDINGS = [rule for rule in RULES if isinstance(rule, Recording)]
 PANELS = [panel for row in panels.ROWS for panel in row.panels]
+
+DASHBOARD_TEXT = dashboard.dashboard_text(configuration.DASHBOARD)
 
 LOOKBACK_SECONDS = 300
 """How old a sample may be that Prometheus still uses."""
@@ -43,7 +47,7 @@ def labels_in(expression: str) -> set[str]:
 # Names
 
 
-SERIES = {name for metric in catalogue.METRICS for name in metric.series} | {UP, *PROCESS}
+SERIES = {name for metric in catalogue.METRICS for name in metric.series} | {UP, FIRING_ALERTS, *PROCESS}
 RECORDED = {rule.record for rule in RECORDINGS}
 
 
@@ -66,7 +70,7 @@ def test_each_metric_of_the_catalogue_is_in_the_dashboard() -> None:
 
 def test_expressions_choose_series_by_labels_that_they_have() -> None:
     known = {label for metric in catalogue.METRICS for label in metric.labels}
-    known |= {"le", panels.JOB, *panels.VARIABLES}
+    known |= {"le", "alertstate", panels.JOB, *panels.VARIABLES}
     expressions = [*dashboard.expressions(), *(rule.expression for rule in RULES)]
     assert {label for expression in expressions for label in labels_in(expression)} <= known
 
@@ -108,7 +112,7 @@ def test_an_objective_counts_up_to_the_bound_of_a_bucket() -> None:
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
 def test_an_alert_has_its_paragraph_in_the_runbook(alert: Alert) -> None:
-    path, _, anchor = alert.runbook.partition("#")
+    path, _, anchor = alert.document(RUNBOOK)["annotations"]["runbook"].partition("#")
     headings = re.findall(r"^### (.*)$", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE)
     assert anchor in {heading.lower() for heading in headings}
 
@@ -121,9 +125,45 @@ def test_the_runbook_has_no_paragraph_of_an_alert_that_does_not_exist() -> None:
 def test_the_runbook_names_panels_that_the_dashboard_has() -> None:
     _, _, runbook = PAGE.read_text(encoding="utf-8").partition("\n## Alerts\n")
     named = set(re.findall(r"(?<!\*)\*([A-Z][^*\n]+)\*(?!\*)", runbook))
-    titles = {panel.title for panel in PANELS}
     assert len(named) > 10
-    assert [name for name in named if not any(title.startswith(name) for title in titles)] == []
+    assert named - {panel.title for panel in PANELS} == set()
+
+
+def test_the_page_has_each_reason_of_a_refusal_where_the_metrics_are_and_in_the_runbook() -> None:
+    metrics, _, runbook = PAGE.read_text(encoding="utf-8").partition("\n## Alerts\n")
+    for text, before in ((metrics, "| reason | what happened | status |"), (runbook, "| reason | bound |")):
+        table = text.partition(before)[2].partition("\n\n")[0]
+        cells = re.findall(r"^\| (`[^|]*) \|", table, re.MULTILINE)
+        assert sorted(re.findall(r"`(\w+)`", " ".join(cells))) == sorted(Refusal)
+
+
+def test_the_alert_about_refusals_leaves_out_the_faults_of_clients() -> None:
+    (alert,) = [alert for alert in ALERTS if alert.name == "TextClassifierRefusing"]
+    assert set(CLIENTS_FAULTS) == {Refusal.SLOW_CLIENT, Refusal.CLIENT_TIMEOUT}
+    assert all('reason!~"slow_client|client_timeout"' in str(one) for one in alert.conditions)
+
+
+def test_no_command_of_the_page_reads_the_log_of_one_pod_of_several() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert re.findall(r"kubectl (?:logs|exec) deployment/.*", page) == []
+    assert len(re.findall(r"kubectl logs --selector app\.kubernetes\.io/name=text-classifier", page)) > 4
+    assert re.findall(r"--prefix.*\| jq", page) == []
+
+
+def test_an_alert_names_its_paragraph_at_the_address_of_the_published_page() -> None:
+    page = published_runbook("https://wiki.example.com/operations")
+    (alert,) = [alert for alert in ALERTS if alert.name == "TextClassifierDrift"]
+    annotations = alert.document(page)["annotations"]
+    assert annotations["runbook_url"] == "https://wiki.example.com/operations#textclassifierdrift"
+    assert "runbook" not in annotations
+
+
+@pytest.mark.parametrize(
+    "url", ["docs/operations.md", "https://", "https://example.com/page#part", "ftp://a/b"]
+)
+def test_the_address_of_the_published_page_must_be_a_url(url: str) -> None:
+    with pytest.raises(NotARunbookUrl, match=r"it must begin with http:// or https:// and have no '#'"):
+        published_runbook(url)
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
@@ -139,6 +179,13 @@ def test_without_a_limit_there_is_no_alert_about_memory() -> None:
     assert {alert.name for alert in ALERTS} - names == {"TextClassifierMemory"}
 
 
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: f"{alert.name}-{alert.severity}")
+def test_an_alert_that_keeps_the_address_of_a_target_keeps_its_pod(alert: Alert) -> None:
+    kept = [set(by.split(", ")) for by in re.findall(r"by \(([^)]*)\)", alert.expression)]
+    assert all("pod" in labels for labels in kept if "instance" in labels)
+    assert ("$labels.pod" in alert.description) == ("$labels.instance" in alert.description)
+
+
 # The dashboard
 
 
@@ -148,16 +195,34 @@ def test_a_panel_has_a_unit_and_a_description_and_a_title_of_its_own() -> None:
 
 
 def test_grafana_gets_all_panels_and_queries_in_their_rows() -> None:
-    made = json.loads(dashboard.dashboard_text())["panels"]
+    made = json.loads(DASHBOARD_TEXT)["panels"]
     rows = [panel["title"] for panel in made if panel["type"] == "row"]
     assert rows == [row.title for row in panels.ROWS]
     queries = [target["expr"] for panel in made for target in panel.get("targets", ())]
     assert queries == list(dashboard.expressions())
     assert len({(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in made}) == len(made)
+    assert sorted(panel["id"] for panel in made) == list(range(1, len(made) + 1))
+
+
+def test_a_legend_has_text_also_without_a_track() -> None:
+    by_track = [query for panel in PANELS for query in panel.queries if "{{track}}" in query.legend]
+    assert by_track
+    assert all(query.expression.startswith("label_replace(") for query in by_track)
+    assert [panel.title for panel in PANELS for query in panel.queries if not query.legend.strip()] == []
+
+
+def test_the_overview_shows_values_of_now_and_the_diagrams_show_their_course() -> None:
+    made = json.loads(DASHBOARD_TEXT)["panels"]
+    overview = panels.ROWS[0]
+    for panel in (panel for panel in made if panel["type"] != "row"):
+        is_overview = panel["title"] in {one.title for one in overview.panels}
+        assert panel["type"] == ("stat" if is_overview else "timeseries")
+        assert all(target.get("instant", False) == is_overview for target in panel["targets"])
+    assert all(panel.nothing for panel in overview.panels)
 
 
 def test_grafana_asks_for_the_datasource_the_job_and_the_targets() -> None:
-    variables = json.loads(dashboard.dashboard_text())["templating"]["list"]
+    variables = json.loads(DASHBOARD_TEXT)["templating"]["list"]
     assert [one["name"] for one in variables] == ["datasource", panels.JOB, *panels.VARIABLES]
     used = {name for text in dashboard.expressions() for name in re.findall(r"\$(\w+)", text)}
     assert used == {panels.JOB, *panels.VARIABLES, "__rate_interval"}
@@ -180,6 +245,15 @@ def test_a_stale_file_is_named(tmp_path: Path) -> None:
         StaleMonitoring, match=r"is stale: left-over\.yaml, rules\.yaml; `text-classifier mon"
     ):
         check(tmp_path)
+
+
+def test_the_command_takes_the_address_of_the_published_page(tmp_path: Path) -> None:
+    arguments = ["monitoring", "--out", str(tmp_path), "--runbooks", "https://wiki.example.com/operations"]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert CliRunner().invoke(app, [*arguments, "--check"]).exit_code == 0
+    rules = (tmp_path / "rules.yaml").read_text(encoding="utf-8")
+    assert rules.count("runbook_url: https://wiki.example.com/operations#") == len(ALERTS)
+    assert CliRunner().invoke(app, ["monitoring", "--out", str(tmp_path), "--check"]).exit_code == 1
 
 
 def test_the_command_fails_if_a_file_is_stale(tmp_path: Path) -> None:
@@ -222,4 +296,9 @@ def test_the_configurations_name_containers_and_ports_of_compose(target: str) ->
 def test_the_configurations_of_log_shippers_on_the_page_are_yaml() -> None:
     blocks = re.findall(r"^```yaml\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     trees = [yaml.safe_load(block) for block in blocks]
-    assert [next(iter(tree)) for tree in trees] == ["pipeline", "server", "filebeat.inputs"]
+    fluent_bit, filebeat = trees
+    parsers = {parser["name"] for parser in fluent_bit["parsers"]}
+    assert {filter_["parser"] for filter_ in fluent_bit["pipeline"]["filters"]} == parsers
+    # Filebeat ignores the name of the index while it manages the life cycle of indexes.
+    assert filebeat["output.elasticsearch"]["index"]
+    assert filebeat["setup.ilm.enabled"] is False
