@@ -52,9 +52,15 @@ def serve() -> None:
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     try:
         settings = load_settings()
-        tag, address = _prepare(settings)
     except ClassifierError as error:
         raise SystemExit(f"error: {error}") from None
+    try:
+        tag, address = _prepare(settings)
+    except ClassifierError as error:
+        from serving.telemetry.logs import configure_logging, exit_with_error  # They need BentoML.
+
+        configure_logging(settings.logging)
+        exit_with_error(error, settings.logging)
     # BentoML would import the service next. This import exits before the greeting if the model is damaged.
     importlib.import_module("service")
     url = url_of(address, settings.api.port)

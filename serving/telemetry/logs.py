@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable, Mapping
+from typing import NoReturn
 
 import structlog
 from bentoml._internal.log import SERVER_LOGGING_CONFIG
@@ -12,6 +13,8 @@ from classifier.settings import LoggingSettings
 
 MAX_SHOWN_CHARACTERS = 200
 """Most characters of a path or label in a line; a client can send a path of 60,000."""
+
+_log = structlog.get_logger("classifier.start")
 
 
 def configure_logging(settings: LoggingSettings) -> None:
@@ -46,6 +49,14 @@ def _json() -> list[Processor]:
 
 
 _FORMATS: Mapping[str, Callable[[], list[Processor]]] = {"console": _console, "json": _json}
+
+
+def exit_with_error(error: Exception, settings: LoggingSettings) -> NoReturn:
+    """End the process because the service cannot start: with a sentence for people, or a line of JSON."""
+    if settings.format == "console":
+        raise SystemExit(f"error: {error}") from None
+    _log.error("start_failed", error=str(error))
+    raise SystemExit(1) from None
 
 
 def set_level(level: str) -> None:
