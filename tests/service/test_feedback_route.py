@@ -23,8 +23,9 @@ TEXT = "A moving, beautifully acted film."
 def store(client: TestClient, running: RunningService, tmp_path: Path) -> Iterator[FeedbackStore]:
     """A store of the service that the client asks."""
     recorder = running.connections.recorder
+    metrics = recorder.metrics
     settings = FeedbackSettings(path=str(tmp_path / "feedback.db"))
-    store = FeedbackStore(settings, running.classifier.digest, recorder.metrics.feedback)
+    store = FeedbackStore(settings, running.classifier.digest, metrics.feedback, metrics.feedback_dropped)
     connections = replace(running.connections, recorder=replace(recorder, feedback=store))
     client.app_state.update(replace(running, connections=connections).state())
     yield store
