@@ -10,7 +10,7 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from cli.console import err, new_app, out
-from cli.training import Encoding, TextColumnName
+from cli.training import FILES, Encoding, TextColumnName
 
 if TYPE_CHECKING:
     from classifier.drift.report import DriftReport
@@ -23,7 +23,7 @@ DRIFTED = 3
 
 @app.command(epilog="Example: `text-classifier drift --data last-week.csv --plots plots/`")
 def drift(
-    data: Annotated[Path, typer.Option(help="Texts: a CSV, TSV, JSONL or Parquet file.", show_default=False)],
+    data: Annotated[Path, typer.Option(help=f"Texts: {FILES}.", show_default=False)],
     model: Annotated[
         str | None,
         typer.Option(help="Tag in the store. Default: the model that the settings name.", show_default=False),
@@ -37,36 +37,41 @@ def drift(
 ) -> None:
     """Compare the texts of a file with the texts that were held out of the training of a model.
 
-    The exit code is 0 if no feature differs, and 3 if at least one does. `drift.psi_alarm` in the settings
-    says how large a difference counts.
+    Rows whose text is blank, null or not a text are skipped and counted. The exit code is 0 if no feature
+    differs, and 3 if at least one does. `drift.psi_alarm` in the settings says how large a difference counts.
     """
     import model_store
     from classifier.answers import drift_answer
     from classifier.pipeline import load_classifier
     from classifier.settings import load_settings
     from training_import.dataset import iterate_texts
-    from training_import.evaluation.drift import measure_drift, write_drift_plots
+    from training_import.evaluation.drift import measure_drift, say_skipped, write_drift_plots
 
     settings = load_settings()
     tag = model or settings.model.tag
     classifier = load_classifier(model_store.folder_of(tag), settings.inference.batch_size)
     with Progress(TextColumn("{task.description}"), MofNCompleteColumn(), console=err) as progress:
         task = progress.add_task(f"reading {data.name}", total=None)
-        report = measure_drift(
+        found = measure_drift(
             classifier,
+            data.name,
             iterate_texts(data, text_column, encoding),
             settings.drift.psi_alarm,
             lambda count: progress.advance(task, count),
         )
+    report = found.report
     if as_json:
-        shown = {"model": tag, "data": data.name} | dict(drift_answer(report))
+        skipped = {reason.value: count for reason, count in found.skipped.items()}
+        shown = {"model": tag, "data": data.name, "skipped": skipped} | dict(drift_answer(report))
         sys.stdout.write(json.dumps(shown, indent=2) + "\n")
     else:
+        if any(found.skipped.values()):
+            out.print(say_skipped(found.skipped))
         _print_report(tag, data.name, report)
     if plots is not None:
         for path in write_drift_plots(report, plots):
             err.print(f"wrote {path}")
-    if any(found.is_alarm for found in report.features):
+    if any(feature.is_alarm for feature in report.features):
         raise typer.Exit(DRIFTED)
 
 

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 app = new_app()
 
-Data = Annotated[
-    Path, typer.Option(help="Labelled texts: a CSV, TSV, JSONL or Parquet file.", show_default=False)
-]
+FILES = "a CSV or TSV file with a header, or a JSONL or Parquet file"
+"""The kinds of files that commands read texts from."""
+
+Data = Annotated[Path, typer.Option(help=f"Labelled texts: {FILES}.", show_default=False)]
 TextColumnName = Annotated[str, typer.Option(help="Name of the column with the texts.")]
 LabelColumnName = Annotated[str, typer.Option(help="Name of the column with the labels.")]
 Encoding = Annotated[

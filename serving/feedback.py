@@ -5,14 +5,16 @@ queue, which is bounded, so a slow disk delays no answer.
 """
 
 import asyncio
+import math
 import queue
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
@@ -30,8 +32,20 @@ MAX_TOGETHER = 1000
 LOCK_SECONDS = 5.0
 """How long a write waits for other processes that use the same database."""
 
-PRUNE_SECONDS = 600.0
-"""How often old predictions are deleted when nothing is written."""
+ATTEMPT_SECONDS = 0.1
+"""How long SQLite waits for them before the writer looks whether it must end."""
+
+LAST_WRITES_SECONDS = 2.0
+"""How long the end of the service lets the writer write what waits."""
+
+INTERRUPTED_SECONDS = 1.0
+"""How long it waits after that for the writer to end."""
+
+IDLE_SECONDS = 60.0
+"""How often old predictions are deleted when nothing is written, and how often dropped ones are logged."""
+
+FILE_MODE = 0o600
+"""Mode of a new database: only its owner may read it. SQLite gives the files beside it the same mode."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS predictions (
@@ -43,14 +57,17 @@ CREATE TABLE IF NOT EXISTS predictions (
     confidence REAL NOT NULL,
     digest TEXT NOT NULL,
     true_label TEXT,
+    is_counted INTEGER NOT NULL,
     UNIQUE (request_id, place)
 );
 CREATE INDEX IF NOT EXISTS predictions_by_time ON predictions (time);
+SELECT is_counted FROM predictions LIMIT 0;
 """
+"""The last statement fails if the table was made by an earlier version, without this column."""
 
 _INSERT = """
-INSERT OR REPLACE INTO predictions (request_id, place, time, label, confidence, digest)
-VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO predictions (request_id, place, time, label, confidence, digest, is_counted)
+VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 
 _log = structlog.get_logger("classifier.feedback")
@@ -63,7 +80,7 @@ class Feedback:
     predicted: str
     was_right: bool
     is_first: bool
-    """Whether no label was given for this prediction before."""
+    """Whether no label was given before: neither for this prediction nor for earlier ones with its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +105,15 @@ class _Given:
 
 def open_database(path: str) -> sqlite3.Connection:
     """Open a database, or make it, for any one thread; raises SettingsError, which names the path."""
+    file = Path(path).absolute()
     try:
-        connection = sqlite3.connect(path, timeout=LOCK_SECONDS, check_same_thread=False)
+        file.touch(FILE_MODE)
+        connection = sqlite3.connect(file, timeout=LOCK_SECONDS, check_same_thread=False)
         # A process that is killed leaves a database that can be read, whatever it was writing.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.executescript(_SCHEMA)
-    except sqlite3.Error as error:
+    except (OSError, sqlite3.Error) as error:
         raise SettingsError(
             f"feedback.path is {path!r}, which cannot be used as an SQLite database: {error}"
         ) from error
@@ -112,25 +131,34 @@ class FeedbackStore:
         settings: FeedbackSettings,
         digest: str,
         on_feedback: Callable[[bool], None],
+        on_dropped: Callable[[int], None],
         now: Callable[[], float] = time.time,
     ) -> None:
         """Open the database that the settings name, or make it, and start the thread that writes to it.
 
         `digest` is that of the model. `on_feedback` is called in the event loop for the first label that is
-        given for a prediction, and receives whether the prediction was right. Raises SettingsError if the
-        database cannot be opened.
+        given for a prediction, and receives whether the prediction was right. `on_dropped` receives the
+        number of requests whose predictions were dropped; any thread calls it, but never two at once.
+        Raises SettingsError if the database cannot be opened.
         """
         self._settings = settings
         self._digest = digest
         self._on_feedback = on_feedback
+        self._on_dropped = on_dropped
         self._now = now
-        self._queue: queue.Queue[_Recorded | _Given | None] = queue.Queue(MAX_WAITING)
+        self._queue: queue.SimpleQueue[_Recorded | _Given | None] = queue.SimpleQueue()
         self._is_closed = False
+        self._end = math.inf
+        """When the writer must end, by the monotonic clock."""
         self.dropped = 0
-        """Requests whose predictions were not recorded, because the queue was full or writing failed."""
-        self._is_failing = False
+        """Requests whose predictions were not recorded, because too many waited or writing failed."""
+        self._unlogged = 0
+        self._next_line = -math.inf
+        self._reason = ""
+        """Why predictions were dropped last."""
         self._lock = threading.Lock()
         self._connection = open_database(settings.path)
+        self._connection.execute(f"PRAGMA busy_timeout = {round(1000 * ATTEMPT_SECONDS)}")
         self._thread = threading.Thread(target=self._write, name="feedback", daemon=True)
         self._thread.start()
 
@@ -146,52 +174,106 @@ class FeedbackStore:
     async def give(self, request_id: str, index: int, label: str) -> Feedback:
         """Store the right label of a text and compare it with the predicted one.
 
-        A label that is given later for the same text replaces the earlier one. Raises PredictionNotFound if
-        the prediction is not known, and ServiceUnavailable if too much waits to be written.
+        A label that is given later for the same text replaces the earlier one. A label is stored and counted
+        even if its sender no longer waits. Raises PredictionNotFound if the prediction is not known, and
+        ServiceUnavailable if too much waits to be written.
         """
         result: Future[Feedback | None] = Future()
         if not self._put(_Given(request_id, index, label, result)):
             raise ServiceUnavailable("too many labels and predictions wait to be written", retry_after=1)
-        found = await asyncio.wrap_future(result)
+        written = asyncio.wrap_future(result)
+        written.add_done_callback(self._count)
+        found = await asyncio.shield(written)
         if found is None:
             raise PredictionNotFound(
-                f"no prediction of text {index} of the request {request_id} is known; each replica remembers "
-                f"only its own requests, for at most {self._settings.keep_days:g} days"
+                f"no prediction of text {index} of the request {request_id} is known; each replica "
+                f"remembers only its own requests, for at most {self._settings.keep_days:g} days"
+                + self._perhaps_dropped()
             )
-        if found.is_first:
-            self._on_feedback(found.was_right)
         return found
 
     def close(self) -> None:
-        """Write what waits, and close the database. What comes later is dropped. May be called again."""
+        """Write what waits, and close the database; ends after about three seconds at the latest.
+
+        What could not be written by then is dropped, and so is what comes later. May be called again.
+        """
         with self._lock:
-            is_first, self._is_closed = not self._is_closed, True
-        if is_first:
-            self._queue.put(None)
-        self._thread.join()
+            if not self._is_closed:
+                self._is_closed = True
+                self._end = time.monotonic() + LAST_WRITES_SECONDS
+                self._queue.put(None)
+        self._thread.join(LAST_WRITES_SECONDS)
+        if self._thread.is_alive():
+            with suppress(sqlite3.ProgrammingError):  # the writer may have closed the connection just now
+                self._connection.interrupt()
+            self._thread.join(INTERRUPTED_SECONDS)
+        with self._lock:
+            self._log_dropped()
 
     def _put(self, item: _Recorded | _Given) -> bool:
         """Put something into the queue; returns False if it has no room."""
         with self._lock:
-            if not self._is_closed and not self._queue.full():
-                self._queue.put_nowait(item)
+            if not self._is_closed and self._queue.qsize() < MAX_WAITING:
+                self._queue.put(item)
                 return True
-            self.dropped += 1
-            return False
+        reason = "the store is closed" if self._is_closed else f"{MAX_WAITING:,} requests wait to be written"
+        self._drop([item], reason)
+        return False
+
+    def _drop(self, items: Sequence[_Recorded | _Given], reason: str) -> None:
+        """Count the requests whose predictions are not kept, and log their number once a minute."""
+        count = sum(isinstance(item, _Recorded) for item in items)
+        if not count:
+            return
+        with self._lock:
+            self.dropped += count
+            self._unlogged += count
+            self._reason = reason
+            self._on_dropped(count)
+            if self._now() >= self._next_line:
+                self._log_dropped()
+
+    def _log_dropped(self) -> None:
+        """Log how many requests were dropped since the last line, if any; called with the lock."""
+        if self._unlogged:
+            _log.error("feedback_dropped", count=self._unlogged, reason=self._reason)
+            self._unlogged = 0
+            self._next_line = self._now() + IDLE_SECONDS
+
+    def _perhaps_dropped(self) -> str:
+        """The end of the sentence that says why a prediction is not known."""
+        if not self.dropped:
+            return ""
+        return (
+            ", or it was not stored, because the database could not be written or was too slow (requests not "
+            f"stored since the start of this replica: {self.dropped:,})"
+        )
+
+    def _count(self, written: "asyncio.Future[Feedback | None]") -> None:
+        """Count a label that was stored, if it is the first one."""
+        if written.cancelled() or written.exception() is not None:
+            return
+        found = written.result()
+        if found is not None and found.is_first:
+            self._on_feedback(found.was_right)
 
     def _write(self) -> None:
         with closing(self._connection) as connection:
             is_open = True
             while is_open:
-                items = self._take()
-                is_open = None not in items
-                self._write_together(connection, [item for item in items if item is not None])
+                taken = self._take()
+                is_open = None not in taken
+                items = [item for item in taken if item is not None]
+                if time.monotonic() < self._end:
+                    self._write_together(connection, items)
+                else:
+                    self._fail(items, "the service ends")
 
     def _take(self) -> list[_Recorded | _Given | None]:
-        """Wait for something to write, and take what else waits; the list is empty after PRUNE_SECONDS."""
+        """Wait for something to write, and take what else waits; the list is empty after IDLE_SECONDS."""
         items: list[_Recorded | _Given | None] = []
         try:
-            items.append(self._queue.get(timeout=PRUNE_SECONDS))
+            items.append(self._queue.get(timeout=IDLE_SECONDS))
             while len(items) < MAX_TOGETHER:
                 items.append(self._queue.get_nowait())
         except queue.Empty:
@@ -203,6 +285,7 @@ class FeedbackStore:
         given: list[tuple[_Given, Feedback | None]] = []
         try:
             with connection:
+                self._begin(connection)
                 for item in items:
                     if isinstance(item, _Given):
                         given.append((item, self._label(connection, item)))
@@ -210,26 +293,47 @@ class FeedbackStore:
                         self._insert(connection, item)
                 self._prune(connection)
         except sqlite3.Error as error:
-            if not self._is_failing:
-                _log.error("feedback_not_written", error=str(error))
-            self._is_failing = True
-            with self._lock:
-                self.dropped += len(items)
-            refusal = ServiceUnavailable(f"the label cannot be stored now: {error}", retry_after=1)
-            for item in items:
-                if isinstance(item, _Given):
-                    _answer(item, refusal)
+            self._fail(items, str(error))
             return
-        self._is_failing = False
         for item, feedback in given:
-            _answer(item, feedback)
+            item.result.set_result(feedback)
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        """Begin a transaction; waits for other processes, but not beyond the end of the service."""
+        last_attempt = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                # The lowest byte is the kind of error; the others say how it came about.
+                is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not is_busy or time.monotonic() >= min(last_attempt, self._end):
+                    raise
+            else:
+                return
+
+    def _fail(self, items: Sequence[_Recorded | _Given], reason: str) -> None:
+        """Drop predictions and refuse labels that cannot be written."""
+        self._drop(items, reason)
+        for item in items:
+            if isinstance(item, _Given):
+                refusal = ServiceUnavailable(f"the label cannot be stored now: {reason}", retry_after=1)
+                item.result.set_exception(refusal)
 
     def _insert(self, connection: sqlite3.Connection, item: _Recorded) -> None:
+        """Replace all predictions of an earlier request with this id.
+
+        If a label was counted for one of them, none is counted for the new ones.
+        """
+        replaced = connection.execute(
+            "DELETE FROM predictions WHERE request_id = ? RETURNING is_counted", (item.request_id,)
+        ).fetchall()
+        is_counted = any(counted for (counted,) in replaced)
         texts = enumerate(zip(item.labels, item.confidences, strict=True))
         connection.executemany(
             _INSERT,
             [
-                (item.request_id, place, item.time, label, confidence, self._digest)
+                (item.request_id, place, item.time, label, confidence, self._digest, is_counted)
                 for place, (label, confidence) in texts
             ],
         )
@@ -237,15 +341,16 @@ class FeedbackStore:
     def _label(self, connection: sqlite3.Connection, item: _Given) -> Feedback | None:
         where = (item.request_id, item.place)
         row = connection.execute(
-            "SELECT label, true_label FROM predictions WHERE request_id = ? AND place = ?", where
+            "SELECT label, is_counted FROM predictions WHERE request_id = ? AND place = ?", where
         ).fetchone()
         if row is None:
             return None
         connection.execute(
-            "UPDATE predictions SET true_label = ? WHERE request_id = ? AND place = ?", (item.label, *where)
+            "UPDATE predictions SET true_label = ?, is_counted = 1 WHERE request_id = ? AND place = ?",
+            (item.label, *where),
         )
-        predicted, earlier = row
-        return Feedback(predicted, predicted == item.label, earlier is None)
+        predicted, is_counted = row
+        return Feedback(predicted, predicted == item.label, not is_counted)
 
     def _prune(self, connection: sqlite3.Connection) -> None:
         """Delete predictions that are too old, and the oldest ones if there are too many.
@@ -260,16 +365,6 @@ class FeedbackStore:
         )
 
 
-def _answer(item: _Given, outcome: Feedback | Exception | None) -> None:
-    """Give the sender of a label its result, unless it no longer waits."""
-    if not item.result.set_running_or_notify_cancel():
-        return
-    if isinstance(outcome, Exception):
-        item.result.set_exception(outcome)
-    else:
-        item.result.set_result(outcome)
-
-
 def check_feedback(settings: FeedbackSettings) -> None:
     """Raise SettingsError if the settings name a database that cannot be used."""
     if settings.path:
@@ -277,7 +372,10 @@ def check_feedback(settings: FeedbackSettings) -> None:
 
 
 def open_feedback(
-    settings: FeedbackSettings, digest: str, on_feedback: Callable[[bool], None]
+    settings: FeedbackSettings,
+    digest: str,
+    on_feedback: Callable[[bool], None],
+    on_dropped: Callable[[int], None],
 ) -> FeedbackStore | None:
     """Open the store that the settings name; None if they name none. Raises SettingsError."""
-    return FeedbackStore(settings, digest, on_feedback) if settings.path else None
+    return FeedbackStore(settings, digest, on_feedback, on_dropped) if settings.path else None

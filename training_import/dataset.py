@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 from typing import TextIO
 
@@ -17,12 +18,26 @@ ENCODINGS = ("utf-8-sig", "utf-16", "cp1252")
 
 MIN_ROWS_OF_A_CLASS = 10
 
+MAX_SHOWN_CHARACTERS = 60
+"""Most characters of a value or of a column's name that an error shows. In a file without a header, a text is
+in the place of a name, and texts may be confidential."""
+
+MAX_SHOWN_COLUMNS = 10
+
 _CHUNK_CHARACTERS = 2**20
 _PARQUET_ROWS = 1024
 """Rows of a Parquet file that are in memory together."""
 
 _Row = tuple[int, dict[str, object]]
 """The number of a row, which is 1 for the first row after a header, and its columns."""
+
+
+class NoText(Enum):
+    """Why a row has no text that can be classified."""
+
+    BLANK = "blank"
+    NULL = "null"
+    NOT_TEXT = "not a text"
 
 
 class DatasetError(ClassifierError):
@@ -70,12 +85,13 @@ def read_dataset(
     """
     texts: list[str] = []
     labels: list[str] = []
-    for number, row in _rows(path, encoding, (text_column, label_column)):
+    columns = {text_column: "--text-column", label_column: "--label-column"}
+    for number, row in _rows(path, encoding, columns):
         texts.append(_text(path, number, text_column, row))
         label = row[label_column]
         if not isinstance(label, str | int) or not str(label).strip():
             raise DatasetError(
-                f"{path} row {number}: {label_column} is {label!r}; it must be a name or a whole number"
+                f"{path} row {number}: {label_column} is {_shown(label)}; it must be a name or a whole number"
             )
         labels.append(str(label).strip())
     if not texts:
@@ -86,13 +102,19 @@ def read_dataset(
 
 def read_texts(path: Path, text_column: str = "text", encoding: str | None = None) -> list[str]:
     """Read only the texts; see `read_dataset`."""
-    return list(iterate_texts(path, text_column, encoding))
+    rows = _rows(path, encoding, {text_column: "--text-column"})
+    return [_text(path, number, text_column, row) for number, row in rows]
 
 
-def iterate_texts(path: Path, text_column: str = "text", encoding: str | None = None) -> Iterator[str]:
-    """Read the texts one by one, so that a file may be larger than the memory; see `read_dataset`."""
-    for number, row in _rows(path, encoding, (text_column,)):
-        yield _text(path, number, text_column, row)
+def iterate_texts(
+    path: Path, text_column: str = "text", encoding: str | None = None
+) -> Iterator[str | NoText]:
+    """Read the texts one by one, so that a file may be larger than the memory; see `read_dataset`.
+
+    A row without a text raises no error; it gives the reason why it has none.
+    """
+    for _, row in _rows(path, encoding, {text_column: "--text-column"}):
+        yield _text_or_reason(row[text_column])
 
 
 def _reader(path: Path) -> Callable[[Path, str | None], Iterator[_Row]]:
@@ -105,26 +127,46 @@ def _reader(path: Path) -> Callable[[Path, str | None], Iterator[_Row]]:
     return reader
 
 
-def _rows(path: Path, encoding: str | None, columns: tuple[str, ...]) -> Iterator[_Row]:
+def _rows(path: Path, encoding: str | None, columns: Mapping[str, str]) -> Iterator[_Row]:
+    """Read rows that have these columns; `columns` says with which option each of them is named."""
     reader = _reader(path)
     try:
         path.open("rb").close()
     except OSError as error:
         raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
     for number, row in reader(path, encoding):
-        for column in columns:
+        for column, option in columns.items():
             if column not in row:
                 raise DatasetError(
-                    f"{path} row {number}: there is no column {column!r}; it has {', '.join(map(str, row))}"
+                    f"{path} row {number}: there is no column {column!r}; it has {_shown_columns(row)}; name "
+                    f"the right one with {option}"
                 )
         yield number, row
 
 
 def _text(path: Path, number: int, column: str, row: Mapping[str, object]) -> str:
-    text = row[column]
-    if not isinstance(text, str) or not text.strip():
-        raise DatasetError(f"{path} row {number}: {column} is {text!r}; it must be a text that is not blank")
+    text = _text_or_reason(row[column])
+    if isinstance(text, NoText):
+        raise DatasetError(
+            f"{path} row {number}: {column} is {_shown(row[column])}; it must be a text that is not blank"
+        )
     return text
+
+
+def _text_or_reason(value: object) -> str | NoText:
+    if isinstance(value, str):
+        return value if value.strip() else NoText.BLANK
+    return NoText.NULL if value is None else NoText.NOT_TEXT
+
+
+def _shown(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= MAX_SHOWN_CHARACTERS else shown[:MAX_SHOWN_CHARACTERS] + "…"
+
+
+def _shown_columns(row: Mapping[str, object]) -> str:
+    first = ", ".join(map(_shown, list(row)[:MAX_SHOWN_COLUMNS]))
+    return first if len(row) <= MAX_SHOWN_COLUMNS else f"{first} and {len(row) - MAX_SHOWN_COLUMNS} more"
 
 
 @contextmanager
@@ -167,7 +209,7 @@ def _read_csv(path: Path, encoding: str | None) -> Iterator[_Row]:
                 raise DatasetError(f"{path} is empty")
             twice = [column for column, count in Counter(header).items() if column and count > 1]
             if twice:
-                raise DatasetError(f"{path}: the header has column {twice[0]!r} twice")
+                raise DatasetError(f"{path}: the header has column {_shown(twice[0])} twice")
             for number, row in enumerate(rows, start=1):
                 if not row:
                     continue
@@ -190,7 +232,7 @@ def _read_jsonl(path: Path, encoding: str | None) -> Iterator[_Row]:
             except (ValueError, RecursionError) as error:
                 raise DatasetError(f"{path} row {number}: not JSON: {error}") from error
             if not isinstance(row, dict):
-                raise DatasetError(f"{path} row {number}: {line[:60]!r} is not an object")
+                raise DatasetError(f"{path} row {number}: {_shown(line)} is not an object")
             yield number, row
 
 

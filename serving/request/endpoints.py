@@ -88,8 +88,8 @@ async def take_feedback(
         raise FeedbackOff("no predictions are kept; the setting feedback.path names a database for them")
     if request.label not in labels:
         message = (
-            f"is {request.label[:MAX_SHOWN_CHARACTERS]!r}, which is none of the {len(labels)} labels of the "
-            "model; GET /model/info lists them"
+            f"label is {request.label[:MAX_SHOWN_CHARACTERS]!r}, which is none of the {len(labels)} labels "
+            "of the model; GET /model/info lists them"
         )
         raise InvalidRequest((FieldError(("body", "label"), message, "unknown_label"),))
     found = await store.give(request.request_id, request.index, request.label)

@@ -123,5 +123,7 @@ def new_recorder(settings: Settings, classifier: Classifier) -> Recorder:
         tracer=new_tracer(settings.tracing, classifier),
         new_id=RandomIds(),
         drift=DriftMonitor(classifier.manifest.reference, classifier.labels, settings.drift),
-        feedback=open_feedback(settings.feedback, classifier.digest, metrics.feedback),
+        feedback=open_feedback(
+            settings.feedback, classifier.digest, metrics.feedback, metrics.feedback_dropped
+        ),
     )

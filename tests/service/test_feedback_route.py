@@ -12,9 +12,13 @@ from starlette.testclient import TestClient
 
 from classifier import schema
 from classifier.batching.admission import Stage
+from classifier.drift.report import MIN_TEXTS
 from classifier.settings import FeedbackSettings
 from serving.feedback import FeedbackStore
 from serving.running import RunningService
+from serving.telemetry import catalogue
+from serving.telemetry.drift import DriftMonitor
+from serving.telemetry.gauges import gauges
 
 TEXT = "A moving, beautifully acted film."
 
@@ -23,8 +27,9 @@ TEXT = "A moving, beautifully acted film."
 def store(client: TestClient, running: RunningService, tmp_path: Path) -> Iterator[FeedbackStore]:
     """A store of the service that the client asks."""
     recorder = running.connections.recorder
+    metrics = recorder.metrics
     settings = FeedbackSettings(path=str(tmp_path / "feedback.db"))
-    store = FeedbackStore(settings, running.classifier.digest, recorder.metrics.feedback)
+    store = FeedbackStore(settings, running.classifier.digest, metrics.feedback, metrics.feedback_dropped)
     connections = replace(running.connections, recorder=replace(recorder, feedback=store))
     client.app_state.update(replace(running, connections=connections).state())
     yield store
@@ -137,6 +142,23 @@ def test_drift_is_answered_as_the_contract_says(client: TestClient, running: Run
     assert found["status"] == "drifted"
     assert found["texts"] >= 300
     assert found["reference_texts"] == 5000
+
+
+@pytest.mark.parametrize(("texts", "is_judged"), [(MIN_TEXTS - 1, False), (MIN_TEXTS, True)])
+def test_too_few_texts_move_no_gauge_of_drift(running: RunningService, texts: int, is_judged: bool) -> None:
+    manifest = running.classifier.manifest
+    drift = DriftMonitor(manifest.reference, manifest.labels, running.settings.drift)
+    for run in running.classifier.runs([TEXT] * texts):
+        drift.observe(run)
+    recorder = replace(running.connections.recorder, drift=drift)
+    watched = replace(running, connections=replace(running.connections, recorder=recorder))
+    read = {(metric, labels): value for metric, labels, value in gauges(watched)}
+    for metric in (catalogue.DRIFT_PSI, catalogue.DRIFT_ALARM):
+        assert (read[metric, ("characters",)] > 0) is is_judged
+    assert read[catalogue.DRIFT_WINDOW, ()] == texts
+    report = drift.report()
+    assert report is not None
+    assert report.features[0].psi > 0
 
 
 def test_a_leaving_service_reports_no_drift(client: TestClient, running: RunningService) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training_import.dataset import Dataset, DatasetError, iterate_texts, read_dataset, read_texts
+from training_import.dataset import Dataset, DatasetError, NoText, iterate_texts, read_dataset, read_texts
 
 ROWS = [
     ("a plain text", "positive"),
@@ -182,7 +182,41 @@ def test_a_text_that_is_not_a_string_is_refused_with_its_row(tmp_path, text):
 def test_the_error_for_a_missing_column_lists_the_existing_ones(tmp_path, ending, option):
     path = WRITERS[ending](tmp_path / f"rows{ending}")
     message = refusal(path, **{option: "review"})
-    assert message == f"{path} row 1: there is no column 'review'; it has text, label"
+    assert message == (
+        f"{path} row 1: there is no column 'review'; it has 'text', 'label'; name the right one with "
+        f"--{option.replace('_', '-')}"
+    )
+
+
+def test_a_file_without_a_header_shows_only_the_beginning_of_its_first_text(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text(("a secret " * 100 + ",x\n") * 2)
+    assert refusal(path) == (
+        f"{path} row 1: there is no column 'text'; it has '{('a secret ' * 7)[:59]}…, 'x'; "
+        "name the right one with --text-column"
+    )
+
+
+def test_of_many_columns_only_the_first_are_shown(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text(",".join(f"c{number}" for number in range(12)) + "\n" + "," * 11 + "\n")
+    assert "it has 'c0', 'c1', 'c2', 'c3', 'c4', 'c5', 'c6', 'c7', 'c8', 'c9' and 2 more; name" in refusal(
+        path
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "label"), [(["a secret " * 100], "x"), ("a", ["a secret " * 100])], ids=["text", "label"]
+)
+def test_a_long_value_is_cut_in_the_error(tmp_path, text, label):
+    message = refusal(write_jsonl(tmp_path / "rows.jsonl", [(text, label)]))
+    assert f"is ['{('a secret ' * 7)[:58]}…; it must be" in message
+
+
+def test_a_duplicate_column_with_a_long_name_is_cut(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text(",".join(["a secret " * 100] * 2) + "\n")
+    assert refusal(path) == f"{path}: the header has column '{('a secret ' * 7)[:59]}… twice"
 
 
 def test_a_json_row_without_the_column_is_named(tmp_path):
@@ -314,9 +348,28 @@ def test_texts_are_read_without_labels(tmp_path):
 
 
 @pytest.mark.parametrize("ending", WRITERS)
-def test_texts_are_read_one_after_the_other_up_to_the_first_bad_row(tmp_path, ending):
+def test_texts_alone_are_read_up_to_the_first_bad_row(tmp_path, ending):
     path = WRITERS[ending](tmp_path / f"rows{ending}", [*ROWS[:2], (" ", "positive")])
-    texts = iterate_texts(path)
-    assert [next(texts), next(texts)] == [text for text, _ in ROWS[:2]]
     with pytest.raises(DatasetError, match="row 3: text is ' '"):
+        read_texts(path)
+
+
+@pytest.mark.parametrize("ending", WRITERS)
+def test_rows_without_a_text_can_be_told_apart(tmp_path, ending):
+    path = WRITERS[ending](tmp_path / f"rows{ending}", [*ROWS[:2], (" ", "x"), ("", "x"), *ROWS[2:3]])
+    texts = [text for text, _ in ROWS]
+    assert list(iterate_texts(path)) == [*texts[:2], NoText.BLANK, NoText.BLANK, texts[2]]
+
+
+def test_null_and_other_types_are_told_apart(tmp_path):
+    path = write_jsonl(tmp_path / "rows.jsonl", [(None, "x"), (5, "x"), (["a"], "x"), ("null", "x")])
+    assert list(iterate_texts(path)) == [NoText.NULL, NoText.NOT_TEXT, NoText.NOT_TEXT, "null"]
+
+
+def test_texts_are_read_one_after_the_other(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "a"}\n{"text": "b"}\nnot JSON\n')
+    texts = iterate_texts(path)
+    assert [next(texts), next(texts)] == ["a", "b"]
+    with pytest.raises(DatasetError, match="row 3: not JSON"):
         next(texts)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -32,7 +33,7 @@ def _stored(tmp_path_factory: pytest.TempPathFactory) -> None:
     model_store.save(write_tiny(folder / "without", name="without-reference"))
 
 
-def write(path: Path, texts: list[str], column: str = "text") -> Path:
+def write(path: Path, texts: Sequence[object], column: str = "text") -> Path:
     if path.suffix == ".parquet":
         pq.write_table(pa.table({column: texts}), path)
     elif path.suffix == ".jsonl":
@@ -91,7 +92,36 @@ def test_a_model_without_a_reference_is_refused(tmp_path: Path) -> None:
 
 def test_too_few_texts_are_refused(tmp_path: Path) -> None:
     result = run(write(tmp_path / "texts.csv", TEXTS[:199]))
-    assert str(result.exception) == "there are 199 texts; at least 200 are needed to compare them"
+    assert str(result.exception) == "texts.csv has 199 texts; at least 200 are needed to compare them"
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl", ".parquet"])
+def test_rows_without_a_text_are_skipped_and_counted(tmp_path: Path, ending: str) -> None:
+    path = write(tmp_path / f"texts{ending}", [*TEXTS[:300], "", " \t", *TEXTS[300:], ""])
+    result = run(path, "--json")
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    assert (answer["texts"], answer["status"]) == (len(TEXTS), "quiet")
+    assert answer["skipped"] == {"blank": 3, "null": 0, "not a text": 0}
+    assert "skipped 3 rows without a text: 3 blank" in run(path).stdout
+
+
+def test_null_and_other_types_are_counted_apart(tmp_path: Path) -> None:
+    path = write(tmp_path / "texts.jsonl", [*TEXTS, None, 5, {"a": "b"}, None])
+    assert json.loads(run(path, "--json").stdout)["skipped"] == {"blank": 0, "null": 2, "not a text": 2}
+    assert "skipped 4 rows without a text: 2 null, 2 not a text" in run(path).stdout
+
+
+def test_a_file_with_a_text_in_each_row_says_nothing_of_skipped_ones(tmp_path: Path) -> None:
+    assert "skipped" not in run(write(tmp_path / "texts.csv", TEXTS)).stdout
+
+
+def test_a_file_without_any_text_is_refused(tmp_path: Path) -> None:
+    result = run(write(tmp_path / "texts.jsonl", [" "] * 300 + [None]))
+    assert str(result.exception) == (
+        "texts.jsonl has 0 texts; at least 200 are needed to compare them; skipped 301 rows without a text: "
+        "300 blank, 1 null"
+    )
 
 
 def test_the_setting_says_how_large_a_difference_counts(

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
+from structlog.testing import capture_logs
 
 from classifier.errors import SettingsError
 from classifier.pipeline import Prediction
@@ -28,8 +29,8 @@ LABELS = ("negative", "positive")
 DIGEST = "d" * 64
 
 
-def ignore(_was_right: bool) -> None:
-    """Takes what a store says about feedback."""
+def ignore(_: object) -> None:
+    """Takes what a store says about feedback and about predictions that it dropped."""
 
 
 def predicted(*labels: str, confidence: float = 0.75) -> list[Prediction]:
@@ -51,6 +52,13 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "feedback.db"
 
 
+@pytest.fixture
+def log() -> Iterator[list[MutableMapping[str, object]]]:
+    """The lines that are logged in the test."""
+    with capture_logs() as lines:
+        yield lines
+
+
 Open = Callable[..., FeedbackStore]
 
 
@@ -60,10 +68,13 @@ def opened(path: Path) -> Iterator[Open]:
     stores: list[FeedbackStore] = []
 
     def open_(
-        now: Callable[[], float] = lambda: 0.0, on_feedback=lambda _: None, **settings
+        now: Callable[[], float] = lambda: 0.0,
+        on_feedback: Callable[[bool], None] = ignore,
+        on_dropped: Callable[[int], None] = ignore,
+        **settings,
     ) -> FeedbackStore:
         chosen = FeedbackSettings(**{"path": str(path)} | settings)
-        stores.append(FeedbackStore(chosen, DIGEST, on_feedback, now))
+        stores.append(FeedbackStore(chosen, DIGEST, on_feedback, on_dropped, now))
         return stores[-1]
 
     yield open_
@@ -125,6 +136,71 @@ def test_of_an_id_that_is_used_again_only_the_later_predictions_are_known(opened
     assert len(rows(path)) == 1
 
 
+def test_a_later_request_replaces_all_texts_of_an_earlier_one_with_its_id(opened: Open, path: Path) -> None:
+    store = opened()
+    store.record("mix", predicted("positive", "positive", "positive"))
+    store.record("mix", predicted("negative"))
+    for index in (1, 2):
+        with pytest.raises(PredictionNotFound):
+            give(store, "mix", "positive", index)
+    store.close()
+    assert [row[:3] for row in rows(path)] == [("mix", 0, "negative")]
+
+
+def test_an_id_is_counted_no_more_once_it_was_reused_after_a_label(opened: Open) -> None:
+    counted: list[bool] = []
+    store = opened(on_feedback=counted.append)
+    for labels in (("positive", "positive"), ("positive",), ("negative", "negative", "negative")):
+        store.record("a", predicted(*labels))
+        found = [give(store, "a", "positive", index) for index in reversed(range(len(labels)))]
+    assert counted == [True, True]
+    assert not any(one.is_first for one in found)
+
+
+def test_an_id_that_was_reused_before_any_label_is_counted_once(opened: Open) -> None:
+    counted: list[bool] = []
+    store = opened(on_feedback=counted.append)
+    store.record("a", predicted("positive"))
+    store.record("a", predicted("negative"))
+    give(store, "a", "positive")
+    assert counted == [False]
+
+
+def test_a_label_counts_although_its_sender_hangs_up(opened: Open, path: Path) -> None:
+    counted: list[bool] = []
+    store = opened(on_feedback=counted.append)
+    store.record("a", predicted("positive"))
+
+    async def hang_up() -> None:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            giving = asyncio.create_task(store.give("a", 0, "positive"))
+            await asyncio.sleep(0)
+            giving.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await giving
+            assert counted == []
+            other.execute("ROLLBACK")
+        await store.give("a", 0, "positive")
+
+    asyncio.run(hang_up())
+    assert counted == [True]
+
+
+def test_only_the_owner_may_read_the_database(opened: Open, path: Path) -> None:
+    opened().record("a", predicted("positive"))
+    give(opened(), "a", "positive")
+    modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+    assert modes == {"feedback.db": 0o600, "feedback.db-wal": 0o600, "feedback.db-shm": 0o600}
+
+
+def test_a_database_of_another_version_is_refused(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE predictions (number INTEGER PRIMARY KEY, request_id, place, time)")
+    with pytest.raises(SettingsError, match="no such column"):
+        check_feedback(FeedbackSettings(path=str(path)))
+
+
 def test_older_predictions_are_deleted(opened: Open, path: Path) -> None:
     clock = [0.0]
     store = opened(now=lambda: clock[0], keep_days=1)
@@ -147,21 +223,23 @@ def test_never_more_rows_are_kept_than_allowed_and_they_are_the_newest(
     tmp_path_factory: pytest.TempPathFactory, max_rows: int, requests: list[tuple[int, int]]
 ) -> None:
     path = tmp_path_factory.mktemp("rows") / "feedback.db"
-    store = FeedbackStore(FeedbackSettings(path=str(path), max_rows=max_rows), DIGEST, ignore)
+    store = FeedbackStore(FeedbackSettings(path=str(path), max_rows=max_rows), DIGEST, ignore, ignore)
     newest: dict[tuple[str, int], None] = {}
     for number, texts in requests:
         store.record(str(number), predicted(*["positive"] * texts))
-        for place in range(texts):
-            newest.pop((str(number), place), None)
-            newest[str(number), place] = None
+        newest = {key: None for key in newest if key[0] != str(number)}
+        newest |= {(str(number), place): None for place in range(texts)}
     store.close()
     kept = [(row[0], row[1]) for row in rows(path)]
     assert len(kept) <= max_rows
     assert kept == list(newest)[-len(kept) :]
 
 
-def test_a_full_queue_drops_and_counts_what_comes_and_refuses_labels(opened: Open, path: Path) -> None:
-    store = opened()
+def test_a_full_queue_drops_and_counts_what_comes_and_refuses_labels(
+    opened: Open, path: Path, log: list[MutableMapping[str, object]]
+) -> None:
+    counted: list[int] = []
+    store = opened(on_dropped=counted.append)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")  # the writer waits for this transaction
         store.record("first", predicted("positive"))
@@ -171,23 +249,61 @@ def test_a_full_queue_drops_and_counts_what_comes_and_refuses_labels(opened: Ope
             store.record(str(number), predicted("positive"))
         with pytest.raises(ServiceUnavailable, match="wait to be written"):
             give(store, "first", "positive")
-        assert store.dropped == 8
         other.execute("ROLLBACK")
     store.close()
     assert len(rows(path)) == MAX_WAITING + 1
+    assert (store.dropped, sum(counted)) == (7, 7)
+    assert [(line["event"], line["count"]) for line in log] == [
+        ("feedback_dropped", 1),
+        ("feedback_dropped", 6),
+    ]
+    assert "10,000" in str(log[0]["reason"])
 
 
-def test_a_database_that_cannot_be_written_drops_predictions_and_recovers(opened: Open, path: Path) -> None:
-    store = opened()
+def test_a_database_that_cannot_be_written_drops_predictions_and_recovers(
+    opened: Open, path: Path, log: list[MutableMapping[str, object]]
+) -> None:
+    counted: list[int] = []
+    store = opened(on_dropped=counted.append)
     with closing(sqlite3.connect(path)) as other:
         other.execute("ALTER TABLE predictions RENAME TO hidden")
         store.record("a", predicted("positive"))
         with pytest.raises(ServiceUnavailable, match="cannot be stored now: no such table"):
             give(store, "a", "positive")
-        assert store.dropped == 2
+        assert (store.dropped, counted) == (1, [1])
         other.execute("ALTER TABLE hidden RENAME TO predictions")
+    assert [line["count"] for line in log] == [1]
+    assert "no such table" in str(log[0]["reason"])
     store.record("b", predicted("positive"))
     assert give(store, "b", "positive").was_right
+
+
+def test_while_predictions_are_dropped_their_number_is_logged_once_a_minute_and_at_the_end(
+    opened: Open, path: Path, log: list[MutableMapping[str, object]]
+) -> None:
+    clock = [0.0]
+    store = opened(now=lambda: clock[0])
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("DROP TABLE predictions")
+    for number, seconds in enumerate((0.0, 1.0, 59.0, 60.0, 61.0)):
+        clock[0] = seconds
+        store.record(str(number), predicted("positive"))
+        while store.dropped == number:
+            pass
+    store.close()
+    assert [line["count"] for line in log] == [1, 3, 1]
+
+
+def test_an_unknown_prediction_may_have_been_dropped_and_the_error_says_so(opened: Open, path: Path) -> None:
+    store = opened()
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("ALTER TABLE predictions RENAME TO hidden")
+        store.record("a", predicted("positive"))
+        while not store.dropped:
+            pass
+        other.execute("ALTER TABLE hidden RENAME TO predictions")
+    with pytest.raises(PredictionNotFound, match=r", or it was not stored, because .*: 1\)$"):
+        give(store, "a", "positive")
 
 
 def test_after_the_store_is_closed_nothing_is_recorded_and_labels_are_refused(
@@ -199,7 +315,53 @@ def test_after_the_store_is_closed_nothing_is_recorded_and_labels_are_refused(
     store.record("a", predicted("positive"))
     with pytest.raises(ServiceUnavailable):
         give(store, "a", "positive")
-    assert (store.dropped, rows(path)) == (2, [])
+    assert (store.dropped, rows(path)) == (1, [])
+
+
+def test_the_end_waits_neither_for_a_locked_database_nor_for_a_full_queue(
+    opened: Open, path: Path, log: list[MutableMapping[str, object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.feedback.LOCK_SECONDS", 3600.0)
+    monkeypatch.setattr("serving.feedback.LAST_WRITES_SECONDS", 0.01)
+    store = opened()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for number in range(MAX_WAITING):
+            store.record(str(number), predicted("positive"))
+        store.close()
+        assert store.dropped == MAX_WAITING
+    assert sum(line["count"] for line in log) == MAX_WAITING
+    assert rows(path) == []
+
+
+ENDLESS = """
+CREATE TRIGGER endless AFTER INSERT ON predictions BEGIN
+SELECT count(*) FROM (WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n);
+END
+"""
+
+
+def is_being_written(database: sqlite3.Connection) -> bool:
+    try:
+        database.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError:
+        return True
+    database.execute("ROLLBACK")
+    return False
+
+
+def test_the_end_interrupts_a_write_that_takes_too_long(
+    opened: Open, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.feedback.LAST_WRITES_SECONDS", 0.01)
+    store = opened()
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
+        other.execute(ENDLESS)
+        store.record("a", predicted("positive"))
+        while not is_being_written(other):
+            pass
+    store.close()
+    assert (store.dropped, rows(path)) == (1, [])
 
 
 def test_two_stores_and_several_threads_can_write_to_one_database(opened: Open, path: Path) -> None:
@@ -228,7 +390,7 @@ import asyncio, sys
 from classifier.pipeline import Prediction
 from classifier.settings import FeedbackSettings
 from serving.feedback import FeedbackStore
-store = FeedbackStore(FeedbackSettings(path=sys.argv[1]), "d" * 64, lambda _: None)
+store = FeedbackStore(FeedbackSettings(path=sys.argv[1]), "d" * 64, lambda _: None, lambda _: None)
 prediction = Prediction("positive", 1, {"negative": 0.25, "positive": 0.75})
 number = 0
 while True:
@@ -267,7 +429,7 @@ def test_a_path_that_cannot_be_used_is_named(tmp_path: Path, content: bytes | No
 
 def test_without_a_path_there_is_no_store() -> None:
     check_feedback(FeedbackSettings())
-    assert open_feedback(FeedbackSettings(), DIGEST, ignore) is None
+    assert open_feedback(FeedbackSettings(), DIGEST, ignore, ignore) is None
 
 
 # The endpoint
@@ -296,6 +458,7 @@ def test_a_label_that_the_model_does_not_have_is_refused_and_cut(opened: Open) -
         answer(opened(), label="x" * 10_000)
     (error,) = caught.value.errors
     assert (error.loc, error.type) == (("body", "label"), "unknown_label")
+    assert error.msg.startswith("label is 'xxx")
     assert "none of the 2 labels" in error.msg
     assert len(error.msg) < 300
 
@@ -320,7 +483,7 @@ def test_the_store_itself_keeps_any_id_apart(
     tmp_path_factory: pytest.TempPathFactory, request_id: str
 ) -> None:
     path = tmp_path_factory.mktemp("ids") / "feedback.db"
-    store = FeedbackStore(FeedbackSettings(path=str(path)), DIGEST, ignore)
+    store = FeedbackStore(FeedbackSettings(path=str(path)), DIGEST, ignore, ignore)
     store.record("a", predicted("negative"))
     store.record(request_id, predicted("positive"))
     assert give(store, request_id, "positive").was_right

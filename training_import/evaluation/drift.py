@@ -1,7 +1,8 @@
 """Compare the texts of a file with the held-out texts of a model."""
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +12,31 @@ from classifier.drift.report import MIN_TEXTS, DriftReport, FeatureDrift, compar
 from classifier.drift.window import Bins, features_of
 from classifier.errors import ClassifierError
 from classifier.pipeline import Classifier
+from training_import.dataset import NoText
 
 CHUNK = 256
 
 
+@dataclass(frozen=True)
+class SourceDrift:
+    """The comparison of all texts of a source."""
+
+    report: DriftReport
+    skipped: Mapping[NoText, int]
+    """How many of its rows have no text, by the reason."""
+
+
 def measure_drift(
     classifier: Classifier,
-    texts: Iterable[str],
+    source: str,
+    rows: Iterable[str | NoText],
     psi_alarm: float,
     advance: Callable[[int], None] = lambda _: None,
-) -> DriftReport:
-    """Compare all texts with the reference of the model; no more than a chunk of them is in memory.
+) -> SourceDrift:
+    """Compare all texts with the reference of the model; no more than a chunk of rows is in memory.
 
-    `advance` receives the number of texts of each finished chunk. Raises ClassifierError if the model has no
-    reference, or if there are too few texts.
+    `source` is the name of what has the rows. `advance` receives the number of rows of each finished chunk.
+    Raises ClassifierError if the model has no reference, or if there are too few texts.
     """
     manifest = classifier.manifest
     if manifest.reference is None:
@@ -34,16 +46,26 @@ def measure_drift(
         )
     bins = Bins(manifest.reference)
     counts = np.zeros(bins.size, np.int64)
-    remaining = iter(texts)
+    skipped = dict.fromkeys(NoText, 0)
+    remaining = iter(rows)
     while chunk := list(itertools.islice(remaining, CHUNK)):
-        counts += bins.count(bins.places(features_of(list(classifier.runs(chunk)))))
+        texts = [row for row in chunk if isinstance(row, str)]
+        if texts:
+            counts += bins.count(bins.places(features_of(list(classifier.runs(texts)))))
+        for reason in skipped:
+            skipped[reason] += chunk.count(reason)
         advance(len(chunk))
     report = compare(manifest.reference, manifest.labels, bins.by_feature(counts), psi_alarm)
     if report.texts < MIN_TEXTS:
-        raise ClassifierError(
-            f"there are {report.texts} texts; at least {MIN_TEXTS} are needed to compare them"
-        )
-    return report
+        few = f"{source} has {report.texts} texts; at least {MIN_TEXTS} are needed to compare them"
+        raise ClassifierError("; ".join(filter(None, (few, say_skipped(skipped)))))
+    return SourceDrift(report, skipped)
+
+
+def say_skipped(skipped: Mapping[NoText, int]) -> str:
+    """Say how many rows were skipped, and why; empty if none was."""
+    reasons = ", ".join(f"{count:,} {reason.value}" for reason, count in skipped.items() if count)
+    return f"skipped {sum(skipped.values()):,} rows without a text: {reasons}" if reasons else ""
 
 
 def write_drift_plots(report: DriftReport, folder: Path) -> list[Path]:
