@@ -29,13 +29,17 @@ from serving.request.edge import Edge
 from serving.routes import CLASSIFY
 from serving.running import ConnectionContext, RunningService
 from serving.telemetry.event_loop import measure_lag
-from serving.telemetry.logs import configure_logging
+from serving.telemetry.logs import configure_logging, exit_with_error
 from serving.telemetry.recorder import new_recorder
 
 NAME = "text-classifier"
 
 try:
     settings = with_model_of_bento(load_settings(), Path(__file__).parent, NAME)
+except ClassifierError as error:
+    raise SystemExit(f"error: {error}") from None
+configure_logging(settings.logging)
+try:
     access = Access.load(settings.api)
     address = listening_address(settings.api.host)
     supervise(NAME, settings.worker.max_silent_seconds)
@@ -47,8 +51,7 @@ try:
 
         of_build = prepare_build(settings.model, arguments.gpu)
 except ClassifierError as error:
-    raise SystemExit(f"error: {error}") from None
-configure_logging(settings.logging)
+    exit_with_error(error, settings.logging)
 composition.install(NAME)
 protocol.install()
 listening.install()

@@ -149,6 +149,7 @@ class TracingSettings(_Section):
 
     endpoint: str = ""
     sampled_share: float = Field(default=1.0, ge=0, le=1)
+    clients_decide: bool = True
 
     @field_validator("endpoint")
     @classmethod

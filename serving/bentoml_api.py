@@ -120,14 +120,14 @@ def _is_from_requests(arguments: Sequence[Any]) -> bool:
 async def _answers_of_request(
     service: RunningService, answer: BatchAnswer, exchange: Exchange | None, items: list[Any]
 ) -> list[Any]:
-    """The answers to the texts of one request, or its error in the place of each of them."""
+    """The answers to the texts of one request, or its problem in the place of each of them."""
     if exchange is None:
         return items
     try:
         return await answer(service, items, exchange)
     except Exception as error:
         exchange.refuse(error, service.settings.batching.deadline_seconds)
-        return [error] * len(items)
+        return [problem_response(error, exchange.request_id)] * len(items)
 
 
 def _named(route: Route, arguments: Sequence[Any]) -> dict[str, Any]:
@@ -196,13 +196,15 @@ def _texts_or_error(route: Route) -> type[IODescriptor]:
 
 
 def _answers_or_problem(route: Route) -> type[IODescriptor]:
-    """An output that is a problem if any of its items is an error."""
+    """An output that is a problem if its items are."""
     described: Any = _described_answer(route)
 
     class AnswersOrProblem(described):  # type: ignore[misc]
         @classmethod
         async def to_http_response(cls, obj: Any, serde: Any) -> Response:
-            errors = [item for item in obj if isinstance(item, Exception)]
-            return problem_response(errors[0]) if errors else json_response(obj)
+            first = obj[0] if obj else None  # All items of a request that failed are the same.
+            if isinstance(first, Exception):
+                return problem_response(first)
+            return first if isinstance(first, Response) else json_response(obj)
 
     return AnswersOrProblem

@@ -3,6 +3,7 @@
 import errno
 import importlib
 import os
+import signal
 import socket
 from pathlib import Path
 
@@ -47,12 +48,19 @@ def _tell(settings: Settings, text: str) -> None:
 
 def serve() -> None:
     """Run the server in this process. Exit with 1 and one sentence if a setting or the model is unusable."""
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # Until there is a worker that it can be passed on to.
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     try:
         settings = load_settings()
-        tag, address = _prepare(settings)
     except ClassifierError as error:
         raise SystemExit(f"error: {error}") from None
+    try:
+        tag, address = _prepare(settings)
+    except ClassifierError as error:
+        from serving.telemetry.logs import configure_logging, exit_with_error  # They need BentoML.
+
+        configure_logging(settings.logging)
+        exit_with_error(error, settings.logging)
     # BentoML would import the service next. This import exits before the greeting if the model is damaged.
     importlib.import_module("service")
     url = url_of(address, settings.api.port)

@@ -53,6 +53,7 @@ async def drain(service: RunningService) -> None:
     service.admission.stage = Stage.LEAVING
     await asyncio.sleep(service.settings.api.lame_duck_seconds)
     left = await finish_requests(service, service.settings.batching.drain_seconds)
+    service.connections.recorder.access_log.write_refusals()
     await asyncio.to_thread(service.connections.recorder.close)
     _log.info("drained", unfinished_texts=left)
 

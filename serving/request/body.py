@@ -72,7 +72,7 @@ async def read_json(request: Request, max_bytes: int) -> Any:
     while not is_whole:
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            raise take_failure(request) or MalformedBody(
+            raise take_failure(request.scope) or MalformedBody(
                 f"the client disconnected after {size} bytes of the body"
             )
         chunks.append(message.get("body", b""))

@@ -9,7 +9,6 @@ an upgrade is never taken: the request is read as if it made no offer.
 
 import asyncio
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import httptools
@@ -24,7 +23,6 @@ from serving.request.stall import StallTimer
 from serving.request.written_answer import written_answer
 from serving.running import CONNECTIONS, ConnectionContext
 from serving.telemetry.exchange import EXCHANGE, Exchange
-from serving.telemetry.request_id import sent_id
 
 REQUEST_BYTES = 4096
 """Bytes that each unanswered request adds to the budget besides those of its head and body."""
@@ -127,10 +125,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def _refuse_connection(self) -> None:
         most = self.shared.max_connections
         if len(self.connections) > most + REFUSED_CONNECTIONS:
+            self.shared.recorder.refusal(Refusal.CONNECTIONS)
             self._abort()
             return
         error = QueueFull(f"{most} connections are open, and no more are allowed", Refusal.CONNECTIONS)
-        self._write_refusal(self._new_exchange("-", "", {}), error, keep_alive=False)
+        self._write_refusal(self.shared.recorder.begin("-", "", {}), error, keep_alive=False)
         self._end()
         self._stall.abort_after(REFUSED_SECONDS)
 
@@ -467,14 +466,15 @@ class BoundedProtocol(HttpToolsProtocol):
             if not is_in_body:
                 path = self.url.partition(b"?")[0].decode("latin-1")
                 method = self.parser.get_method().decode()
-                exchange = self._new_exchange(method, path, dict(self.headers))
+                exchange = self.shared.recorder.begin(method, path, dict(self.headers))
                 self._write_refusal(exchange, error, keep_alive=False)
             self._end()
         elif is_in_body and running is self.cycle and not running.response_started:
-            scope = running.scope
-            begun: Any = scope.get(EXCHANGE)
-            exchange = begun or self._new_exchange(scope["method"], scope["path"], dict(scope["headers"]))
-            self.transport.write(written_answer(error, False).to(exchange))
+            scope: Any = running.scope
+            if EXCHANGE not in scope:  # The task of the request has not begun yet, and will find this one.
+                begun = self.shared.recorder.begin(scope["method"], scope["path"], dict(scope["headers"]))
+                scope[EXCHANGE] = begun
+            self.transport.write(written_answer(error, False).to(scope[EXCHANGE]))
             self.failure = error  # The code that reads the body raises it, so the edge counts it.
             self._disconnect_running()
             self._request_bytes -= self._running.held_bytes
@@ -492,11 +492,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self.cycle = self.pipeline[0][0] if self.pipeline else self._running
         self.cycle.keep_alive = False
         self._ignore_input()
-
-    def _new_exchange(self, method: str, path: str, headers: Mapping[bytes, bytes]) -> Exchange:
-        """The record of a request that the connection answers itself."""
-        new_id = self.shared.recorder.new_id
-        return Exchange(sent_id(headers) or new_id(), method, path)
 
     def _write_refusal(self, exchange: Exchange, error: Exception, keep_alive: bool) -> bool:
         """Answer with an error and record it; returns whether the connection ends with it."""

@@ -10,10 +10,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from classifier.errors import Refusal
-from serving.errors import RequestTooSlow, ServiceUnavailable
+from serving.errors import RequestTooSlow, ServiceUnavailable, as_http
 from serving.request.access import Access
 from serving.request.body import check_headers
 from serving.request.endpoint import Endpoint
+from serving.request.hangup import take_failure
 from serving.request.problems import (
     NOSNIFF,
     PROBLEM_JSON,
@@ -61,7 +62,9 @@ class Edge:
             await problem_response(error)(scope, receive, send)
             return
         recorder = service.connections.recorder
-        exchange = recorder.begin(scope["method"], scope["path"], dict(scope["headers"]))
+        exchange: Exchange = scope.get(EXCHANGE) or recorder.begin(
+            scope["method"], scope["path"], dict(scope["headers"])
+        )
         scope[EXCHANGE] = exchange
         max_seconds = service.settings.api.request_seconds
         limit = asyncio.timeout(max_seconds)
@@ -86,7 +89,7 @@ class Edge:
             await response.send(problem_response(too_slow))
         finally:
             recorder.metrics.in_progress -= is_for_model
-            recorder.end(exchange, response.status)
+            recorder.end(exchange, _status_of_connection(scope) or response.status)
 
     async def _answer(
         self,
@@ -110,6 +113,13 @@ class Edge:
             await response.send(await endpoint(Request(scope, receive), exchange))
         else:
             await self._app(scope, receive, response.relay)
+
+
+def _status_of_connection(scope: Scope) -> int | None:
+    """The status that the connection answered itself while the request was running; None if it did not."""
+    failure = take_failure(scope)
+    error = None if failure is None else as_http(failure)
+    return None if error is None else error.status
 
 
 def bypass_bentoml_middlewares(lifespan: Scope, edge: Edge) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from starlette.requests import Request
+from starlette.types import Scope
 
 from serving.errors import ClientClosedRequest
 
@@ -27,13 +28,13 @@ class Connection(Protocol):
     """The error that the server answered when it ended the connection in the middle of a body."""
 
 
-def take_failure(request: Request) -> Exception | None:
+def take_failure(scope: Scope) -> Exception | None:
     """Take the error with which the server ended the connection within the body; None if it did not.
 
     The error is removed from the connection because it will be raised. If it stayed there, it would keep
     alive everything that its traceback refers to.
     """
-    connection: Connection | None = request.scope.get("extensions", {}).get(CONNECTION)
+    connection: Connection | None = scope.get("extensions", {}).get(CONNECTION)
     if connection is None:
         return None
     failure, connection.failure = connection.failure, None

@@ -20,7 +20,7 @@ from serving.request.plain import PLAIN_REQUEST
 from serving.routes import ROUTES
 from serving.running import CONNECTIONS
 from serving.telemetry.exchange import Exchange
-from serving.telemetry.request_id import sent_id_in_head
+from serving.telemetry.request_id import has_sent_id
 
 _MODEL_PATHS = {route.path.encode(): route.path for route in ROUTES if route.is_for_model}
 """The paths of requests to the model, which need admission."""
@@ -72,10 +72,10 @@ class ServiceProtocol(BoundedProtocol):
             error = self._refusal()
             if error is not None:
                 plain = PLAIN_REQUEST.match(data)
-                if plain is not None and plain.end() + int(plain["length"]) == len(data):
-                    path = _MODEL_PATHS[plain["path"]]
-                    request_id = sent_id_in_head(plain[0]) or self.shared.recorder.new_id()
-                    self._refuse(Exchange(request_id, "POST", path), error, keep_alive=True)
+                is_whole = plain is not None and plain.end() + int(plain["length"]) == len(data)
+                if plain is not None and is_whole and not has_sent_id(plain[0]):
+                    exchange = self.shared.recorder.begin("POST", _MODEL_PATHS[plain["path"]], {})
+                    self._refuse(exchange, error, keep_alive=True)
                     return
         super().data_received(data)
 
@@ -95,7 +95,7 @@ class ServiceProtocol(BoundedProtocol):
             self.shared.admission.admit()
             return False
         can_be_kept = version != "1.0" and self.parser.should_keep_alive()
-        exchange = self._new_exchange("POST", path, dict(self.headers))
+        exchange = self.shared.recorder.begin("POST", path, dict(self.headers))
         self._refuse(exchange, error, can_be_kept and not self._head.expects_continue)
         return True
 

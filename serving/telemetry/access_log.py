@@ -45,10 +45,11 @@ class AccessLog:
     def refusal(self, reason: Refusal) -> None:
         """Count a refused request for the line of this second."""
         if not self._refused:
-            asyncio.get_running_loop().call_later(REFUSALS_SECONDS, self._write_refusals)
+            asyncio.get_running_loop().call_later(REFUSALS_SECONDS, self.write_refusals)
         self._refused[reason] += 1
 
-    def _write_refusals(self) -> None:
+    def write_refusals(self) -> None:
+        """Write the lines of the refusals that have none yet."""
         refused, self._refused = self._refused, Counter()
         for reason, count in refused.items():
             _log.warning("refused", reason=str(reason), count=count)

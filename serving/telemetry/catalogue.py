@@ -21,7 +21,10 @@ CHARACTERS = (10, 30, 100, 300, 1000, 3000, 10_000)
 PROBABILITIES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 OTHER = "other"
-"""The value of a label for everything that has no series of its own."""
+"""The route of every path that is not in the table of routes."""
+
+OTHER_LABELS = "(other)"
+"""The label of all labels of a model that have no series of their own."""
 
 MAX_LABELS = 100
 """Most labels of a model that have series of their own."""

@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable, Mapping
+from typing import NoReturn
 
 import structlog
 from bentoml._internal.log import SERVER_LOGGING_CONFIG
@@ -12,6 +13,8 @@ from classifier.settings import LoggingSettings
 
 MAX_SHOWN_CHARACTERS = 200
 """Most characters of a path or label in a line; a client can send a path of 60,000."""
+
+_log = structlog.get_logger("classifier.start")
 
 
 def configure_logging(settings: LoggingSettings) -> None:
@@ -48,6 +51,14 @@ def _json() -> list[Processor]:
 _FORMATS: Mapping[str, Callable[[], list[Processor]]] = {"console": _console, "json": _json}
 
 
+def exit_with_error(error: Exception, settings: LoggingSettings) -> NoReturn:
+    """End the process because the service cannot start: with a sentence for people, or a line of JSON."""
+    if settings.format == "console":
+        raise SystemExit(f"error: {error}") from None
+    _log.error("start_failed", error=str(error))
+    raise SystemExit(1) from None
+
+
 def set_level(level: str) -> None:
     """From now on, log our own events of this level and above; the levels of BentoML's loggers stay."""
     number = logging.getLevelNamesMapping()[level]
@@ -80,6 +91,14 @@ def _escaped(text: str) -> str:
     )
 
 
+class _StandardError(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes to standard error, which the process may have replaced meanwhile."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 def _format_all_loggers(shared: list[Processor], last: list[Processor]) -> None:
     """Make every logger of `logging` that has handlers write lines of the same form.
 
@@ -89,14 +108,18 @@ def _format_all_loggers(shared: list[Processor], last: list[Processor]) -> None:
         foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
     )
+    # BentoML would switch off the loggers that exist already, asyncio's among them.
+    SERVER_LOGGING_CONFIG["disable_existing_loggers"] = False
+    logging.captureWarnings(True)
     for handler_settings in SERVER_LOGGING_CONFIG["handlers"].values():
         handler_settings["stream"] = "ext://sys.stderr"
     for name in SERVER_LOGGING_CONFIG["formatters"]:
         SERVER_LOGGING_CONFIG["formatters"][name] = {"()": lambda: formatter}
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StandardError()
     handler.setFormatter(formatter)
     manager = logging.getLogger().manager
     loggers = [logging.getLogger(), *map(logging.getLogger, list(manager.loggerDict))]
     for logger in loggers:
+        logger.disabled = False
         if logger.handlers:
             logger.handlers = [handler]

@@ -17,7 +17,7 @@ from classifier.errors import Refusal
 from classifier.pipeline import ModelRun, Prediction
 from serving.routes import ROUTES
 from serving.telemetry import catalogue
-from serving.telemetry.catalogue import MAX_LABELS, METRICS, OTHER, STATUS_CLASSES, Metric
+from serving.telemetry.catalogue import MAX_LABELS, METRICS, OTHER, OTHER_LABELS, STATUS_CLASSES, Metric
 from serving.telemetry.counts import Counts
 
 PENDING_TEXTS = 2048
@@ -42,7 +42,7 @@ class Metrics:
     def __init__(self, labels: Sequence[str]) -> None:
         """`labels`: those of the model, in its order."""
         named = labels[:MAX_LABELS]
-        self._labels = (*named, OTHER) if len(labels) > MAX_LABELS else tuple(named)
+        self._labels = (*named, OTHER_LABELS) if len(labels) > MAX_LABELS else tuple(named)
         self.counts = Counts(
             _COUNTED,
             {

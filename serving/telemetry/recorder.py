@@ -61,11 +61,8 @@ class Recorder:
 
     def refuse(self, exchange: Exchange, status: int, reason: Refusal | None) -> None:
         """Record a request that the connection answers itself."""
-        self.metrics.request(exchange.route, status, 0.0)
-        if reason is None or self.access_log.is_verbose:
-            self.access_log.request(exchange, status, 0.0)
-        if reason is not None:
-            self.refusal(reason)
+        exchange.refusal = reason
+        self.end(exchange, status)
 
     def refusal(self, reason: Refusal) -> None:
         """Record that a request is refused or not finished for this reason."""

@@ -1,4 +1,4 @@
-"""The id of a request: the client's own if it sends one, otherwise a random one."""
+"""The id of a request: the client's own, or that of its call in a trace, or a random one."""
 
 import os
 import re
@@ -15,8 +15,8 @@ POOL_IDS = 256
 
 _TRACEPARENT = b"traceparent"
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
-_TRACE = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
-_IN_HEAD = re.compile(rb"(?i:\r\nx-request-id): *([A-Za-z0-9._:-]{1,128}) *\r\n")
+_TRACE = re.compile(rb"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
+_SENT_IN_HEAD = re.compile(rb"(?i:\r\n(?:x-request-id|traceparent)):")
 
 
 class RandomIds:
@@ -34,7 +34,11 @@ class RandomIds:
 
 
 def sent_id(headers: Mapping[bytes, bytes]) -> bytes | None:
-    """The id in the headers, or that of the trace (W3C Trace Context); None if neither is well-formed."""
+    """The id that a client sent; None if there is none that is well-formed.
+
+    It is the header `x-request-id`, or the trace and the span in `traceparent` (W3C Trace Context). The trace
+    alone would not do, because a client may call the service several times in one trace.
+    """
     sent = headers.get(HEADER)
     if sent is not None and _WELL_FORMED.fullmatch(sent):
         return sent
@@ -43,7 +47,6 @@ def sent_id(headers: Mapping[bytes, bytes]) -> bytes | None:
     return None if found is None else found[1]
 
 
-def sent_id_in_head(head: bytes) -> bytes | None:
-    """The value of the header `x-request-id` in the bytes of a head; None if it is not well-formed."""
-    found = _IN_HEAD.search(head)
-    return None if found is None else found[1]
+def has_sent_id(head: bytes) -> bool:
+    """Whether the bytes of a head have a header that may hold an id."""
+    return _SENT_IN_HEAD.search(head) is not None

@@ -36,16 +36,16 @@ TEXTS = "classifier.texts"
 def new_tracer(settings: TracingSettings, classifier: Classifier) -> "Tracer | None":
     """The tracer that the settings or OpenTelemetry's variables ask for; None if they name no endpoint."""
     if settings.endpoint:
-        return Tracer(settings.endpoint.rstrip("/") + TRACES_PATH, settings.sampled_share, classifier)
+        return Tracer(settings.endpoint.rstrip("/") + TRACES_PATH, settings, classifier)
     if any(os.environ.get(name) for name in ENDPOINT_VARIABLES):
-        return Tracer(None, settings.sampled_share, classifier)
+        return Tracer(None, settings, classifier)
     return None
 
 
 class Tracer:
     """Makes the spans of requests and batches."""
 
-    def __init__(self, url: str | None, sampled_share: float, classifier: Classifier) -> None:
+    def __init__(self, url: str | None, settings: TracingSettings, classifier: Classifier) -> None:
         """`url`: where spans are sent to; None leaves that to OpenTelemetry's variables."""
         # A collector that is away is one line for each failed export, not one for each attempt.
         logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)
@@ -66,7 +66,11 @@ class Tracer:
         name = os.environ.get("OTEL_SERVICE_NAME", SERVICE)
         resource = Resource.create({SERVICE_NAME: name, **described})
         processor = BatchSpanProcessor(OTLPSpanExporter(endpoint=url))
-        requests = TracerProvider(ParentBased(TraceIdRatioBased(sampled_share)), resource)
+        share = TraceIdRatioBased(settings.sampled_share)
+        trusting = ParentBased(share)
+        # Inside of a trace of ours, the span of the request decides for its children.
+        own = ParentBased(share, remote_parent_sampled=share, remote_parent_not_sampled=share)
+        requests = TracerProvider(trusting if settings.clients_decide else own, resource)
         batches = TracerProvider(ALWAYS_ON, resource)
         for provider in (requests, batches):
             provider.add_span_processor(processor)

@@ -1,7 +1,10 @@
 """The log of a real server: every line is JSON, its level can be changed, and a worker's end says why."""
 
+import contextlib
 import json
 import signal
+import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,12 @@ import httpx
 import psutil
 import pytest
 
+BY_MAKE = (sys.executable, "-m", "cli", "serve")
+BY_BENTOML = (str(Path(sys.executable).parent / "bentoml"), "serve", "service:TextClassifier")
 JSON_LOG = {"CLASSIFIER__LOGGING__FORMAT": "json"}
+BROKEN_BODY = (
+    b"HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nZZ\r\n"
+)
 
 
 def lines(server: Any) -> list[dict[str, Any]]:
@@ -73,6 +81,55 @@ def test_a_worker_that_is_killed_is_one_line_that_names_the_signal(
     (died,) = events(server, "worker_died")
     assert (died["signal"], died["pid"], died["level"]) == ("SIGKILL", worker.pid, "error")
     assert not [line for line in lines(server) if "exception" in line]
+
+
+@pytest.mark.parametrize("command", [BY_MAKE, BY_BENTOML], ids=["make", "bentoml"])
+def test_a_service_that_cannot_start_says_why_in_one_line_of_json(
+    refuse: Any, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    missing = str(tmp_path / "missing" / "feedback.db")
+    refused = refuse(tmp_path, command, **JSON_LOG, CLASSIFIER__FEEDBACK__PATH=missing)
+    (line,) = map(json.loads, refused.stderr.splitlines())
+    assert (line["event"], line["level"]) == ("start_failed", "error")
+    assert missing in line["error"]
+    assert refused.returncode == 1
+
+
+def test_a_broken_body_is_one_line_with_the_status_and_the_id_of_its_answer(
+    serve: Any, wait_until: Any, tmp_path: Path
+) -> None:
+    with serve(tmp_path, **JSON_LOG, CLASSIFIER__LOGGING__ACCESS_SHARE="1") as server:
+        answered = []
+        for start in (b"POST /predict ", b"GET /model/info ", b"POST /nowhere "):
+            with socket.create_connection(("127.0.0.1", server.port), 60) as connection:
+                connection.sendall(start + BROKEN_BODY)
+                answer = b"".join(iter(lambda connection=connection: connection.recv(65536), b""))
+            status, *headers = answer.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+            answered.append(
+                (dict(line.split(": ", 1) for line in headers)["x-request-id"], int(status.split()[1]))
+            )
+        wait_until(lambda: len(events(server, "request")) >= 3, "all requests are logged")
+        metrics = httpx.get(f"{server.url}/metrics").text
+    assert {status for _, status in answered} <= {400, 404}
+    assert [(line["request_id"], line["status"]) for line in events(server, "request")] == answered
+    assert 'classifier_requests_total{route="/model/info",status_class="4xx"} 1.0' in metrics
+    assert 'classifier_requests_total{route="/model/info",status_class="2xx"} 0.0' in metrics
+
+
+def test_the_refusals_of_the_last_second_are_logged_before_the_service_ends(
+    serve: Any, tmp_path: Path
+) -> None:
+    with (
+        serve(tmp_path, **JSON_LOG, CLASSIFIER__API__MAX_CONNECTIONS="2") as server,
+        contextlib.ExitStack() as stack,
+    ):
+        address = ("127.0.0.1", server.port)
+        opened = [stack.enter_context(socket.create_connection(address, 60)) for _ in range(5)]
+        for connection in opened[2:]:
+            assert connection.recv(12) == b"HTTP/1.1 503"
+        assert server.stop() == 0
+    refused = [line["count"] for line in events(server, "refused") if line["reason"] == "connections"]
+    assert sum(refused) >= 3
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,9 @@ class Load:
     def logged_causes(self) -> dict[str, str]:
         """The name of each error in the log, by id."""
         events = [orjson.loads(line) for line in self.server.log.splitlines() if is_failure(line)]
-        return {event["id"]: event["exception"].splitlines()[-1].partition(":")[0] for event in events}
+        return {
+            event["request_id"]: event["exception"].splitlines()[-1].partition(":")[0] for event in events
+        }
 
 
 def is_close(given: Probabilities, right: Probabilities) -> bool:

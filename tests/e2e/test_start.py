@@ -39,11 +39,14 @@ def stored(home: Path, name: str) -> list[str]:
 
 
 def only_sentence(refused: subprocess.CompletedProcess[str]) -> str:
-    """Return the only line on standard error of a server that did not start."""
+    """Return the only line on standard error of a server that did not start.
+
+    Besides it, BentoML may say which configuration it has read.
+    """
     assert refused.returncode == 1, refused.stderr
     assert "Traceback" not in refused.stdout + refused.stderr
     assert "Serving" not in refused.stdout
-    (line,) = refused.stderr.splitlines()
+    (line,) = [line for line in refused.stderr.splitlines() if "Applying user config" not in line]
     assert line.startswith("error: ")
     return line
 

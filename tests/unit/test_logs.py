@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import random
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -31,9 +32,11 @@ def written(capsys: pytest.CaptureFixture[str]) -> Iterator[Read]:
     """A function that returns what was written to standard error. The loggers are restored afterwards."""
     names = [None, *logging.getLogger().manager.loggerDict]
     before = {name: logging.getLogger(name).handlers for name in names}
+    logging.getLogger().addHandler(logging.StreamHandler())
     yield lambda: capsys.readouterr().err
     for name, handlers in before.items():
         logging.getLogger(name).handlers = handlers
+    logging.captureWarnings(False)
     structlog.reset_defaults()
 
 
@@ -214,6 +217,22 @@ def test_an_exception_that_another_library_logs_is_in_its_json_line(written: Rea
         logger.exception("failed")
     (line,) = written().splitlines()
     assert "ValueError: wrong" in json.loads(line)["exception"]
+
+
+def test_a_logger_that_bentoml_has_switched_off_logs_again(written: Read) -> None:
+    logger = logging.getLogger("asyncio")
+    logger.disabled = True
+    configured("json")
+    logger.error("a task failed")
+    assert json.loads(written())["event"] == "a task failed"
+
+
+def test_a_warning_of_python_is_a_line_of_json(written: Read) -> None:
+    configured("json")
+    warnings.warn("an old function", UserWarning, stacklevel=1)
+    line = json.loads(written())
+    assert line["logger"] == "py.warnings"
+    assert "an old function" in line["event"]
 
 
 def test_the_line_that_says_where_bentoml_listens_does_not_say_localhost(written: Read) -> None:

@@ -119,14 +119,15 @@ def test_a_request_has_children_for_the_queue_the_batch_and_the_model(
     here.end(exchange, 200)
     sent(here)
     (request,) = collector.named("POST /predict")
-    assert request.trace_id.hex() == TRACE == exchange.request_id.decode()
+    assert request.trace_id.hex() == TRACE
+    assert exchange.request_id.decode() == f"{TRACE}-{PARENT}"
     assert request.parent_span_id.hex() == PARENT
     assert values(request.attributes) == {
         "http.request.method": "POST",
         "http.route": "/predict",
         "http.response.status_code": 200,
         "url.path": "/predict",
-        "classifier.request.id": TRACE,
+        "classifier.request.id": f"{TRACE}-{PARENT}",
         "classifier.texts": 1,
         "classifier.label": "positive",
         "classifier.confidence": 0.75,
@@ -204,6 +205,46 @@ def test_the_client_decides_whether_its_trace_is_sampled(
         here.end(exchange, 200)
     sent(here)
     assert len(collector.named("POST /predict")) == len(collector.named("run batch")) == 1
+
+
+def test_a_client_decides_nothing_if_clients_are_not_trusted(
+    collector: Collector, classifier: Classifier
+) -> None:
+    settings = TracingSettings(endpoint=collector.url, sampled_share=0.0, clients_decide=False)
+    here = recorder(tracer=new_tracer(settings, classifier))
+    exchange = here.begin("POST", "/predict", SAMPLED)
+    run_together(here, [exchange])
+    here.end(exchange, 200)
+    sent(here)
+    assert not collector.spans
+
+
+def test_without_trust_a_sampled_request_still_has_its_children(
+    collector: Collector, classifier: Classifier
+) -> None:
+    settings = TracingSettings(endpoint=collector.url, clients_decide=False)
+    here = recorder(tracer=new_tracer(settings, classifier))
+    exchange = here.begin("POST", "/predict", NOT_SAMPLED)
+    run_together(here, [exchange])
+    here.end(exchange, 200)
+    sent(here)
+    assert {span.name for span in collector.spans} == {
+        *("POST /predict", "queue", "batch", "tokenization", "inference", "run batch")
+    }
+
+
+def test_a_request_that_the_connection_refuses_has_a_span(
+    collector: Collector, recording: Callable[..., Recorder]
+) -> None:
+    here = recording()
+
+    async def refuse() -> None:
+        here.refuse(here.begin("POST", "/predict", SAMPLED), 503, Refusal.QUEUE_TIME)
+
+    asyncio.run(refuse())
+    sent(here)
+    (span,) = collector.spans
+    assert (span.trace_id.hex(), values(span.attributes)["classifier.refusal"]) == (TRACE, "queue_time")
 
 
 def test_a_refused_request_says_why_and_counts_as_an_error(
