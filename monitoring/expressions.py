@@ -60,14 +60,13 @@ class Series:
         """The selector of the series of this name that also have the labels of `matchers`."""
         return f"{name}{{{','.join((*self.matchers, *matchers))}}}"
 
-    def rate(self, name: str, window: str, *matchers: str) -> str:
-        """What is added each second, for each of the series."""
-        return f"rate({self.of(name, *matchers)}[{window}])"
+    def rate(self, name: str, window: str, *matchers: str, before: str = "0s") -> str:
+        """What was added each second of the window that ended `before` this time, for each of the series."""
+        return f"rate({self.of(name, *matchers)}{_range(window, before)})"
 
     def increase(self, name: str, window: str, *matchers: str, before: str = "0s") -> str:
         """What was added within the window, which ended `before` this time, for each of the series."""
-        offset = "" if before == "0s" else f" offset {before}"
-        return f"increase({self.of(name, *matchers)}[{window}]{offset})"
+        return f"increase({self.of(name, *matchers)}{_range(window, before)})"
 
     def quantile(self, share: float, histogram: Metric, window: str, by: str = "", *matchers: str) -> str:
         """The value that `share` of the observations do not exceed, for each value of the labels `by`."""
@@ -102,6 +101,10 @@ class Series:
         """Successful answers of the model each second that took longer than `SLOW_SECONDS`."""
         fast = self.rate(bucket(REQUEST_DURATION), window, OF_MODEL, f'le="{SLOW_SECONDS:g}"')
         return f"{self.answers(window, by)} - sum by ({by}) ({fast})"
+
+
+def _range(window: str, before: str) -> str:
+    return f"[{window}]" if before == "0s" else f"[{window}] offset {before}"
 
 
 def bucket(histogram: Metric) -> str:

@@ -123,7 +123,7 @@ _JUDGED_PSI = (
     f"{SERIES.of(catalogue.DRIFT_PSI.name)} "
     f"and on (instance) ({SERIES.of(catalogue.DRIFT_WINDOW.name)} >= {MIN_TEXTS})"
 )
-_YESTERDAY = SERIES.increase(catalogue.REQUESTS.name, _NOW.text, OF_MODEL, before="1d")
+_YESTERDAY = SERIES.rate(catalogue.REQUESTS.name, _NOW.text, OF_MODEL, before="1d")
 
 OVERVIEW = Row(
     "Overview: is the service, the traffic or the model to blame?",
@@ -160,7 +160,7 @@ OVERVIEW = Row(
             "The traffic: requests to the model over 5 minutes, and those at this time yesterday.",
             (
                 Query(f"sum({SERIES.rate(catalogue.REQUESTS.name, _NOW.text, OF_MODEL)})", "now"),
-                Query(f"sum({_YESTERDAY}) / {_NOW.seconds}", "yesterday"),
+                Query(f"sum({_YESTERDAY})", "yesterday"),
             ),
             nothing="not known",
         ),
