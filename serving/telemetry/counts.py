@@ -104,6 +104,7 @@ class Counts:
     def __init__(self, metrics: Sequence[Metric], labels: LabelValues) -> None:
         """`metrics` are counters and histograms; `labels` has all values of each of their labels."""
         self.values: list[float] = []
+        """The numbers of all counts. In every process with the same model they have the same places."""
         self._counters: dict[Metric, Counter] = {}
         self._histograms: dict[Metric, Histograms] = {}
         for metric in metrics:
@@ -119,11 +120,6 @@ class Counts:
     def histogram(self, metric: Metric, *labels: str) -> Histogram:
         """The histogram of this metric with these labels."""
         return self._histograms[metric][labels]
-
-    def add(self, values: Sequence[float]) -> None:
-        """Add the counts of another process with the same model."""
-        for place, value in enumerate(values):
-            self.values[place] += value
 
     def families(self) -> Iterator[Family]:
         """All counts as Prometheus reads them."""
