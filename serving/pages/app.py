@@ -4,6 +4,7 @@ import functools
 from importlib import resources
 from pathlib import Path
 
+import orjson
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
@@ -19,7 +20,7 @@ from classifier.schema import Health, ModelInfo, ServiceInfo
 from serving.pages.openapi import openapi_document
 from serving.request.endpoint import json_response
 from serving.request.problems import no_such_route, problem_of_status, problem_response
-from serving.routes import DOCS, DRIFT, HEALTH, INDEX, METRICS, MODEL_INFO, OPENAPI, ROUTES
+from serving.routes import DOCS, DRIFT, HEALTH, INDEX, JSON, METRICS, MODEL_INFO, OPENAPI, ROUTES
 from serving.running import running_service
 from serving.telemetry.gauges import gauges
 from serving.telemetry.metrics import MEDIA_TYPE
@@ -65,8 +66,9 @@ class Pages:
         self.app = Starlette(routes=routes)
 
     @functools.cached_property
-    def _openapi(self) -> dict[str, object]:
-        return openapi_document(self._version, self._needs_key)
+    def _openapi(self) -> bytes:
+        """The document as JSON, of which all answers share the bytes."""
+        return orjson.dumps(openapi_document(self._version, self._needs_key))
 
     async def _index(self, request: Request) -> Response:
         service = running_service(request.scope)
@@ -112,7 +114,7 @@ class Pages:
         return FileResponse(_STATIC / "docs.html", headers=_PAGE_HEADERS)
 
     async def _openapi_json(self, request: Request) -> Response:  # noqa: ARG002
-        return json_response(self._openapi)
+        return Response(self._openapi, media_type=JSON)
 
 
 def _model_info(classifier: Classifier) -> ModelInfo:

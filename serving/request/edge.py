@@ -69,7 +69,7 @@ class Edge:
         max_seconds = service.settings.api.request_seconds
         limit = asyncio.timeout(max_seconds)
         has_timing = service.settings.api.server_timing
-        response = _Response(scope, receive, send, limit, exchange, has_timing)
+        response = _Response(scope, receive, send, limit, has_timing)
         is_for_model = (exchange.method, exchange.path) in _FOR_MODEL
         recorder.metrics.in_progress += is_for_model
         try:
@@ -90,6 +90,7 @@ class Edge:
         finally:
             recorder.metrics.in_progress -= is_for_model
             recorder.end(exchange, _status_of_connection(scope) or response.status)
+            del scope[EXCHANGE]  # BentoML's app leaves the scope in a cycle until garbage is collected.
 
     async def _answer(
         self,
@@ -151,7 +152,6 @@ class _Response:
     """
 
     __slots__ = (
-        "_exchange",
         "_has_timing",
         "_is_replaced",
         "_limit",
@@ -167,14 +167,12 @@ class _Response:
         receive: Receive,
         send: Send,
         limit: asyncio.Timeout,
-        exchange: Exchange,
         has_timing: bool,
     ) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
         self._limit = limit
-        self._exchange = exchange
         self._has_timing = has_timing
         self._is_replaced = False
         self.status = 0
@@ -191,7 +189,7 @@ class _Response:
             if self.status >= 400 and not _is_described(message, self._scope["path"]):
                 self._is_replaced = True
                 if self.status == 503:
-                    self._exchange.refusal = Refusal.BENTOML_QUEUE
+                    self._scope[EXCHANGE].refusal = Refusal.BENTOML_QUEUE
                 await self.send(_problem(self.status, self._scope))
             else:
                 message["headers"] = [*message["headers"], *self._headers()]
@@ -200,9 +198,10 @@ class _Response:
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
         """The headers of every response."""
-        headers = [NOSNIFF, (request_id.HEADER, self._exchange.request_id)]
+        exchange: Exchange = self._scope[EXCHANGE]
+        headers = [NOSNIFF, (request_id.HEADER, exchange.request_id)]
         if self._has_timing:
-            headers.append((server_timing.HEADER, server_timing.server_timing(self._exchange)))
+            headers.append((server_timing.HEADER, server_timing.server_timing(exchange)))
         return headers
 
     def _begin(self, status: int) -> None:

@@ -13,7 +13,7 @@ from serving.request.body import parse, read_json, request_timeout
 from serving.request.hangup import CancelledByDisconnect
 from serving.routes import JSON, Route
 from serving.running import RunningService, running_service
-from serving.telemetry.exchange import Exchange
+from serving.telemetry.exchange import NO_HEADERS, Exchange
 
 Answer = Callable[[RunningService, Any, Exchange], Awaitable[Any]]
 """`async def answer(service, request: <route.request>, exchange: Exchange) -> <route.answer>`."""
@@ -31,6 +31,7 @@ class Endpoint:
         """Read a request and answer it; raises the error of a request that gets no answer of its route."""
         service = running_service(request.scope)
         exchange.timeout = request_timeout(exchange.headers)
+        exchange.headers = NO_HEADERS  # They need not be held for as long as the body takes.
         body = await read_json(request, service.settings.api.max_body_bytes)
         exchange.begin = time.perf_counter()  # A client that sends slowly does not make the service slow.
         query = request.query_params if request.scope["query_string"] else None

@@ -15,7 +15,7 @@ EXCHANGE = "classifier.exchange"
 """The key of a request's scope under which the edge puts the exchange."""
 
 _ROUTINE = frozenset({LIVEZ.path, READYZ.path, HEALTH.path, METRICS.path, *BENTOML_PATHS})
-_NO_HEADERS: Mapping[bytes, bytes] = MappingProxyType({})
+NO_HEADERS: Mapping[bytes, bytes] = MappingProxyType({})
 _PATHS = frozenset(route.path for route in ROUTES)
 
 
@@ -62,7 +62,7 @@ class Exchange:
         request_id: bytes = b"",
         method: str = "",
         path: str = "",
-        headers: Mapping[bytes, bytes] = _NO_HEADERS,
+        headers: Mapping[bytes, bytes] = NO_HEADERS,
         begin: float = 0.0,
     ) -> None:
         self.request_id = request_id

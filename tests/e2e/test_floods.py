@@ -14,7 +14,7 @@ from classifier.settings import ApiSettings
 
 HEAD = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
 BUDGET = ApiSettings().max_held_bytes
-MAX_EXTRA_BYTES = BUDGET + 64 * MEBIBYTE
+MAX_EXTRA_BYTES = BUDGET + 80 * MEBIBYTE
 """Most memory during a flood: the byte budget, the sockets' own objects and the allocator's rounding."""
 MAX_BYTES_AFTER_FLOOD = 48 * MEBIBYTE
 """Most memory still used after a flood: Python keeps a block of memory while one object in it lives."""
