@@ -132,12 +132,11 @@ def test_the_refusals_of_the_last_second_are_logged_before_the_service_ends(
     assert sum(refused) >= 3
 
 
-@pytest.mark.parametrize(
-    "path", ["/%0a%7b%22event%22:%20%22forged%22%7d", "/%1b%5b2J", "/%e2%80%a8", "/a%00b"]
-)
-def test_a_hostile_path_is_one_line(serve: Any, tmp_path: Path, path: str) -> None:
+def test_hostile_paths_are_one_line_each(serve: Any, tmp_path: Path) -> None:
+    paths = ["/%0a%7b%22event%22:%22forged%22%7d", "/%1b%5b2J", "/%e2%80%a8", "/a%00b"]
     with serve(tmp_path, **JSON_LOG, CLASSIFIER__LOGGING__ACCESS_SHARE="1") as server:
-        assert httpx.get(f"{server.url}{path}").status_code == 404
+        for path in paths:
+            assert httpx.get(f"{server.url}{path}").status_code == 404
     requests = events(server, "request")
-    assert [line["route"] for line in requests if line["status"] == 404] == ["other"]
+    assert [line["route"] for line in requests if line["status"] == 404] == ["other"] * len(paths)
     assert not events(server, "forged")
