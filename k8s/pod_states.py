@@ -1,5 +1,6 @@
 """What each pod of a rollout is doing, and the reasons that the cluster gives if it is not ready."""
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
@@ -100,7 +101,18 @@ def _ended(name: str, state: str, terminated: ContainerStateTerminated, restarts
     # The message is the end of the log, whose last line gives the reason.
     lines = (terminated.message or "").strip().splitlines()
     facts = f"exit code {terminated.exitCode}, {restarts} restart{'' if restarts == 1 else 's'}"
-    return Finding(name, state, terminated.reason or "", f"{facts}; {_line(lines[-1])}" if lines else facts)
+    return Finding(
+        name, state, terminated.reason or "", f"{facts}; {_line(_said(lines[-1]))}" if lines else facts
+    )
+
+
+def _said(line: str) -> str:
+    """The error in a line of the service's log, which is JSON; any other line as it is."""
+    try:
+        fields = json.loads(line)
+    except ValueError:
+        return line
+    return str(fields["error"]) if isinstance(fields, dict) and "error" in fields else line
 
 
 def _of_events(name: str, events: Sequence[Event]) -> Iterator[Finding]:

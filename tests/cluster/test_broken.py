@@ -48,7 +48,7 @@ def log_of(pod: str) -> str:
     """The log of the pod's last attempt to start."""
     for which in ((), ("--previous",)):
         output = in_namespace("logs", pod, *which, check=False)
-        if "error:" in output:
+        if any(map(says_why, output.splitlines())):
             return output
     return ""
 
@@ -58,8 +58,13 @@ def log_of_new_pod(old: list[str]) -> str:
     return wait_until(lambda: log_of(pod), "its log says why")
 
 
+def says_why(line: str) -> bool:
+    """Whether a line says why the service did not start; it is JSON once the settings are read."""
+    return line.startswith("error:") or '"start_failed"' in line
+
+
 def sentence_in(log: str) -> str:
-    (sentence,) = [line for line in log.splitlines() if "error:" in line]
+    (sentence,) = filter(says_why, log.splitlines())
     return sentence
 
 

@@ -58,13 +58,21 @@ def test_a_container_that_was_killed_for_its_memory_says_so_while_it_waits_for_i
     ]
 
 
-def test_a_container_that_crashes_shows_its_exit_code_and_the_last_line_of_its_log() -> None:
-    log = "starting\nerror: the model is damaged\n"
-    crashed = {"terminated": {"reason": "Error", "exitCode": 1, "message": log}}
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("error: the model is damaged", "error: the model is damaged"),
+        ('{"error": "the model is damaged", "event": "start_failed"}', "the model is damaged"),
+        ('{"event": "drained"}', '{"event": "drained"}'),
+        ('{"event": "cut', '{"event": "cut'),
+    ],
+)
+def test_a_container_that_crashes_shows_its_exit_code_and_the_last_line_of_its_log(
+    line: str, shown: str
+) -> None:
+    crashed = {"terminated": {"reason": "Error", "exitCode": 1, "message": f"starting\n{line}\n"}}
     (found,) = findings(pod(containerStatuses=[container(crashed, restartCount=1)]))
-    assert found == Finding(
-        "one", "server ended", "Error", "exit code 1, 1 restart; error: the model is damaged"
-    )
+    assert found == Finding("one", "server ended", "Error", f"exit code 1, 1 restart; {shown}")
 
 
 def test_an_image_that_cannot_be_pulled_shows_why() -> None:
