@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from classifier.token_pattern import UnboundedPattern, check_token_pattern
+from classifier.validation import shortened
 
 WORDS = r"\w+"
 """Tokens are runs of letters, digits and underscores."""
@@ -64,8 +65,7 @@ class TextSettings(BaseModel):
     @field_validator("token_pattern")
     @classmethod
     def _compiles(cls, pattern: str) -> str:
-        is_long = len(pattern) > MAX_SHOWN_CHARACTERS
-        shown = repr(pattern[:MAX_SHOWN_CHARACTERS] + "…" if is_long else pattern)
+        shown = repr(shortened(pattern, MAX_SHOWN_CHARACTERS))
         try:
             groups = re.compile(pattern).groups
         except (re.error, OverflowError, RecursionError) as error:

@@ -10,6 +10,11 @@ MAX_SHOWN_CHARACTERS = 100
 """Most characters of a value that an error message repeats."""
 
 
+def shortened(text: str, most: int) -> str:
+    """The text, or its first `most` characters with "…" behind them if it is longer."""
+    return text if len(text) <= most else text[:most] + "…"
+
+
 @dataclass(frozen=True)
 class BrokenRule:
     """The first rule that a value breaks."""

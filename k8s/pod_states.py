@@ -10,6 +10,8 @@ from lightkube.models.core_v1 import ContainerStateTerminated, ContainerStatus
 from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.core_v1 import Event, Pod
 
+from classifier.validation import shortened
+
 MAX_EVENTS = 3
 """Most events shown for a pod, the latest ones."""
 MAX_MESSAGE_CHARACTERS = 400
@@ -143,5 +145,4 @@ def _name(pod: Pod) -> str:
 
 def _line(message: str | None) -> str:
     """The message in one line of bounded length."""
-    text = " ".join((message or "").split())
-    return text if len(text) <= MAX_MESSAGE_CHARACTERS else f"{text[:MAX_MESSAGE_CHARACTERS]}…"
+    return shortened(" ".join((message or "").split()), MAX_MESSAGE_CHARACTERS)

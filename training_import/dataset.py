@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from classifier.errors import ClassifierError
+from classifier.validation import shortened
 
 ENCODINGS = ("utf-8-sig", "utf-16", "cp1252")
 """The encodings to try, in this order, if none is named; UTF-16 only if the file begins with its mark."""
@@ -160,8 +161,7 @@ def _text_or_reason(value: object) -> str | NoText:
 
 
 def _shown(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= MAX_SHOWN_CHARACTERS else shown[:MAX_SHOWN_CHARACTERS] + "…"
+    return shortened(repr(value), MAX_SHOWN_CHARACTERS)
 
 
 def _shown_columns(row: Mapping[str, object]) -> str:

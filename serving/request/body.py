@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
+from classifier.validation import shortened
 from serving.errors import (
     BodyTooLarge,
     FieldError,
@@ -203,4 +204,4 @@ def _as_json(value: object) -> str:
 
 
 def _shown(text: str) -> str:
-    return text if len(text) <= _MAX_SHOWN_CHARACTERS else text[:_MAX_SHOWN_CHARACTERS] + "…"
+    return shortened(text, _MAX_SHOWN_CHARACTERS)

@@ -10,6 +10,7 @@ from bentoml._internal.log import SERVER_LOGGING_CONFIG
 from structlog.typing import EventDict, Processor
 
 from classifier.settings import LoggingSettings
+from classifier.validation import shortened
 
 MAX_SHOWN_CHARACTERS = 200
 """Most characters of a path or label in a line; a client can send a path of 60,000."""
@@ -67,7 +68,7 @@ def set_level(level: str) -> None:
 
 def shown(text: str) -> str:
     """A text of a client as a line shows it: cut if it is long."""
-    return text if len(text) <= MAX_SHOWN_CHARACTERS else text[:MAX_SHOWN_CHARACTERS] + "…"
+    return shortened(text, MAX_SHOWN_CHARACTERS)
 
 
 def _name_every_address(record: logging.LogRecord) -> bool:
