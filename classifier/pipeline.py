@@ -161,7 +161,7 @@ class Classifier:
 
         Raises FloatingPointError if the model gives a score that is not finite.
         """
-        return self._joined([self._run(batch) for batch in self._batches(texts)])
+        return self._joined([run.probabilities for run in self.runs(texts)])
 
     def decide(self, probabilities: NDArray[np.float64]) -> NDArray[np.intp]:
         """Return the index of the predicted class of each of n texts; `probabilities` is (n, classes)."""
