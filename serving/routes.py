@@ -158,6 +158,8 @@ ROUTES = (
     OPENAPI,
 )
 
+PATHS = frozenset(route.path for route in ROUTES)
+
 BENTOML_SCHEMA_PATH = "/schema.json"
 """BentoML's own route. Its clients wait until READYZ answers 200, and then read the schema here."""
 

@@ -497,7 +497,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """Answer with an error and record it; returns whether the connection ends with it."""
         answer = written_answer(error, keep_alive)
         self.transport.write(answer.to(exchange))
-        self.shared.recorder.refuse(exchange, answer.status, refusal_of(error))
+        exchange.refusal = refusal_of(error)
+        self.shared.recorder.end(exchange, answer.status)
         return answer.ends_connection
 
     # Held bytes

@@ -70,12 +70,13 @@ class Edge:
         limit = asyncio.timeout(max_seconds)
         has_timing = service.settings.api.server_timing
         response = _Response(scope, receive, send, limit, has_timing)
-        is_for_model = (exchange.method, exchange.path) in _FOR_MODEL
+        target = exchange.method, exchange.path
+        is_for_model = target in _FOR_MODEL
         recorder.metrics.in_progress += is_for_model
         try:
             async with limit:
                 try:
-                    await self._answer(service, exchange, scope, receive, response)
+                    await self._answer(service, target, exchange, scope, receive, response)
                 except Exception as error:
                     if response.status:
                         raise
@@ -95,21 +96,21 @@ class Edge:
     async def _answer(
         self,
         service: RunningService,
+        target: tuple[str, str],
         exchange: Exchange,
         scope: Scope,
         receive: Receive,
         response: "_Response",
     ) -> None:
-        method, path = scope["method"], scope["path"]
         if not self._access.is_unrestricted:
-            refusal = self._access.refusal(path, scope["headers"])
+            refusal = self._access.refusal(exchange.path, scope["headers"])
             if refusal is not None:
                 raise refusal
-        if (method, path) in _WITH_BODY:
+        if target in _WITH_BODY:
             check_headers(exchange.headers, service.settings.api.max_body_bytes)
-            if (method, path) in _FOR_MODEL:
+            if target in _FOR_MODEL:
                 service.admission.check()
-        endpoint = self._endpoints.get((method, path))
+        endpoint = self._endpoints.get(target)
         if endpoint is not None:
             await response.send(await endpoint(Request(scope, receive), exchange))
         else:

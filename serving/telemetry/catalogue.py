@@ -1,7 +1,7 @@
 """The list of all metrics. The service, its documentation, the dashboard and the alerts read it.
 
 Every series exists from the start with the value 0, and no client can add one: the values of each label are
-known when the model is loaded. Gauges say how the values of several processes become one.
+known when the model is loaded.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,6 @@ MAX_LABELS = 100
 
 STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
 
-
 RESOURCES = (
     Refusal.QUEUE_TEXTS,
     Refusal.QUEUE_CHARACTERS,
@@ -54,8 +53,6 @@ class Metric:
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
     """The upper bounds of a histogram's buckets, without the last one, which has none."""
-    merged_by: Literal["sum", "max"] = "sum"
-    """How the values of several processes become one."""
 
     @property
     def series(self) -> tuple[str, ...]:
@@ -92,7 +89,6 @@ SATURATION = Metric(
     "Share of a bounded resource that is used; at 1 requests are refused",
     "ratio",
     ("resource",),
-    merged_by="max",
 )
 
 QUEUE_TEXTS = Metric("classifier_queue_texts", "gauge", "Texts that wait for the model", "texts")
@@ -169,14 +165,12 @@ MODEL_INFO = Metric(
     "The model that answers; always 1",
     "",
     ("name", "version", "digest", "kind"),
-    merged_by="max",
 )
 MODEL_STORED = Metric(
     "classifier_model_stored_timestamp_seconds",
     "gauge",
     "When the model was put into the model store, in seconds since 1970",
     "seconds",
-    merged_by="max",
 )
 DRIFT_PSI = Metric(
     "classifier_drift_psi",
@@ -184,7 +178,6 @@ DRIFT_PSI = Metric(
     "Population stability index of the last texts against the held-out texts of the model, by feature",
     "",
     ("feature",),
-    merged_by="max",
 )
 DRIFT_ALARM = Metric(
     "classifier_drift_alarm",
@@ -192,7 +185,6 @@ DRIFT_ALARM = Metric(
     "Whether the last texts differ from the held-out texts of the model in this feature: 1 or 0",
     "",
     ("feature",),
-    merged_by="max",
 )
 DRIFT_WINDOW = Metric(
     "classifier_drift_window_texts",

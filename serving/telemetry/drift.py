@@ -7,9 +7,7 @@ from classifier.drift.report import DriftReport, compare
 from classifier.drift.window import Bins, Window, features_of
 from classifier.pipeline import ModelRun
 from classifier.settings import DriftSettings
-
-PENDING_TEXTS = 256
-"""So many texts are counted together, because NumPy takes nearly as long for one text as for all of them."""
+from serving.telemetry.pending_runs import PendingRuns
 
 
 class DriftMonitor:
@@ -24,28 +22,21 @@ class DriftMonitor:
         self._settings = settings
         self._bins = None if reference is None else Bins(reference)
         self._window = None if self._bins is None else Window(self._bins, settings.window_texts)
-        self._pending: list[ModelRun] = []
-        self._pending_texts = 0
+        self._pending = PendingRuns(self._count)
 
     def observe(self, run: ModelRun) -> None:
         """Count the texts of a run, at the latest when the next report is asked for."""
-        if self._window is None:
-            return
-        self._pending.append(run)
-        self._pending_texts += len(run.predicted)
-        if self._pending_texts >= PENDING_TEXTS:
-            self._count_pending(self._window)
+        if self._window is not None:
+            self._pending.add(run)
 
     def report(self) -> DriftReport | None:
         """Compare the window with the reference; None if the model has none."""
         if self._bins is None or self._window is None:
             return None
-        self._count_pending(self._window)
+        self._pending.count()
         counts = self._bins.by_feature(self._window.counts)
         return compare(self._bins.reference, self._labels, counts, self._settings.psi_alarm)
 
-    def _count_pending(self, window: Window) -> None:
-        if self._pending:
-            window.add(features_of(self._pending))
-            self._pending = []
-            self._pending_texts = 0
+    def _count(self, runs: Sequence[ModelRun]) -> None:
+        if self._window is not None:
+            self._window.add(features_of(runs))

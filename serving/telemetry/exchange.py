@@ -8,7 +8,7 @@ from typing import Any
 from classifier.errors import Refusal
 from classifier.pipeline import Prediction
 from serving.errors import refusal_of
-from serving.routes import BENTOML_PATHS, HEALTH, LIVEZ, METRICS, READYZ, ROUTES
+from serving.routes import BENTOML_PATHS, HEALTH, LIVEZ, METRICS, PATHS, READYZ
 from serving.telemetry.catalogue import OTHER
 
 EXCHANGE = "classifier.exchange"
@@ -16,7 +16,6 @@ EXCHANGE = "classifier.exchange"
 
 _ROUTINE = frozenset({LIVEZ.path, READYZ.path, HEALTH.path, METRICS.path, *BENTOML_PATHS})
 NO_HEADERS: Mapping[bytes, bytes] = MappingProxyType({})
-_PATHS = frozenset(route.path for route in ROUTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +51,6 @@ class Exchange:
     """The predictions of its texts, in order."""
     refusal: Refusal | None = None
     """Why it was refused or not finished; None if it was not."""
-    is_id_made: bool = False
-    """Whether the id was made here, because the client sent none."""
     span: Any = None
     """Its OpenTelemetry span; None if nothing is traced."""
 
@@ -70,7 +67,7 @@ class Exchange:
         self.path = path
         self.headers = headers
         self.begin = begin
-        self.route = path if path in _PATHS else OTHER
+        self.route = path if path in PATHS else OTHER
         """The path in the table of routes."""
 
     @property

@@ -15,13 +15,11 @@ from prometheus_client.registry import Collector
 from classifier.batching.queue import FinishedBatch
 from classifier.errors import Refusal
 from classifier.pipeline import ModelRun, Prediction
-from serving.routes import ROUTES
+from serving.routes import PATHS
 from serving.telemetry import catalogue
 from serving.telemetry.catalogue import MAX_LABELS, METRICS, OTHER, OTHER_LABELS, STATUS_CLASSES, Metric
 from serving.telemetry.counts import Counts
-
-PENDING_TEXTS = 2048
-"""Texts that are counted together, because NumPy takes as long for a few of them as for a hundred."""
+from serving.telemetry.pending_runs import PendingRuns
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 """The media type of Prometheus' text format."""
@@ -29,7 +27,6 @@ MEDIA_TYPE = CONTENT_TYPE_LATEST
 KNOWN, UNKNOWN = "yes", "no"
 RIGHT, WRONG = "right", "wrong"
 
-_PATHS = frozenset(route.path for route in ROUTES)
 _COUNTED = tuple(metric for metric in METRICS if metric.kind != "gauge")
 
 Gauge = tuple[Metric, tuple[str, ...], float]
@@ -46,7 +43,7 @@ class Metrics:
         self.counts = Counts(
             _COUNTED,
             {
-                "route": [*sorted(_PATHS), OTHER],
+                "route": [*sorted(PATHS), OTHER],
                 "status_class": STATUS_CLASSES,
                 "reason": list(Refusal),
                 "label": self._labels,
@@ -65,7 +62,7 @@ class Metrics:
                 [requests.place(route, status_class) for status_class in STATUS_CLASSES],
                 self.counts.histogram(catalogue.REQUEST_DURATION, route),
             )
-            for route in [*_PATHS, OTHER]
+            for route in [*PATHS, OTHER]
         }
         self.queue_duration = self.counts.histogram(catalogue.QUEUE_DURATION)
         self._tokenization = self.counts.histogram(catalogue.TOKENIZATION_DURATION)
@@ -73,8 +70,7 @@ class Metrics:
         self._batch_texts = self.counts.histogram(catalogue.BATCH_TEXTS)
         self._event_loop_lag = self.counts.histogram(catalogue.EVENT_LOOP_LAG)
         self._gc_pause = self.counts.histogram(catalogue.GC_PAUSE)
-        self._pending: list[ModelRun] = []
-        self._pending_texts = 0
+        self._pending = PendingRuns(self._count)
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count one answered request; `route` is a path of the table of routes or `OTHER`."""
@@ -109,16 +105,10 @@ class Metrics:
         for run in runs:
             self._tokenization.observe(run.tokenization_seconds)
             self._inference.observe(run.inference_seconds)
-            self._pending.append(run)
-            self._pending_texts += len(run.predicted)
-        if self._pending_texts >= PENDING_TEXTS:
-            self.count_pending()
+            self._pending.add(run)
 
-    def count_pending(self) -> None:
-        """Count the texts of the last runs."""
-        runs, self._pending, self._pending_texts = self._pending, [], 0
-        if not runs:
-            return
+    def _count(self, runs: Sequence[ModelRun]) -> None:
+        """Count the texts of runs."""
         counts = self.counts
         predicted = np.minimum(np.concatenate([run.predicted for run in runs]), len(self._labels) - 1)
         by_label = np.bincount(predicted, minlength=len(self._labels)).tolist()
@@ -153,7 +143,7 @@ class Metrics:
 
     def text(self, gauges: Sequence[Gauge]) -> bytes:
         """All metrics in Prometheus' text format, with the present values of the gauges."""
-        self.count_pending()
+        self._pending.count()
         registry = CollectorRegistry()
         registry.register(_Scrape([*self.counts.families(), *_gauge_families(gauges)]))
         ProcessCollector(registry=registry)

@@ -38,10 +38,9 @@ class Recorder:
         """Begin to record a request whose headers have arrived."""
         sent = sent_id(headers)
         exchange = Exchange(sent or self.new_id(), method, path, headers, time.perf_counter())
-        if sent is None:
-            exchange.is_id_made = True
         if self.tracer is not None and not exchange.is_routine:
-            self.tracer.begin(exchange)
+            trace_id = self.tracer.begin(exchange)
+            exchange.request_id = sent or trace_id
         return exchange
 
     def end(self, exchange: Exchange, status: int) -> None:
@@ -58,11 +57,6 @@ class Recorder:
             self.refusal(exchange.refusal)
         if self.tracer is not None:
             self.tracer.end(exchange, status, end)
-
-    def refuse(self, exchange: Exchange, status: int, reason: Refusal | None) -> None:
-        """Record a request that the connection answers itself."""
-        exchange.refusal = reason
-        self.end(exchange, status)
 
     def refusal(self, reason: Refusal) -> None:
         """Record that a request is refused or not finished for this reason."""

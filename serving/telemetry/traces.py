@@ -81,8 +81,8 @@ class Tracer:
         self._context_of = TraceContextTextMapPropagator().extract
         self._epoch = time.time_ns() - time.perf_counter_ns()
 
-    def begin(self, exchange: Exchange) -> None:
-        """Start the span of a request. The id of its trace is the request's id unless the client sent one."""
+    def begin(self, exchange: Exchange) -> bytes:
+        """Start the span of a request; returns the id of its trace, 32 hexadecimal digits."""
         parent = exchange.headers.get(b"traceparent")
         state = exchange.headers.get(b"tracestate", b"")
         carrier = {"tracestate": state.decode("latin-1")}
@@ -95,8 +95,7 @@ class Tracer:
             start_time=self._nanoseconds(exchange.begin),
         )
         exchange.span = span
-        if exchange.is_id_made:
-            exchange.request_id = b"%032x" % span.get_span_context().trace_id
+        return b"%032x" % span.get_span_context().trace_id
 
     def end(self, exchange: Exchange, status: int, end: float) -> None:
         """End the span of a request, and make its children."""

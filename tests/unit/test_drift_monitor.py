@@ -13,7 +13,8 @@ from classifier.drift.window import features_of
 from classifier.pipeline import Classifier
 from classifier.schema import DriftAnswer
 from classifier.settings import DriftSettings
-from serving.telemetry.drift import PENDING_TEXTS, DriftMonitor
+from serving.telemetry.drift import DriftMonitor
+from serving.telemetry.pending_runs import PENDING_TEXTS
 
 TEXTS = [f"{'good ' * (number % 3)}film {'bad ' * (number % 4)}" for number in range(600)]
 

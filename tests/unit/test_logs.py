@@ -164,7 +164,7 @@ def test_refusals_are_one_line_a_second_for_each_reason(written: Read) -> None:
 
     async def refuse() -> None:
         for reason in (Refusal.QUEUE_TIME, Refusal.DRAINING, Refusal.QUEUE_TIME):
-            recording.refuse(exchange(), 503, reason)
+            recording.end(exchange(refusal=reason), 503)
         await asyncio.sleep(1.1)
 
     asyncio.run(refuse())

@@ -239,7 +239,9 @@ def test_a_request_that_the_connection_refuses_has_a_span(
     here = recording()
 
     async def refuse() -> None:
-        here.refuse(here.begin("POST", "/predict", SAMPLED), 503, Refusal.QUEUE_TIME)
+        exchange = here.begin("POST", "/predict", SAMPLED)
+        exchange.refusal = Refusal.QUEUE_TIME
+        here.end(exchange, 503)
 
     asyncio.run(refuse())
     sent(here)
