@@ -15,15 +15,13 @@ BLOCKS = 20
 
 def features_of(runs: Sequence[ModelRun]) -> TextFeatures:
     """Return the features of the n texts of one or more runs, in their order."""
-    probabilities = np.concatenate([run.probabilities for run in runs])
-    predicted = np.concatenate([run.predicted for run in runs])
     return TextFeatures(
         characters=np.concatenate([run.characters for run in runs]).astype(np.float64),
         unknown_share=unknown_shares(
             np.concatenate([run.known for run in runs]), np.concatenate([run.unknown for run in runs])
         ),
-        confidence=probabilities[np.arange(len(predicted)), predicted],
-        label=predicted,
+        confidence=np.concatenate([run.confidence for run in runs]),
+        label=np.concatenate([run.predicted for run in runs]),
     )
 
 
