@@ -62,7 +62,7 @@ class Batcher(Generic[Result]):
     ) -> list[Result | Exception]:
         """Run n texts, which wait at most `timeout` seconds and never longer than `deadline_seconds`.
 
-        `origin` is what the batches that are observed have as the `Call.origin` of these texts.
+        The observer of the batches finds `origin` in the call of these texts.
         Returns n outcomes in order: each text's result or error. Raises QueueFull, or Draining once the time
         for draining is over; in both cases no text has run.
         """

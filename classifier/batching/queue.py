@@ -29,7 +29,7 @@ class Call(Generic[Result]):
     queued_at: float
     """When the texts joined the queue."""
     origin: Any = None
-    """What the client's request is to whoever observes the batches."""
+    """The record of the client's request, for the observer of the batches."""
     taken: int = 0
 
     def settle(self, place: int, outcome: Result | Exception) -> None:

@@ -1,1 +1,1 @@
-"""What the service tells about itself: metrics, log lines, traces and timings."""
+"""What the service reports about itself: metrics, log lines, traces and timings."""

@@ -13,7 +13,7 @@ from serving.telemetry.exchange import Exchange
 from serving.telemetry.logs import shown
 
 REFUSALS_SECONDS = 1.0
-"""Seconds whose refusals are one line for each reason."""
+"""Seconds for which refusals are counted before they are logged, one line for each reason."""
 
 _log = structlog.get_logger("classifier.access")
 

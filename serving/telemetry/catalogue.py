@@ -123,7 +123,7 @@ FAILED_BATCHES = Metric(
     "classifier_failed_batches_total", "counter", "Batches that failed and were run again in parts", "batches"
 )
 ISOLATED_TEXTS = Metric(
-    "classifier_isolated_texts_total", "counter", "Texts that failed, alone in the end", "texts"
+    "classifier_isolated_texts_total", "counter", "Texts that failed when they were run alone", "texts"
 )
 
 PREDICTIONS = Metric(

@@ -35,8 +35,9 @@ class Exchange:
     """A request and what its log line, its timings and its spans say about it.
 
     Times are seconds of `time.perf_counter`; `begin` is when the request had arrived with its body. The edge
-    makes the exchange, the observer of the batcher adds the batches, the endpoint adds the predictions. The
-    values that a request leaves alone are those of the class, which makes an exchange in half the time.
+    makes the exchange, the observer of the batcher adds the batches, and the endpoint adds the predictions.
+    Most requests set few of the values below. The others stay those of the class, because setting all of them
+    for each request would take twice as long.
     """
 
     timeout: float | None = None
