@@ -1,0 +1,1 @@
+"""Writes tables for download."""
