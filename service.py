@@ -112,6 +112,7 @@ class TextClassifier:
     predict_batch = bentoml_api(endpoints.PREDICT_BATCH)
     predict_top_k = bentoml_api(endpoints.PREDICT_TOP_K)
     predict_thresholds = bentoml_api(endpoints.PREDICT_THRESHOLDS)
+    predict_explain = bentoml_api(endpoints.PREDICT_EXPLAIN)
     feedback = bentoml_api(endpoints.FEEDBACK)
     classify = bentoml_batch_api(CLASSIFY, endpoints.classify, max_batch_size=1000, max_latency_ms=10_000)
 

@@ -4,8 +4,17 @@ from collections.abc import Sequence
 
 from classifier.drift.report import DriftReport, DriftStatus
 from classifier.errors import NotBinary
+from classifier.explain.explanation import Explanation
 from classifier.pipeline import Classifier, Prediction, ThresholdRow
-from classifier.schema import BatchAnswer, DriftAnswer, PredictionAnswer, ThresholdsAnswer, TopKAnswer
+from classifier.schema import (
+    BatchAnswer,
+    DriftAnswer,
+    ExplanationAnswer,
+    OfOcclusion,
+    PredictionAnswer,
+    ThresholdsAnswer,
+    TopKAnswer,
+)
 
 
 def prediction_answer(
@@ -84,6 +93,56 @@ def thresholds_answer(text: str, rows: Sequence[ThresholdRow], warnings: Sequenc
     if warnings:
         answer["warnings"] = list(warnings)
     return answer
+
+
+def explanation_answer(
+    text: str, explanation: Explanation, confidence_threshold: float, top: int
+) -> ExplanationAnswer:
+    """The answer with the `top` largest contributions.
+
+    `text` is as the client sent it. The explanation is of the text without white space at both ends, so its
+    places are moved by what is at the beginning.
+    """
+    offset = len(text) - len(text.lstrip())
+    shown, remainder = explanation.top(top)
+    places, shares = explanation.words.places + offset, explanation.words.shares
+    return {
+        **prediction_answer(text, explanation.prediction, confidence_threshold),
+        **_of_occlusion(explanation),
+        "explained_label": explanation.label,
+        "method": explanation.method.value,
+        "unit": explanation.unit.value,
+        "compared_with": explanation.compared_with.value,
+        "score": explanation.score,
+        "bias": explanation.bias,
+        "contributions": [
+            {
+                "text": one.text,
+                "places": [[start + offset, end + offset] for start, end in one.places],
+                "contribution": one.value,
+            }
+            for one in shown
+        ],
+        "remainder": {"count": remainder.count, "contribution": remainder.value},
+        "interaction": explanation.interaction,
+        "words": [
+            {"start": start, "end": end, "share": share}
+            for start, end, share in zip(*places.T.tolist(), shares.tolist(), strict=True)
+        ],
+        "calibration": {"scale": explanation.calibration_scale, "bias": explanation.calibration_bias},
+    }
+
+
+def _of_occlusion(explanation: Explanation) -> OfOcclusion:
+    found = explanation.faithfulness
+    if found is None:
+        return {}
+    return {
+        "faithfulness": {
+            "comprehensiveness": found.comprehensiveness,
+            "sufficiency": found.sufficiency,
+        }
+    }
 
 
 def drift_answer(report: DriftReport | None) -> DriftAnswer:

@@ -93,6 +93,8 @@ class Manifest(_Part):
     """For two classes: the second is predicted from this probability on."""
     calibration: Calibration = Calibration()
     trained_on: TrainingData | None
+    short_trained_on: tuple[TrainingData, ...] = ()
+    """The data sets of short texts that the model was trained on as well."""
     seed: int | None
     versions: dict[str, str]
     metrics: dict[str, float]
@@ -281,9 +283,6 @@ def read_artifact(folder: Path) -> Artifact:
         )
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{folder / VOCABULARY} is not a JSON array of tokens: {error}") from error
-    tokens = [token for token in vocabulary if token is not None]
-    if len(set(tokens)) != len(tokens):
-        raise ArtifactError(f"{folder / VOCABULARY} has a token twice")
     try:
         golden = tuple(GoldenCase.model_validate_json(line) for line in contents[GOLDEN].splitlines())
     except ValidationError as error:

@@ -1,6 +1,9 @@
 """The errors of the core. `serving.errors` says what a client gets for them over HTTP."""
 
+from collections.abc import Sequence
 from enum import StrEnum
+
+from classifier.validation import MAX_SHOWN_CHARACTERS, shortened
 
 
 class Refusal(StrEnum):
@@ -61,3 +64,11 @@ class NotBinary(ClassifierError):
 
 class WrongResultCount(ClassifierError):
     """A run of the model did not return one result for each text."""
+
+
+class UnknownLabel(ClassifierError):
+    """The model has no such label."""
+
+    def __init__(self, label: str, labels: Sequence[str]) -> None:
+        shown = shortened(label, MAX_SHOWN_CHARACTERS)
+        super().__init__(f"label is {shown!r}, which is none of the {len(labels)} labels of the model")

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,17 @@ from numpy.typing import NDArray
 
 from classifier.artifact import GOLDEN, Artifact, Calibration, GoldenCase, read_artifact, version_of
 from classifier.errors import ArtifactError
-from classifier.runtimes import Batch, Runtime, Scores, runtime_of
+from classifier.runtimes import Batch, Runtime, Scored, Scores, Terms, runtime_of
 from classifier.schema import MAX_TEXT_CHARS
 
 GOLDEN_TOLERANCE = 1e-4
 """How far a probability may be from its golden case. Processors differ in the last digits of a network."""
 
 UNCERTAIN = "uncertain"
+LITTLE_EVIDENCE = (
+    "little evidence: the text's words have little weight in the model, so its probabilities were moved "
+    "closer to equal; it may have no clear label, or another language or subject than the training texts"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,10 @@ class ModelRun:
     """How many tokens of each text (n) the model does not know."""
     cut: NDArray[np.bool_]
     """Which texts (n) the model did not read to their end."""
+    scores: Scores
+    """The scores of each text before calibration, shape (n, classes)."""
+    is_doubtful: NDArray[np.bool_]
+    """Which texts (n) tell the model too little; see `classifier.runtimes.Scored`."""
     probabilities: NDArray[np.float64]
     """The probabilities of each text, shape (n, classes)."""
     predicted: NDArray[np.intp]
@@ -44,6 +52,20 @@ class ModelRun:
         """The probability of the predicted class of each text (n)."""
         confidence: NDArray[np.float64] = self.probabilities[np.arange(len(self.predicted)), self.predicted]
         return confidence
+
+    def only(self, rows: Sequence[int]) -> "ModelRun":
+        """The same run as if it had these texts only."""
+        return replace(
+            self,
+            characters=self.characters[rows],
+            known=self.known[rows],
+            unknown=self.unknown[rows],
+            cut=self.cut[rows],
+            scores=self.scores[rows],
+            is_doubtful=self.is_doubtful[rows],
+            probabilities=self.probabilities[rows],
+            predicted=self.predicted[rows],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +80,10 @@ class Prediction:
     warnings: tuple[str, ...] = ()
     run: ModelRun | None = field(default=None, compare=False, repr=False)
     """The run of the model that predicted it together with other texts."""
+    row: int = field(default=0, compare=False, repr=False)
+    """The index of the text in that run."""
+    batch: Batch | None = field(default=None, compare=False, repr=False)
+    """The texts of that run as the input of the model."""
 
     @property
     def confidence(self) -> float:
@@ -115,6 +141,7 @@ class Classifier:
         manifest = artifact.manifest
         self.manifest = manifest
         self.digest = artifact.digest
+        self.model_card = artifact.model_card
         self.labels = manifest.labels
         self.samples = _samples([case.text for case in artifact.golden])
         self._batch_size = batch_size
@@ -154,7 +181,7 @@ class Classifier:
 
     def score(self, texts: Sequence[str]) -> Scores:
         """Score n texts, without calibration; returns shape (n, classes)."""
-        return self._joined([self._runtime.score(batch) for batch in self._batches(texts)])
+        return self._joined([self._runtime.score(batch).scores for batch in self._batches(texts)])
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return the probabilities of n texts, shape (n, classes). They do not depend on the other texts.
@@ -175,34 +202,55 @@ class Classifier:
 
         Raises FloatingPointError if the model gives a score that is not finite.
         """
+        return (run for run, _ in self._runs(texts))
+
+    def _runs(self, texts: Sequence[str]) -> Iterator[tuple[ModelRun, Batch]]:
+        """Run n texts through the model, in order; yield what each run found, and the input of the model."""
         for start in range(0, len(texts), self._batch_size):
             part = texts[start : start + self._batch_size]
             begin = time.perf_counter()
             batch = self._runtime.encode(part)
             encoded = time.perf_counter()
-            probabilities = self._run(batch)
+            scored, probabilities = self._run(batch)
             end = time.perf_counter()
-            yield ModelRun(
+            run = ModelRun(
                 characters=np.fromiter(map(len, part), np.int64, len(part)),
                 known=batch.known,
                 unknown=batch.unknown,
                 cut=batch.cut,
+                scores=scored.scores,
+                is_doubtful=scored.is_doubtful,
                 probabilities=probabilities,
                 predicted=self.decide(probabilities),
                 tokenization_seconds=encoded - begin,
                 inference_seconds=end - encoded,
             )
+            yield run, batch
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """Predict n texts, in order: the label, the probability of every label, and warnings."""
         predictions: list[Prediction] = []
-        for run in self.runs(texts):
+        for run, batch in self._runs(texts):
             warnings = self._warnings(run)
             rows = zip(run.predicted.tolist(), run.probabilities.tolist(), strict=True)
             for row, (class_, values) in enumerate(rows):
                 named = dict(zip(self.labels, values, strict=True))
-                predictions.append(Prediction(self.labels[class_], class_, named, warnings.get(row, ()), run))
+                label, warned = self.labels[class_], warnings.get(row, ())
+                predictions.append(Prediction(label, class_, named, warned, run, row, batch))
         return predictions
+
+    def places(self, text: str) -> NDArray[np.int64]:
+        """Return the places (n, 2) of the tokens that the model reads; see `Runtime.places`."""
+        return self._runtime.places(text)
+
+    def contributions(self, text: str, prediction: Prediction) -> Terms | None:
+        """Return the scores of a text as a sum, if they are one; see `Runtime.contributions`.
+
+        `prediction` is what this classifier predicted for the text.
+        """
+        if prediction.batch is None:
+            raise ValueError("the prediction does not come from a run of the model")
+        return self._runtime.contributions(text, prediction.batch, prediction.row)
 
     def thresholds(self, prediction: Prediction, thresholds: Sequence[float]) -> list[ThresholdRow]:
         """Return what each threshold would predict for a text; only for a model that `is_binary`."""
@@ -231,11 +279,13 @@ class Classifier:
         for start in range(0, len(texts), self._batch_size):
             yield self._runtime.encode(texts[start : start + self._batch_size])
 
-    def _run(self, batch: Batch) -> NDArray[np.float64]:
-        probabilities = to_probabilities(self._runtime.score(batch), self.manifest.calibration)
+    def _run(self, batch: Batch) -> tuple[Scored, NDArray[np.float64]]:
+        """Return what the model finds in n texts, and their probabilities (n, classes)."""
+        scored = self._runtime.score(batch)
+        probabilities = to_probabilities(scored.scores, self.manifest.calibration)
         if not np.isfinite(probabilities).all():
             raise FloatingPointError("the model gave a score that is not a finite number")
-        return probabilities
+        return scored, probabilities
 
     def _joined(self, parts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
         return np.concatenate([np.empty((0, len(self.labels))), *parts])
@@ -243,8 +293,9 @@ class Classifier:
     def _warnings(self, run: ModelRun) -> dict[int, tuple[str, ...]]:
         """Return the warnings of those texts that have any, by their index in the run."""
         strange = run.unknown > run.known
+        is_empty = run.known + run.unknown == 0
         found: dict[int, tuple[str, ...]] = {}
-        for row in (run.cut | strange).nonzero()[0].tolist():
+        for row in (run.cut | strange | is_empty | run.is_doubtful).nonzero()[0].tolist():
             warnings: tuple[str, ...] = ()
             if run.cut[row]:
                 limit, part = self.manifest.text.max_tokens, self.manifest.text.keep
@@ -252,6 +303,10 @@ class Classifier:
             if strange[row]:
                 known, total = run.known[row], run.known[row] + run.unknown[row]
                 warnings += (f"unknown words: the model knows {known} of the text's {total} tokens",)
+            if is_empty[row]:
+                warnings += ("no words: the text has no word that the model could read",)
+            elif run.is_doubtful[row] and not strange[row]:
+                warnings += (LITTLE_EVIDENCE,)
             found[row] = warnings
         return found
 

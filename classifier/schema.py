@@ -10,6 +10,8 @@ MAX_TEXT_CHARS = 10_000
 MAX_TEXTS = 100
 MAX_THRESHOLDS = 100
 DEFAULT_TOP_K = 3
+MAX_CONTRIBUTIONS = 1000
+DEFAULT_CONTRIBUTIONS = 10
 DEFAULT_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 TAG_PATTERN = r"^[a-z0-9]([-_.a-z0-9]{0,61}[a-z0-9])?$"
@@ -46,6 +48,19 @@ Text = Annotated[
     WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_TEXT_CHARS, "pattern": _NOT_BLANK}),
 ]
 """A text of 1 to 10,000 characters, counted without white space at both ends."""
+
+
+def _as_sent(text: str) -> str:
+    _checked_text(text)
+    return text
+
+
+TextAsSent = Annotated[
+    str,
+    AfterValidator(_as_sent),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_TEXT_CHARS, "pattern": _NOT_BLANK}),
+]
+"""The same with the white space at both ends, for an answer that has places in the text."""
 
 
 def _whole_number(value: object) -> object:
@@ -90,6 +105,18 @@ class ThresholdsRequest(_Request):
     )
 
 
+class ExplainRequest(_Request):
+    """One text, the label to explain, and how many contributions to list."""
+
+    text: TextAsSent = Field(examples=[EXAMPLE_TEXT])
+    label: str | None = Field(
+        default=None, min_length=1, examples=["positive"], description="By default the predicted label."
+    )
+    top: Annotated[int, BeforeValidator(_whole_number)] = Field(
+        default=DEFAULT_CONTRIBUTIONS, ge=1, le=MAX_CONTRIBUTIONS, examples=[5]
+    )
+
+
 class ClassifyRequest(_Request):
     """Up to 100 texts for BentoML's own batchable API."""
 
@@ -113,7 +140,9 @@ class PredictionAnswer(TypedDict):
     predicted_class: int
     label: str
     confidence: float
-    is_confident: bool
+    is_confident: Annotated[
+        bool, Field(description="Whether the confidence reaches the setting inference.confidence_threshold.")
+    ]
     probabilities: NotRequired[dict[str, float]]
     probability_positive: NotRequired[float]
     probability_negative: NotRequired[float]
@@ -160,6 +189,95 @@ class ThresholdsAnswer(TypedDict):
     text: str
     results: list[ThresholdAnswer]
     warnings: NotRequired[list[str]]
+
+
+PlaceAnswer = Annotated[list[int], Field(min_length=2, max_length=2)]
+"""The start and the end of a part of a text, in characters (Unicode code points)."""
+
+
+class ContributionAnswer(TypedDict):
+    """What one part of the text adds to the score, with all places where it occurs."""
+
+    text: Annotated[str, Field(description="The part as the client wrote it, where it occurs first.")]
+    places: list[PlaceAnswer]
+    contribution: Annotated[
+        float, Field(description="Above zero it speaks for the explained label, below zero against it.")
+    ]
+
+
+class RemainderAnswer(TypedDict):
+    """How many contributions are not listed, and their sum."""
+
+    count: int
+    contribution: float
+
+
+class WordAnswer(TypedDict):
+    """A word that the model read, by its place, with its share of the contributions."""
+
+    start: int
+    end: int
+    share: Annotated[
+        float,
+        Field(
+            description="Each contribution is divided equally among its words. All shares add up "
+            "to the sum of all contributions."
+        ),
+    ]
+
+
+class CalibrationAnswer(TypedDict):
+    """The factor and the summand that turn the score into calibrated log-odds."""
+
+    scale: float
+    bias: float
+
+
+class FaithfulnessAnswer(TypedDict):
+    """How well the contributions describe the model."""
+
+    comprehensiveness: Annotated[
+        float,
+        Field(description="How much the probability falls without the most important parts. High is good."),
+    ]
+    sufficiency: Annotated[
+        float, Field(description="How much the probability falls with only these parts. Low is good.")
+    ]
+
+
+class OfOcclusion(TypedDict):
+    """What only an explanation by occlusion has."""
+
+    faithfulness: NotRequired[FaithfulnessAnswer]
+
+
+class ExplanationAnswer(PredictionAnswer, OfOcclusion):
+    """A prediction, and what each part of the text adds to the score of one label.
+
+    `bias`, all contributions, the remainder and `interaction` add up to `score`. Places count the characters
+    (Unicode code points) of `text`, which is the text as it was sent.
+    """
+
+    explained_label: str
+    method: Annotated[
+        str, Field(description="exact: the score is a sum; occlusion: parts were left out of the text.")
+    ]
+    unit: Annotated[str, Field(description="What the parts are: n-gram, word or sentence.")]
+    compared_with: str
+    score: Annotated[
+        float,
+        Field(description="The log-odds of the explained label before calibration, against `compared_with`."),
+    ]
+    bias: Annotated[float, Field(description="The part of the score that comes from no word.")]
+    contributions: Annotated[
+        list[ContributionAnswer], Field(description="Those with the largest absolute value, largest first.")
+    ]
+    remainder: RemainderAnswer
+    interaction: Annotated[
+        float, Field(description="What cannot be attributed to single parts; 0 if the method is exact.")
+    ]
+    words: Annotated[list[WordAnswer], Field(description="All words that the model read, in text order.")]
+    calibration: CalibrationAnswer
 
 
 class ServiceInfo(TypedDict):

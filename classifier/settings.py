@@ -65,6 +65,7 @@ class PreprocessingSettings(_Section):
     lowercase: bool = True
     remove_special_chars: bool = False
     remove_stopwords: bool = False
+    mark_negation: bool = True
     max_tokens: int = Field(default=2000, ge=1, le=10_000)
 
 
@@ -100,6 +101,12 @@ class InferenceSettings(_Section):
 
     batch_size: int = Field(default=100, ge=1, le=10_000)
     confidence_threshold: float = Field(default=0.5, ge=0, le=1)
+
+
+class ExplainSettings(_Section):
+    """How much an explanation may cost; see `classifier.explain`."""
+
+    max_runs: int = Field(default=250, ge=20, le=1000)
 
 
 class DriftSettings(_Section):
@@ -169,6 +176,7 @@ class Settings(_Section):
     preprocessing: PreprocessingSettings = PreprocessingSettings()
     api: ApiSettings = ApiSettings()
     inference: InferenceSettings = InferenceSettings()
+    explain: ExplainSettings = ExplainSettings()
     drift: DriftSettings = DriftSettings()
     feedback: FeedbackSettings = FeedbackSettings()
     batching: BatchingSettings = BatchingSettings()

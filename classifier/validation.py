@@ -1,13 +1,19 @@
 """Say in one sentence what is wrong with a value or a name."""
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 
 MAX_SHOWN_CHARACTERS = 100
 """Most characters of a value that an error message repeats."""
+
+
+def listed(items: Sequence[str], most: int) -> str:
+    """Return the first items with commas between them, at most `most`, and how many more there are."""
+    first = ", ".join(items[:most])
+    return first if len(items) <= most else f"{first} and {len(items) - most} more"
 
 
 def shortened(text: str, most: int) -> str:

@@ -4,7 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from classifier.errors import DeadlinePassed, Draining, NotBinary, QueueFull, Refusal, Unavailable
+from classifier.errors import (
+    DeadlinePassed,
+    Draining,
+    NotBinary,
+    QueueFull,
+    Refusal,
+    Unavailable,
+    UnknownLabel,
+)
 
 CLOSE = {"connection": "close"}
 """The header of an answer that ends the connection."""
@@ -241,6 +249,9 @@ _FROM_CORE: dict[type[Exception], Callable[[Any], HttpError]] = {
     Draining: lambda error: ShuttingDown(str(error), error.retry_after),
     DeadlinePassed: lambda error: GatewayTimeout(str(error)),
     NotBinary: lambda error: InvalidRequest((FieldError(("body", "thresholds"), str(error), "not_binary"),)),
+    UnknownLabel: lambda error: InvalidRequest(
+        (FieldError(("body", "label"), f"{error}; GET /model/info lists them", "unknown_label"),)
+    ),
 }
 """The HTTP error for each error of the core that is not a fault of the service."""
 

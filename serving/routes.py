@@ -9,6 +9,7 @@ from classifier import schema
 
 JSON = "application/json"
 TEXT = "text/plain"
+MARKDOWN = "text/markdown"
 
 PREDICTIONS, MODEL, SERVICE = "Predictions", "Model", "Service"
 """The groups of routes on the API's page."""
@@ -86,6 +87,14 @@ PREDICT_THRESHOLDS = Route(
     group=PREDICTIONS,
     request=schema.ThresholdsRequest,
 )
+PREDICT_EXPLAIN = Route(
+    "POST",
+    "/predict/explain",
+    "Classify one text, and say what each part of it adds to the score of a label",
+    schema.ExplanationAnswer,
+    group=PREDICTIONS,
+    request=schema.ExplainRequest,
+)
 CLASSIFY = Route(
     "POST",
     "/classify",
@@ -128,6 +137,14 @@ READYZ = Route(
 MODEL_INFO = Route(
     "GET", "/model/info", "Describe the model", schema.ModelInfo, group=MODEL, can_be_unready=True
 )
+MODEL_CARD = Route(
+    "GET",
+    "/model/card",
+    "Say how the model was made, how good it is, and what its limits are",
+    media_type=MARKDOWN,
+    group=MODEL,
+    can_be_unready=True,
+)
 DRIFT = Route(
     "GET",
     "/model/drift",
@@ -149,9 +166,11 @@ ROUTES = (
     PREDICT_BATCH,
     PREDICT_TOP_K,
     PREDICT_THRESHOLDS,
+    PREDICT_EXPLAIN,
     CLASSIFY,
     FEEDBACK,
     MODEL_INFO,
+    MODEL_CARD,
     DRIFT,
     METRICS,
     DOCS,

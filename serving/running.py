@@ -4,10 +4,11 @@ The service puts these values into the state of the ASGI lifespan. The server ha
 connection and to each request, so nothing has to be kept in a module or a class.
 """
 
+import asyncio
 import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from classifier.batching.admission import Admission
@@ -20,6 +21,9 @@ from serving.telemetry.recorder import Recorder
 
 CONNECTIONS = "connections"
 """The key of the shared state under which connections find what they need."""
+
+MAX_OCCLUSIONS = 2
+"""Most explanations whose texts without parts are in the queue at the same time."""
 
 _SERVICE = "service"
 
@@ -74,6 +78,8 @@ class RunningService:
     connections: ConnectionContext
     model_stored_at: float
     """When the model was put into the model store, in seconds since 1970."""
+    occlusions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_OCCLUSIONS))
+    """An explanation by occlusion holds one of its permits while its texts run."""
 
     @property
     def admission(self) -> Admission:

@@ -3,14 +3,34 @@
 from collections.abc import Mapping
 from typing import Any
 
+from classifier.runtimes.ensemble import EnsembleRuntime
 from classifier.runtimes.linear import LinearRuntime
 from classifier.runtimes.onnx import OnnxRuntime
-from classifier.runtimes.runtime import Batch, Runtime, RuntimeSettings, Scores
+from classifier.runtimes.runtime import (
+    Batch,
+    Runtime,
+    RuntimeSettings,
+    Scored,
+    Scores,
+    Terms,
+    WeightedNgram,
+)
 
-__all__ = ["RUNTIMES", "Batch", "Runtime", "RuntimeSettings", "Scores", "runtime_of"]
+__all__ = [
+    "RUNTIMES",
+    "Batch",
+    "Runtime",
+    "RuntimeSettings",
+    "Scored",
+    "Scores",
+    "Terms",
+    "WeightedNgram",
+    "runtime_of",
+]
 
 RUNTIMES: Mapping[str, type[Runtime[Any]]] = {
     "linear": LinearRuntime,
+    "ensemble": EnsembleRuntime,
     "onnx": OnnxRuntime,
 }
 """Each kind of model by the name that manifests give it."""

@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.errors import ArtifactError
-from classifier.runtimes.runtime import Runtime, RuntimeSettings, Scores, bytes_cost
+from classifier.runtimes.runtime import (
+    Runtime,
+    RuntimeSettings,
+    Scored,
+    Scores,
+    Terms,
+    WeightedNgram,
+    bytes_cost,
+)
 from classifier.text import Encoded, TextSettings, Tokenizer
 
 NETWORK = "model.onnx"
@@ -140,7 +148,7 @@ class OnnxRuntime(Runtime[Encoded]):
         """Turn n texts into ids; see `Runtime`."""
         return self._tokenizer.encode(texts)
 
-    def score(self, batch: Encoded) -> Scores:
+    def score(self, batch: Encoded) -> Scored:
         """Score n texts; see `Runtime`."""
         starts = np.concatenate([[0], batch.ends[:-1] + 1])
         lengths = batch.ends - starts
@@ -156,7 +164,7 @@ class OnnxRuntime(Runtime[Encoded]):
                     inputs[line, width - len(ids) :] = ids
             (output,) = self._session.run(None, {self._input: inputs})
             scores[rows] = self._logits(np.asarray(output, np.float64), len(rows))
-        return scores
+        return Scored(scores, np.zeros(len(lengths), bool))
 
     def _groups(self, lengths: NDArray[np.int64]) -> list[NDArray[np.intp]]:
         """Group texts of similar lengths, which need little padding; from short to long."""
@@ -180,6 +188,33 @@ class OnnxRuntime(Runtime[Encoded]):
         if self._settings.output == "sigmoid":
             output = np.hstack([1 - output, output])
         return np.log(np.maximum(output, np.finfo(np.float64).tiny))
+
+    def places(self, text: str) -> NDArray[np.int64]:
+        """Return the places of the tokens; see `Runtime`."""
+        return self._tokenizer.places(text)
+
+    @classmethod
+    def strongest(
+        cls,
+        settings: OnnxSettings,
+        weights: Mapping[str, bytes],
+        vocabulary: Sequence[str | None],
+        text: TextSettings,
+        targets: NDArray[np.float64],
+        count: int,
+        for_short_texts: bool = False,
+    ) -> list[list[WeightedNgram]] | None:
+        """Return None, because a network has no weights of n-grams; see `Runtime`."""
+        return None
+
+    def contributions(
+        self,
+        text: str,  # noqa: ARG002
+        batch: Encoded,  # noqa: ARG002
+        row: int,  # noqa: ARG002
+    ) -> Terms | None:
+        """Return None, because the scores of a network are not a sum; see `Runtime`."""
+        return None
 
     def describe(self) -> str:
         """Say how large the network is; see `Runtime`."""

@@ -1,6 +1,7 @@
 """What every kind of model provides: texts in, class scores out."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
@@ -44,6 +45,40 @@ class Batch(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a runtime finds in n texts."""
+
+    scores: Scores
+    is_doubtful: NDArray[np.bool_]
+    """Which texts (n) tell the model too little. Their scores have been scaled down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The scores of a text as a sum of m terms, each of which belongs to an n-gram of its tokens.
+
+    The scores are `bias` plus the sum of `values` over the terms. The n-grams occur k times in all, and the
+    occurrences of one n-gram are neighbours, in the order of the text.
+    """
+
+    places: NDArray[np.int64]
+    """The places of the tokens (n, 2); see `Runtime.places`."""
+    bias: NDArray[np.float64]
+    """The part of the scores that comes from no token (classes). It can depend on the length of the text."""
+    values: NDArray[np.float64]
+    """What each term adds to the scores, shape (m, classes)."""
+    counts: NDArray[np.int64]
+    """How often the n-gram of each term occurs (m); the sum is k."""
+    first: NDArray[np.int64]
+    """The index of the first token of each occurrence (k)."""
+    length: NDArray[np.int64]
+    """How many tokens each occurrence has (k)."""
+
+
+WeightedNgram = tuple[str, float]
+"""The tokens of an n-gram with spaces between them, and what one occurrence of it adds to a score."""
+
 AnyBatch = TypeVar("AnyBatch", bound=Batch)
 
 
@@ -86,6 +121,25 @@ class Runtime(Protocol[AnyBatch]):
         """
         ...
 
+    @classmethod
+    def strongest(
+        cls,
+        settings: Any,
+        weights: Mapping[str, bytes],
+        vocabulary: Sequence[str | None],
+        text: TextSettings,
+        targets: NDArray[np.float64],
+        count: int,
+        for_short_texts: bool = False,
+    ) -> list[list[WeightedNgram]] | None:
+        """Return the `count` n-grams that raise each of k scores most, strongest first.
+
+        `targets` has the weight of each class in each of the scores, shape (k, classes). N-grams with stop
+        words are left out, because texts lose these. `load` must accept the parts of the artifact. None if
+        the model has no weights of n-grams, or none of its own for short texts.
+        """
+        ...
+
     def cost(self, text: str) -> int:
         """The size of a text in a batch, in a unit that the runtime chooses; never less than 1.
 
@@ -97,13 +151,33 @@ class Runtime(Protocol[AnyBatch]):
         """Turn n texts into the input of the model."""
         ...
 
-    def score(self, batch: AnyBatch) -> Scores:
-        """Score n texts; returns shape (n, classes)."""
+    def score(self, batch: AnyBatch) -> Scored:
+        """Score n texts."""
+        ...
+
+    def places(self, text: str) -> NDArray[np.int64]:
+        """Return the places of the tokens that the model reads, in their order, shape (n, 2).
+
+        A place is a start and an end in the text, in characters, before it is cleaned.
+        """
+        ...
+
+    def contributions(self, text: str, batch: AnyBatch, row: int) -> Terms | None:
+        """Return the scores of a text as a sum over n-grams of its tokens.
+
+        It is the text with the index `row` in `batch`. If this was scored, nothing is looked up again.
+        None if the scores are not such a sum, which is so for every text or for none.
+        """
         ...
 
     def describe(self) -> str:
         """Say what a text costs, for the model card: a clause that follows "The longest has 400 tokens; "."""
         ...
+
+
+def column_count(classes: int) -> int:
+    """Return how many columns of weights a linear model has: one for each class, or one for two classes."""
+    return 1 if classes == 2 else classes
 
 
 def bytes_cost(text: str) -> int:

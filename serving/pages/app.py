@@ -1,6 +1,5 @@
 """The pages as a small ASGI app that the service mounts."""
 
-import functools
 from importlib import resources
 from pathlib import Path
 
@@ -20,7 +19,19 @@ from classifier.schema import Health, ModelInfo, ServiceInfo
 from serving.pages.openapi import openapi_document
 from serving.request.endpoint import json_response
 from serving.request.problems import no_such_route, problem_of_status, problem_response
-from serving.routes import DOCS, DRIFT, HEALTH, INDEX, JSON, METRICS, MODEL_INFO, OPENAPI, ROUTES
+from serving.routes import (
+    DOCS,
+    DRIFT,
+    HEALTH,
+    INDEX,
+    JSON,
+    MARKDOWN,
+    METRICS,
+    MODEL_CARD,
+    MODEL_INFO,
+    OPENAPI,
+    ROUTES,
+)
 from serving.running import running_service
 from serving.telemetry.gauges import gauges
 from serving.telemetry.metrics import MEDIA_TYPE
@@ -50,11 +61,14 @@ class Pages:
         self._name = name
         self._version = version
         self._needs_key = needs_key
+        # All answers share the bytes of the document, which is made when the labels of the model are known.
+        self._openapi = b""
         swagger = str(resources.files("bentoml._internal.server") / "static_content")
         routes: list[BaseRoute] = [
             StarletteRoute(INDEX.path, self._index),
             StarletteRoute(HEALTH.path, self._health),
             StarletteRoute(MODEL_INFO.path, self._model_info),
+            StarletteRoute(MODEL_CARD.path, self._model_card),
             StarletteRoute(DRIFT.path, self._drift),
             StarletteRoute(METRICS.path, self._metrics),
             StarletteRoute(DOCS.path, self._docs),
@@ -64,11 +78,6 @@ class Pages:
             StarletteRoute("/{path:path}", _NoSuchRoute()),
         ]
         self.app = Starlette(routes=routes)
-
-    @functools.cached_property
-    def _openapi(self) -> bytes:
-        """The document as JSON, of which all answers share the bytes."""
-        return orjson.dumps(openapi_document(self._version, self._needs_key))
 
     async def _index(self, request: Request) -> Response:
         service = running_service(request.scope)
@@ -99,6 +108,12 @@ class Pages:
             return problem_of_status(503)
         return json_response(_model_info(service.classifier))
 
+    async def _model_card(self, request: Request) -> Response:
+        service = running_service(request.scope)
+        if not service.admission.is_ready:
+            return problem_of_status(503)
+        return Response(service.classifier.model_card, media_type=MARKDOWN)
+
     async def _drift(self, request: Request) -> Response:
         service = running_service(request.scope)
         if not service.admission.is_ready:
@@ -113,7 +128,10 @@ class Pages:
     async def _docs(self, request: Request) -> Response:  # noqa: ARG002
         return FileResponse(_STATIC / "docs.html", headers=_PAGE_HEADERS)
 
-    async def _openapi_json(self, request: Request) -> Response:  # noqa: ARG002
+    async def _openapi_json(self, request: Request) -> Response:
+        if not self._openapi:
+            labels = running_service(request.scope).classifier.labels
+            self._openapi = orjson.dumps(openapi_document(self._version, self._needs_key, labels))
         return Response(self._openapi, media_type=JSON)
 
 

@@ -1,6 +1,7 @@
 """Makes the OpenAPI document from the table of routes and the models of the contract."""
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -14,12 +15,14 @@ from serving.routes import HEALTH, JSON, MODEL, PREDICTIONS, ROUTES, SERVICE, Ro
 _REF_TEMPLATE = "#/components/schemas/{model}"
 _ERROR = "Error"
 _KEY = "key"
+_LABEL = "label"
+"""The field of a request that must be a label of the model."""
 
 
-def openapi_document(version: str, needs_key: bool) -> dict[str, Any]:
+def openapi_document(version: str, needs_key: bool, labels: Sequence[str]) -> dict[str, Any]:
     """OpenAPI 3.1 with JSON Schemas as pydantic writes them.
 
-    `needs_key`: whether API keys are set; the page then offers to send one.
+    `needs_key`: whether API keys are set; the page then offers to send one. `labels`: those of the model.
     """
     types = {route: TypeAdapter(route.answer) for route in ROUTES if route.answer is not None}
     inputs: list[tuple[Any, JsonSchemaMode, TypeAdapter[Any]]] = [
@@ -32,6 +35,10 @@ def openapi_document(version: str, needs_key: bool) -> dict[str, Any]:
     schemas, definitions = TypeAdapter.json_schemas(
         inputs, ref_template=_REF_TEMPLATE, schema_generator=GenerateJsonSchema
     )
+    requests = {route.request for route in ROUTES if route.request is not None}
+    for request_model in requests:
+        if _LABEL in request_model.model_fields:
+            _allow_labels(definitions["$defs"][request_model.__name__]["properties"][_LABEL], labels)
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
         answer = schemas.get((("answer", route), "serialization"))
@@ -63,6 +70,14 @@ def openapi_document(version: str, needs_key: bool) -> dict[str, Any]:
     }
 
 
+def _allow_labels(schema: dict[str, Any], labels: Sequence[str]) -> None:
+    """List the labels of the model in the schema of a field that must be one of them or absent."""
+    for alternative in schema.get("anyOf", [schema]):
+        if alternative["type"] == "string":
+            alternative["enum"] = list(labels)
+    schema["examples"] = [labels[-1]]
+
+
 def _operation(route: Route, answer: Any, request: Any, components: dict[str, Any]) -> dict[str, Any]:
     media: dict[str, Any] = {"schema": answer} if answer is not None else {"schema": {"type": "string"}}
     operation: dict[str, Any] = {
@@ -79,14 +94,12 @@ def _operation(route: Route, answer: Any, request: Any, components: dict[str, An
     if route is HEALTH:
         operation["responses"]["503"] = {"description": "Not ready", "content": {JSON: media}}
     if route.request is not None:
-        example = {
-            name: field.examples[0] for name, field in route.request.model_fields.items() if field.examples
-        }
+        properties = components[route.request.__name__]["properties"]
+        example = {name: field["examples"][0] for name, field in properties.items() if "examples" in field}
         operation["requestBody"] = {
             "required": True,
             "content": {JSON: {"schema": request, "example": example}},
         }
-        properties = components[route.request.__name__]["properties"]
         operation["parameters"] = [
             {
                 "name": name,

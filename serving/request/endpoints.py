@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 
 from classifier import answers
-from classifier.pipeline import UNCERTAIN, Prediction
+from classifier.errors import UnknownLabel
+from classifier.pipeline import UNCERTAIN
 from classifier.schema import (
     BatchAnswer,
     BatchRequest,
+    ExplainRequest,
+    ExplanationAnswer,
     FeedbackAnswer,
     FeedbackRequest,
     PredictionAnswer,
@@ -16,30 +19,18 @@ from classifier.schema import (
     TopKAnswer,
     TopKRequest,
 )
-from classifier.validation import MAX_SHOWN_CHARACTERS
 from serving import routes
-from serving.errors import FeedbackOff, FieldError, InvalidRequest
+from serving.errors import FeedbackOff
 from serving.feedback import FeedbackStore
 from serving.request.endpoint import Endpoint
+from serving.request.model_runs import classify_texts, explain
 from serving.running import RunningService
 from serving.telemetry.exchange import Exchange
 
 
-async def _classify(service: RunningService, texts: Sequence[str], exchange: Exchange) -> list[Prediction]:
-    """Run texts through the batcher, in order; raises the error of the first text that has one."""
-    exchange.texts = texts
-    predictions = []
-    for outcome in await service.batcher.submit(texts, exchange.timeout, exchange):
-        if isinstance(outcome, Exception):
-            raise outcome
-        predictions.append(outcome)
-    exchange.predictions = predictions
-    return predictions
-
-
 async def predict(service: RunningService, request: PredictRequest, exchange: Exchange) -> PredictionAnswer:
     """Classify one text."""
-    (prediction,) = await _classify(service, [request.text], exchange)
+    (prediction,) = await classify_texts(service, [request.text], exchange)
     threshold = service.settings.inference.confidence_threshold
     answer = answers.prediction_answer(request.text, prediction, threshold, request.threshold)
     if answer.get("final_prediction") == UNCERTAIN:
@@ -49,14 +40,14 @@ async def predict(service: RunningService, request: PredictRequest, exchange: Ex
 
 async def predict_batch(service: RunningService, request: BatchRequest, exchange: Exchange) -> BatchAnswer:
     """Classify up to 100 texts."""
-    predictions = await _classify(service, request.texts, exchange)
+    predictions = await classify_texts(service, request.texts, exchange)
     threshold = service.settings.inference.confidence_threshold
     return answers.batch_answer(request.texts, predictions, threshold, request.return_probabilities)
 
 
 async def predict_top_k(service: RunningService, request: TopKRequest, exchange: Exchange) -> TopKAnswer:
     """Return the k most probable labels of a text."""
-    (prediction,) = await _classify(service, [request.text], exchange)
+    (prediction,) = await classify_texts(service, [request.text], exchange)
     return answers.top_k_answer(request.text, prediction, request.k)
 
 
@@ -65,9 +56,18 @@ async def predict_thresholds(
 ) -> ThresholdsAnswer:
     """Show what each threshold would decide about a text."""
     answers.require_binary(service.classifier)
-    (prediction,) = await _classify(service, [request.text], exchange)
+    (prediction,) = await classify_texts(service, [request.text], exchange)
     rows = service.classifier.thresholds(prediction, request.thresholds)
     return answers.thresholds_answer(request.text, rows, prediction.warnings)
+
+
+async def predict_explain(
+    service: RunningService, request: ExplainRequest, exchange: Exchange
+) -> ExplanationAnswer:
+    """Classify a text, and say what each part of it adds to the score of a label."""
+    explanation = await explain(service, request.text.strip(), request.label, exchange)
+    threshold = service.settings.inference.confidence_threshold
+    return answers.explanation_answer(request.text, explanation, threshold, request.top)
 
 
 async def feedback(
@@ -83,22 +83,18 @@ async def feedback(
 async def take_feedback(
     store: FeedbackStore | None, labels: Sequence[str], request: FeedbackRequest
 ) -> FeedbackAnswer:
-    """Store a label; raises FeedbackOff without a store, and InvalidRequest for a label of another model."""
+    """Store a label; raises FeedbackOff without a store, and UnknownLabel for a label of another model."""
     if store is None:
         raise FeedbackOff("no predictions are kept; the setting feedback.path names a database for them")
     if request.label not in labels:
-        message = (
-            f"label is {request.label[:MAX_SHOWN_CHARACTERS]!r}, which is none of the {len(labels)} labels "
-            "of the model; GET /model/info lists them"
-        )
-        raise InvalidRequest((FieldError(("body", "label"), message, "unknown_label"),))
+        raise UnknownLabel(request.label, labels)
     found = await store.give(request.request_id, request.index, request.label)
     return FeedbackAnswer(was_right=found.was_right, predicted=found.predicted)
 
 
 async def classify(service: RunningService, texts: list[str], exchange: Exchange) -> list[PredictionAnswer]:
     """Classify texts, which BentoML batches across clients before they reach the batcher."""
-    predictions = await _classify(service, texts, exchange)
+    predictions = await classify_texts(service, texts, exchange)
     threshold = service.settings.inference.confidence_threshold
     return [
         answers.prediction_answer(text, prediction, threshold)
@@ -110,6 +106,7 @@ PREDICT = Endpoint(routes.PREDICT, predict)
 PREDICT_BATCH = Endpoint(routes.PREDICT_BATCH, predict_batch)
 PREDICT_TOP_K = Endpoint(routes.PREDICT_TOP_K, predict_top_k)
 PREDICT_THRESHOLDS = Endpoint(routes.PREDICT_THRESHOLDS, predict_thresholds)
+PREDICT_EXPLAIN = Endpoint(routes.PREDICT_EXPLAIN, predict_explain)
 FEEDBACK = Endpoint(routes.FEEDBACK, feedback)
 
-ENDPOINTS = (PREDICT, PREDICT_BATCH, PREDICT_TOP_K, PREDICT_THRESHOLDS, FEEDBACK)
+ENDPOINTS = (PREDICT, PREDICT_BATCH, PREDICT_TOP_K, PREDICT_THRESHOLDS, PREDICT_EXPLAIN, FEEDBACK)

@@ -45,9 +45,11 @@ class Exchange:
     texts: Sequence[str] = ()
     """Its texts."""
     queued_at: float | None = None
-    """When its texts joined the queue."""
+    """When the first of its texts joined the queue."""
     batches: Sequence[BatchRecord] = ()
     """The batches that its texts ran in."""
+    occludes: bool = False
+    """Whether the texts that now run are versions of its text without some words, which no client sent."""
     predictions: Sequence[Prediction] = ()
     """The predictions of its texts, in order."""
     refusal: Refusal | None = None

@@ -105,7 +105,10 @@ class Metrics:
         for run in runs:
             self._tokenization.observe(run.tokenization_seconds)
             self._inference.observe(run.inference_seconds)
-            self._pending.add(run)
+
+    def texts(self, run: ModelRun) -> None:
+        """Count the texts of a run that clients sent."""
+        self._pending.add(run)
 
     def _count(self, runs: Sequence[ModelRun]) -> None:
         """Count the texts of runs."""

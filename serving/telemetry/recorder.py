@@ -67,8 +67,6 @@ class Recorder:
         """Record a batch, also in the exchanges of its requests."""
         runs = _runs(batch.outcomes)
         self.metrics.batch(batch, runs)
-        for run in runs:
-            self.drift.observe(run)
         record = BatchRecord(
             texts=len(batch.outcomes),
             begin=batch.begin,
@@ -79,14 +77,20 @@ class Recorder:
         )
         queued, begin = self.metrics.queue_duration.observe, batch.begin
         last = None
+        has_occluded = False
         for call, place in batch.places:
             if place == 0:
                 queued(begin - call.queued_at)
             exchange = call.origin
             if call is not last and exchange is not None:
-                exchange.queued_at = call.queued_at
+                has_occluded = has_occluded or exchange.occludes
+                if exchange.queued_at is None:
+                    exchange.queued_at = call.queued_at
                 exchange.batches = (*exchange.batches, record) if exchange.batches else (record,)
             last = call
+        for run in _runs_of_clients(batch) if has_occluded else runs:
+            self.metrics.texts(run)
+            self.drift.observe(run)
 
     def close(self) -> None:
         """Send the last spans and write the last predictions, for a few seconds at most."""
@@ -106,6 +110,16 @@ def _runs(outcomes: Sequence[Prediction | Exception]) -> list[ModelRun]:
             runs.append(run)
             last = run
     return runs
+
+
+def _runs_of_clients(batch: FinishedBatch[Prediction]) -> list[ModelRun]:
+    """The runs of a batch with those of their texts that clients sent."""
+    rows: dict[int, tuple[ModelRun, list[int]]] = {}
+    for (call, _), outcome in zip(batch.places, batch.outcomes, strict=True):
+        is_sent = call.origin is None or not call.origin.occludes
+        if is_sent and not isinstance(outcome, Exception) and outcome.run is not None:
+            rows.setdefault(id(outcome.run), (outcome.run, []))[1].append(outcome.row)
+    return [run.only(of_clients) for run, of_clients in rows.values()]
 
 
 def new_recorder(settings: Settings, classifier: Classifier) -> Recorder:

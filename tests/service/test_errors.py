@@ -13,7 +13,7 @@ from serving.routes import ROUTES
 
 POSTED = [route.path for route in ROUTES if route.request is not None]
 FOR_MODEL = [route.path for route in ROUTES if route.is_for_model]
-WITH_TEXT = ["/predict", "/predict/top-k", "/predict/thresholds"]
+WITH_TEXT = ["/predict", "/predict/top-k", "/predict/thresholds", "/predict/explain"]
 WITH_TEXTS = ["/predict/batch", "/classify"]
 MEBIBYTE = 2**20
 LIMIT = 2 * MEBIBYTE
@@ -168,6 +168,7 @@ def test_a_missing_field_is_named(client: TestClient, path: str) -> None:
         ("/predict/batch", "texts, return_probabilities"),
         ("/predict/top-k", "text, k"),
         ("/predict/thresholds", "text, thresholds"),
+        ("/predict/explain", "text, label, top"),
         ("/classify", "texts"),
     ],
 )

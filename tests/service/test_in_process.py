@@ -24,6 +24,7 @@ def test_every_api_answers_as_over_http(classifier: Any) -> None:
     assert asyncio.run(classifier.predict_batch(texts=[GOOD, GOOD]))["total_processed"] == 2
     assert len(asyncio.run(classifier.predict_top_k(text=GOOD, k=1))["top_predictions"]) == 1
     assert len(asyncio.run(classifier.predict_thresholds(text=GOOD, thresholds=[0.5]))["results"]) == 1
+    assert asyncio.run(classifier.predict_explain(GOOD, "negative", 1))["explained_label"] == "negative"
     for answers in (classifier.classify([GOOD]), classifier.classify(texts=[GOOD])):
         assert [answer["label"] for answer in asyncio.run(answers)] == ["positive"]
 

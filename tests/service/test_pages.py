@@ -90,8 +90,24 @@ def test_model_info_describes_the_model_that_answers(client: TestClient, bundled
     assert info["name"] == bundled.name
     assert re.fullmatch("[0-9a-f]{64}", info["digest"])
     assert info["version"] == info["digest"][:12]
-    assert info["trained_on"]["rows"] == 25_000
+    assert info["trained_on"]["rows"] == 24_869
     assert info["metrics"]["test_accuracy"] > 0.9
+
+
+def test_the_model_card_is_that_of_the_artifact(client: TestClient, bundled: Path) -> None:
+    response = client.get("/model/card")
+    assert response.headers["content-type"] == "text/markdown; charset=utf-8"
+    assert response.text == (bundled / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+
+def test_the_bundled_models_card_lists_its_strongest_word_groups(client: TestClient) -> None:
+    card = client.get("/model/card").text
+    assert "## Strongest word groups" in card
+    assert "; awful " in card
+
+
+def test_a_draining_service_has_no_model_card(leaving: TestClient) -> None:
+    assert leaving.get("/model/card").status_code == 503
 
 
 def test_a_draining_service_is_alive_but_not_ready(leaving: TestClient) -> None:
@@ -305,6 +321,16 @@ def test_the_limits_in_the_openapi_document_are_those_of_the_schema(document: di
     k = parts["TopKRequest"]["k"]
     assert (k["minimum"], k["default"]) == (1, schema.DEFAULT_TOP_K)
     assert "maximum" not in k
+    top = parts["ExplainRequest"]["top"]
+    assert (top["minimum"], top["maximum"]) == (1, schema.MAX_CONTRIBUTIONS)
+    assert top["default"] == schema.DEFAULT_CONTRIBUTIONS
+
+
+def test_the_openapi_document_lists_the_labels_of_the_model(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    explained = schemas["ExplainRequest"]["properties"]["label"]
+    assert explained["anyOf"][0]["enum"] == ["negative", "positive"]
+    assert schemas["FeedbackRequest"]["properties"]["label"]["enum"] == ["negative", "positive"]
 
 
 def test_the_pattern_for_texts_matches_exactly_the_characters_that_are_not_white_space(

@@ -1,0 +1,1 @@
+"""Why a model predicted a label: what each part of a text added, with its place in the text."""
