@@ -7,7 +7,7 @@ from k8s.environment.release import compare
 from k8s.environment.sections import Environment
 from k8s.errors import DeploymentError, ReadForbidden
 from k8s.manifests import Manifests, Options, check, render_environment
-from k8s.objects.labels import APPLICATION, STABLE, TRACK
+from k8s.objects.labels import APPLICATION, STABLE, TRACK, ui_name
 from k8s.objects.tracks import tracks
 from k8s.pruning import prune
 from k8s.rendering import RENDERED
@@ -49,6 +49,8 @@ def deploy(env: str, options: Options) -> None:
     kubectl.change(*apply)
     for track in reversed(tracks(environment)):
         wait_for_rollout(env, track.name)
+    if environment.ui:
+        wait_for_rollout(env, ui_name(environment))
     prune(environment)
 
 

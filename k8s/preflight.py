@@ -16,7 +16,7 @@ from k8s import kubectl
 from k8s.environment.sections import Environment, GatewaySettings
 from k8s.errors import DeploymentError, UnknownKind
 from k8s.objects.assembly import Object, objects
-from k8s.objects.labels import own_labels
+from k8s.objects.labels import OWN_LABELS
 
 PROVIDERS = {
     "gateway.networking.k8s.io": "install Gateway API and a controller for it, or set `gateway` to null",
@@ -126,6 +126,11 @@ def needs_of_pods(spec: PodSpec, namespace: str) -> Iterator[Need]:
         if volume.secret and volume.secret.secretName:
             for item in volume.secret.items or ():
                 yield _secret("api_keys", volume.secret.secretName, namespace, "--from-file", item.key)
+    for container in spec.containers:
+        for variable in container.env or ():
+            key = variable.valueFrom and variable.valueFrom.secretKeyRef
+            if key:
+                yield _secret("ui.api_key", str(key.name), namespace, "--from-literal", key.key)
     for one in spec.imagePullSecrets or ():
         yield Need(
             "image.pull_secrets",
@@ -256,7 +261,7 @@ def _foreign_objects(environment: Environment) -> Iterator[str]:
     `kubectl apply` would merge the two: a Service would need the labels of both selectors, and reach no pod.
     A Namespace may be created by hand, so that it can have Secrets.
     """
-    ours, namespace = own_labels(environment), environment.namespace
+    namespace = environment.namespace
     for each in objects(environment):
         if isinstance(each, Namespace) or not each.metadata:
             continue
@@ -270,8 +275,14 @@ def _foreign_objects(environment: Environment) -> Iterator[str]:
         except DeploymentError as error:
             kubectl.say(f"not checked: whether there is another {named}: {error}")
             continue
-        labels = json.loads(output).get("labels", {}) if output else ours
-        absent = [f"{key}={value}" for key, value in ours.items() if labels.get(key) != value]
+        if not output:
+            continue
+        ours, labels = each.metadata.labels or {}, json.loads(output).get("labels", {})
+        absent = [
+            f"{key}={value}"
+            for key, value in ours.items()
+            if key.startswith(OWN_LABELS) and labels.get(key) != value
+        ]
         if absent:
             yield (
                 f"there is another {named} in namespace {namespace!r}, without the label {absent[0]} "

@@ -1,6 +1,6 @@
 """Deleting what an environment no longer contains from its namespace."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from lightkube.core.resource import NamespacedResource
@@ -16,7 +16,7 @@ from k8s.errors import DeploymentError, UnknownKind
 from k8s.objects.assembly import objects
 from k8s.objects.autoscaling import ScaledObject
 from k8s.objects.entry_points import HTTPRoute
-from k8s.objects.labels import application_selector, own_labels
+from k8s.objects.labels import application_selector, own_selector
 from k8s.objects.monitoring import PodMonitor, PrometheusRule
 
 Kind = type[NamespacedResource]
@@ -43,11 +43,11 @@ DELETION_TIMEOUT = "2m"
 def prune(environment: Environment) -> None:
     """Delete the objects that the environment had when it was deployed before, and no longer has.
 
-    An object is ours if it has the labels of every rendered object and no other object owns it. ConfigMaps
+    An object is ours if it has the labels of the rendered objects and no other object owns it. ConfigMaps
     that a pod or a revision uses stay, so that `make rollback` works. Raises DeploymentError.
     """
     kept = {(type(each), each.metadata.name) for each in objects(environment) if each.metadata}
-    ours = own_labels(environment)
+    ours = own_selector(environment)
     stale = [
         (kind, metadata["name"])
         for kind in KINDS
@@ -64,10 +64,11 @@ def prune(environment: Environment) -> None:
 
 def _without_used(stale: Sequence[tuple[Kind, str]], environment: Environment) -> list[tuple[Kind, str]]:
     """Leave out the ConfigMaps that pods have, or would have after a roll-back."""
-    namespace, labels = environment.namespace, application_selector(environment)
+    namespace = environment.namespace
+    selector = ",".join(f"{key}={value}" for key, value in application_selector(environment).items())
     try:
-        pods = [pod["spec"] for pod in _listed(Pod, namespace, labels)]
-        revisions = [one["spec"]["template"]["spec"] for one in _listed(ReplicaSet, namespace, labels)]
+        pods = [pod["spec"] for pod in _listed(Pod, namespace, selector)]
+        revisions = [one["spec"]["template"]["spec"] for one in _listed(ReplicaSet, namespace, selector)]
     except DeploymentError as error:
         kubectl.say(f"ConfigMaps are not deleted: {error}")
         return [(kind, name) for kind, name in stale if kind is not ConfigMap]
@@ -76,10 +77,10 @@ def _without_used(stale: Sequence[tuple[Kind, str]], environment: Environment) -
     return [(kind, name) for kind, name in stale if kind is not ConfigMap or name not in used]
 
 
-def _metadata(kind: Kind, namespace: str, labels: Mapping[str, str]) -> list[Any]:
+def _metadata(kind: Kind, namespace: str, selector: str) -> list[Any]:
     """The metadata of the live objects; none if the cluster has no such kind or forbids to read it."""
     try:
-        return [one["metadata"] for one in _listed(kind, namespace, labels)]
+        return [one["metadata"] for one in _listed(kind, namespace, selector)]
     except UnknownKind:
         return []
     except DeploymentError as error:
@@ -87,8 +88,7 @@ def _metadata(kind: Kind, namespace: str, labels: Mapping[str, str]) -> list[Any
         return []
 
 
-def _listed(kind: Kind, namespace: str, labels: Mapping[str, str]) -> list[Any]:
-    selector = ",".join(f"{key}={value}" for key, value in labels.items())
+def _listed(kind: Kind, namespace: str, selector: str) -> list[Any]:
     where = ("--namespace", namespace, "--selector", selector)
     found: list[Any] = kubectl.read_json("get", kubectl.resource(kind), *where)["items"]
     return found

@@ -11,7 +11,7 @@ from lightkube.core.resource import api_info
 from k8s.environment.sections import Environment
 from k8s.errors import UnwritableFolder
 from k8s.objects.assembly import Object, objects
-from k8s.objects.labels import CANARY, DASHBOARD, canary_name, dashboard_name
+from k8s.objects.labels import CANARY, DASHBOARD, UI, canary_name, dashboard_name, ui_name
 
 RENDERED = Path(__file__).parent / "rendered"
 KUSTOMIZATION = "kustomization.yaml"
@@ -61,7 +61,11 @@ def _document(each: Object) -> dict[str, Any]:
 
 def _file_name(document: Mapping[str, Any], environment: Environment) -> str:
     """The kind, and what tells an object from another one of its kind."""
-    suffixes = {canary_name(environment): f"-{CANARY}", dashboard_name(environment): f"-{DASHBOARD}"}
+    suffixes = {
+        canary_name(environment): f"-{CANARY}",
+        dashboard_name(environment): f"-{DASHBOARD}",
+        ui_name(environment): f"-{UI}",
+    }
     return f"{document['kind'].lower()}{suffixes.get(document['metadata']['name'], '')}.yaml"
 
 

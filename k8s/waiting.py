@@ -11,7 +11,7 @@ from lightkube.resources.core_v1 import Event, Pod
 from k8s import kubectl
 from k8s.errors import DeploymentError, UnknownKind
 from k8s.objects.autoscaling import ScaledObject
-from k8s.objects.labels import APPLICATION, TRACK
+from k8s.objects.labels import APPLICATION, CANARY, UI
 from k8s.pod_states import describe, table
 
 ROLLOUT_TIMEOUT = "5m"
@@ -35,13 +35,18 @@ def wait_for_rollout(env: str, deployment: str = APPLICATION) -> None:
     if _is_rolled_out(namespace, deployment, ROLLOUT_TIMEOUT) and _has_minimum(namespace, deployment):
         return
     print(_explanation(namespace, _live(namespace, deployment)), flush=True)  # noqa: T201
-    if deployment == APPLICATION:
-        way_back = f"`make rollback ENV={env}` returns to the version before"
-    else:
-        way_back = f"`make abort ENV={env} IMAGE=…` with the image that ran before ends the canary"
+    ways_back = {
+        APPLICATION: f"`make rollback ENV={env}` returns to the version before",
+        f"{APPLICATION}-{CANARY}": (
+            f"`make abort ENV={env} IMAGE=…` with the image that ran before ends the canary"
+        ),
+        f"{APPLICATION}-{UI}": (
+            "ui.image of the environment must name an image that was pushed; the service itself is rolled out"
+        ),
+    }
     raise DeploymentError(
         f"deployment {deployment} in {namespace} is not rolled out; "
-        f"`kubectl logs` may say why, and {way_back}"
+        f"`kubectl logs` may say why, and {ways_back[deployment]}"
     )
 
 
@@ -87,8 +92,8 @@ def _minimums(namespace: str, deployment: str) -> Iterator[int]:
 
 
 def _explanation(namespace: str, deployment: Any) -> str:
-    track = f"{TRACK}={deployment.spec.selector.matchLabels[TRACK]}"
-    pods = _readable(namespace, "pods", "--selector", track)
+    labels = ",".join(f"{key}={value}" for key, value in deployment.spec.selector.matchLabels.items())
+    pods = _readable(namespace, "pods", "--selector", labels)
     warnings = _readable(namespace, "events", "--field-selector", "type=Warning")
     typed: tuple[Any, Any] = (map(Pod.from_dict, pods), map(Event.from_dict, warnings))
     return table(describe(deployment, *typed))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from classifier.validation import say_nearest
 from k8s.environment.canary import canary_pods
-from k8s.environment.sections import Environment
+from k8s.environment.sections import Environment, Resources
 from k8s.environment.values import amount
 
 IMAGE_HOST = "0.0.0.0"  # noqa: S104
@@ -26,9 +26,12 @@ def broken_rules(environment: Environment) -> Iterator[str]:
 
 
 def _image(environment: Environment) -> Iterator[str]:
-    for image in environment.images:
+    named = [("the image", image) for image in environment.images]
+    if environment.ui:
+        named.append(("ui.image", environment.ui.image))
+    for name, image in named:
         if environment.image.by_digest and image.version.digest is None:
-            yield f"the image is {str(image)!r}; it must be repository@sha256:digest (image.by_digest)"
+            yield f"{name} is {str(image)!r}; it must be repository@sha256:digest (image.by_digest)"
 
 
 def _model(environment: Environment) -> Iterator[str]:
@@ -43,18 +46,21 @@ def _model(environment: Environment) -> Iterator[str]:
 
 
 def _resources(environment: Environment) -> Iterator[str]:
-    limits = dict(environment.resources.limits)
-    for resource, request in environment.resources.requests:
+    yield from _amounts("resources", environment.resources)
+
+
+def _amounts(key: str, resources: Resources) -> Iterator[str]:
+    limits = dict(resources.limits)
+    for resource, request in resources.requests:
         if amount(request) > amount(limits[resource]):
             yield (
-                f"resources.requests.{resource} is {request!r}; "
-                f"it must be at most resources.limits.{resource}, {limits[resource]!r}"
+                f"{key}.requests.{resource} is {request!r}; "
+                f"it must be at most {key}.limits.{resource}, {limits[resource]!r}"
             )
-    temporary = environment.resources.temporary
-    if amount(temporary) > amount(limits["ephemeral_storage"]):
+    if amount(resources.temporary) > amount(limits["ephemeral_storage"]):
         yield (
-            f"resources.temporary is {temporary!r}; "
-            f"it must be at most resources.limits.ephemeral_storage, {limits['ephemeral_storage']!r}"
+            f"{key}.temporary is {resources.temporary!r}; "
+            f"it must be at most {key}.limits.ephemeral_storage, {limits['ephemeral_storage']!r}"
         )
 
 
@@ -175,6 +181,39 @@ def _allowed_hosts(environment: Environment) -> Iterator[str]:
         )
 
 
+def _ui(environment: Environment) -> Iterator[str]:
+    ui = environment.ui
+    if ui is None:
+        return
+    yield from _amounts("ui.resources", ui.resources)
+    temporary, limit = ui.resources.temporary, ui.resources.limits.ephemeral_storage
+    if amount(ui.jobs) + amount(temporary) > amount(limit):
+        yield (
+            f"ui.jobs is {ui.jobs!r} and ui.resources.temporary {temporary!r}; together they must be at most "
+            f"ui.resources.limits.ephemeral_storage, {limit!r}, or the pod is evicted before jobs are refused"
+        )
+    if environment.api_keys and not ui.api_key:
+        yield (
+            "api_keys is given and ui.api_key is null; it must name the Secret with the key that the web "
+            "client sends, as in {secret: text-classifier-ui-key}"
+        )
+    allowed = environment.config.api.allowed_hosts
+    if allowed and environment.service_host not in map(str.lower, allowed):
+        yield (
+            f"ui is given and config.api.allowed_hosts is {list(allowed)}; it must contain "
+            f"{environment.service_host!r}, the name by which the web client reaches the service"
+        )
+    yield from _ui_host(environment, ui.host)
+
+
+def _ui_host(environment: Environment, host: str | None) -> Iterator[str]:
+    if host and not environment.entry_points:
+        yield f"ui.host is {host!r}; it needs ingress or gateway, whose controller the web client shares"
+    for key, entry_point in environment.entry_points.items():
+        if host == entry_point.host:
+            yield f"ui.host is {host!r}; it must differ from {key}.host, whose paths are those of the API"
+
+
 def _tracing(environment: Environment) -> Iterator[str]:
     tracing, endpoint = environment.tracing, environment.config.tracing.endpoint
     if tracing and not endpoint:
@@ -213,6 +252,7 @@ _RULES = (
     _keys,
     _host,
     _allowed_hosts,
+    _ui,
     _tracing,
     _canary,
 )

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field
 
 from classifier.settings import Settings
 from k8s.environment.values import (
@@ -25,6 +25,7 @@ from k8s.environment.values import (
     SecretKey,
     Version,
     WindowSeconds,
+    amount,
 )
 from monitoring.rules import RUNBOOK, RunbookPage, published_runbook
 
@@ -264,6 +265,41 @@ class ApiKeys(SecretItem):
     key: SecretKey = "keys"
 
 
+class UiKey(SecretItem):
+    """The item with the API key (not its hash) that the web client sends."""
+
+    key: SecretKey = "key"
+
+
+class UiSettings(_Section):
+    """The web client: one pod, whose address inside the cluster is a Service."""
+
+    image: Image
+    resources: Resources = Resources(
+        requests=Amounts(cpu="100m", memory="512Mi", ephemeral_storage="1Gi"),
+        limits=Amounts(cpu="1", memory="1Gi", ephemeral_storage="5Gi"),
+        temporary="256Mi",
+    )
+    jobs: Quantity = "4Gi"
+    """Size limit of /jobs, which counts as ephemeral storage. The files of jobs end with the pod."""
+    api_key: UiKey | None = None
+    """None if the service needs no API key."""
+    host: DnsName | None = None
+    """The host of its own Ingress or HTTPRoute; None leaves it without an entry point."""
+    annotations: Annotations = {}
+    """Annotations of its Ingress or HTTPRoute, besides those of the service's."""
+    public_url: AnyHttpUrl | None = None
+    """The address of the service in code to copy; None shows that inside the cluster."""
+
+    @property
+    def max_jobs_bytes(self) -> int:
+        """Most bytes that the client lets jobs use.
+
+        The rest is a reserve: the kubelet evicts a pod whose volume is above its limit.
+        """
+        return int(amount(self.jobs) * 3 / 4)
+
+
 class PodMonitorSettings(_Section):
     """How the Prometheus operator scrapes the pods."""
 
@@ -333,6 +369,8 @@ class Environment(_Section):
     """None if the pods send no traces."""
     api_keys: ApiKeys | None
     """None if clients need no API key."""
+    ui: UiSettings | None
+    """None if no web client runs beside the service."""
     canary: Canary | None
 
     @property
@@ -340,6 +378,16 @@ class Environment(_Section):
         """What brings requests in from outside the cluster, by the key of its section."""
         given: dict[str, EntryPoint | None] = {"ingress": self.ingress, "gateway": self.gateway}
         return {key: settings for key, settings in given.items() if settings is not None}
+
+    @property
+    def service_host(self) -> str:
+        """The name of the Service inside the cluster."""
+        return f"{self.name}.{self.namespace}"
+
+    @property
+    def ui_host(self) -> str | None:
+        """The host of the web client's own entry point, if it has one."""
+        return self.ui.host if self.ui else None
 
     @property
     def images(self) -> tuple[ImageReference, ...]:

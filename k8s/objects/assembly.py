@@ -10,12 +10,13 @@ from lightkube.resources.policy_v1 import PodDisruptionBudget
 from k8s.environment.sections import Environment
 from k8s.objects.autoscaling import autoscaler, scaled_object
 from k8s.objects.configuration import config_map
-from k8s.objects.entry_points import http_route, ingress
+from k8s.objects.entry_points import http_route, ingress, ui_http_route, ui_ingress
 from k8s.objects.monitoring import dashboard, pod_monitor, prometheus_rule
 from k8s.objects.namespace import namespace
-from k8s.objects.network_policy import network_policy
-from k8s.objects.services import canary_service, service
+from k8s.objects.network_policy import network_policy, ui_network_policy
+from k8s.objects.services import canary_service, service, ui_service
 from k8s.objects.tracks import tracks
+from k8s.objects.ui import ui_deployment
 from k8s.objects.workload import deployment, disruption_budget, service_account
 
 Object = (
@@ -46,6 +47,7 @@ def objects(environment: Environment) -> tuple[Object, ...]:
         *_scaling(environment),
         *_entry_points(environment),
         *_monitoring(environment),
+        *_ui(environment),
     )
 
 
@@ -77,3 +79,20 @@ def _monitoring(environment: Environment) -> tuple[Object, ...]:
     rules = (prometheus_rule(environment, settings),) if settings.rules else ()
     dashboards = (dashboard(environment),) if settings.dashboard else ()
     return pod_monitor(environment, settings), *rules, *dashboards
+
+
+def _ui(environment: Environment) -> tuple[Object, ...]:
+    ui = environment.ui
+    if ui is None:
+        return ()
+    entry_points: list[Object] = []
+    if ui.host and environment.ingress:
+        entry_points.append(ui_ingress(environment, environment.ingress, ui, ui.host))
+    if ui.host and environment.gateway:
+        entry_points.append(ui_http_route(environment, environment.gateway, ui, ui.host))
+    return (
+        ui_network_policy(environment),
+        ui_service(environment),
+        ui_deployment(environment, ui),
+        *entry_points,
+    )

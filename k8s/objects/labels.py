@@ -17,16 +17,28 @@ TRACK = "track"
 STABLE = "stable"
 CANARY = "canary"
 DASHBOARD = "dashboard"
+UI = "ui"
 HTTP = "http"
 """Name of the container's port. Services, probes, policies and monitors refer to it."""
+
+_NAME = "app.kubernetes.io/name"
+_INSTANCE = "app.kubernetes.io/instance"
+_COMPONENT = "app.kubernetes.io/component"
 
 
 def application_selector(environment: Environment) -> dict[str, str]:
     """The labels that all pods of both tracks have, and no other pods in the namespace."""
-    return {
-        "app.kubernetes.io/name": APPLICATION,
-        "app.kubernetes.io/instance": environment.name,
-    }
+    return {_NAME: APPLICATION, _INSTANCE: environment.name}
+
+
+def ui_selector(environment: Environment) -> dict[str, str]:
+    """The labels that the pods of the web client have, which are none of the service's pods."""
+    return {_NAME: f"{APPLICATION}-{UI}", _INSTANCE: environment.name}
+
+
+def ui_labels(environment: Environment) -> dict[str, str]:
+    """The labels in which the objects of the web client differ from the others."""
+    return ui_selector(environment) | {_COMPONENT: UI}
 
 
 def track_selector(environment: Environment, track: str) -> dict[str, str]:
@@ -40,17 +52,18 @@ def object_labels(environment: Environment) -> dict[str, str]:
     Only pods have the labels of a version, because `kubectl rollout undo` restores no other labels.
     """
     own = {
-        "app.kubernetes.io/component": "server",
+        _COMPONENT: "server",
         "app.kubernetes.io/part-of": APPLICATION,
         "app.kubernetes.io/managed-by": "kustomize",
     }
     return environment.labels | application_selector(environment) | own
 
 
-def own_labels(environment: Environment) -> dict[str, str]:
-    """The labels that every rendered object has and no environment changes: by them it is recognized."""
-    labels = object_labels(environment)
-    return {key: value for key, value in labels.items() if key.startswith(OWN_LABELS)}
+def own_selector(environment: Environment) -> str:
+    """Selects every rendered object, by the labels that no environment changes."""
+    service, ui = object_labels(environment), object_labels(environment) | ui_labels(environment)
+    values = {key: sorted({service[key], ui[key]}) for key in service if key.startswith(OWN_LABELS)}
+    return ",".join(f"{key} in ({','.join(allowed)})" for key, allowed in values.items())
 
 
 def canary_name(environment: Environment) -> str:
@@ -61,6 +74,11 @@ def canary_name(environment: Environment) -> str:
 def dashboard_name(environment: Environment) -> str:
     """The name of the ConfigMap with the dashboard."""
     return f"{environment.name}-{DASHBOARD}"
+
+
+def ui_name(environment: Environment) -> str:
+    """The name of every object of the web client."""
+    return f"{environment.name}-{UI}"
 
 
 def metadata(

@@ -1,4 +1,4 @@
-"""The NetworkPolicy: all rules about what may connect to the pods, and what the pods may connect to."""
+"""The NetworkPolicies: all rules about what may connect to pods, and what the pods may connect to."""
 
 from lightkube.models.meta_v1 import LabelSelector
 from lightkube.models.networking_v1 import (
@@ -12,7 +12,14 @@ from lightkube.models.networking_v1 import (
 from lightkube.resources.networking_v1 import NetworkPolicy
 
 from k8s.environment.sections import Environment, Sources, TracingSettings
-from k8s.objects.labels import HTTP, application_selector, metadata
+from k8s.objects.labels import (
+    HTTP,
+    application_selector,
+    metadata,
+    ui_labels,
+    ui_name,
+    ui_selector,
+)
 
 DNS_PORT = 53
 DNS_PODS = {"k8s-app": "kube-dns"}
@@ -20,29 +27,44 @@ DNS_PODS = {"k8s-app": "kube-dns"}
 
 def network_policy(environment: Environment) -> NetworkPolicy:
     """Inbound, only HTTP from the sources of requests and scrapes is allowed; outbound, DNS and traces."""
-    dns = _pods_in(environment.dns_namespace, DNS_PODS)
     tracing = environment.tracing
     return NetworkPolicy(
         metadata=metadata(environment, environment.name),
         spec=NetworkPolicySpec(
             podSelector=LabelSelector(matchLabels=application_selector(environment)),
             policyTypes=["Ingress", "Egress"],
+            ingress=[_http_from(sources) for sources in _sources(environment)],
+            egress=[_egress_of_dns(environment), *([_egress_of_traces(tracing)] if tracing else [])],
+        ),
+    )
+
+
+def ui_network_policy(environment: Environment) -> NetworkPolicy:
+    """Inbound, only HTTP from its namespace and its entry point is allowed; outbound, DNS and the service."""
+    entry_points = environment.entry_points.values() if environment.ui_host else ()
+    service = NetworkPolicyPeer(podSelector=LabelSelector(matchLabels=application_selector(environment)))
+    return NetworkPolicy(
+        metadata=metadata(environment, ui_name(environment), labels=ui_labels(environment)),
+        spec=NetworkPolicySpec(
+            podSelector=LabelSelector(matchLabels=ui_selector(environment)),
+            policyTypes=["Ingress", "Egress"],
             ingress=[
-                NetworkPolicyIngressRule(from_=sources, ports=[NetworkPolicyPort(port=HTTP, protocol="TCP")])
-                for sources in _sources(environment)
+                _http_from(sources)
+                for sources in ([_own_namespace()], *(_peers(one.sources) for one in entry_points))
             ],
             egress=[
+                _egress_of_dns(environment),
                 NetworkPolicyEgressRule(
-                    to=[dns],
-                    ports=[
-                        NetworkPolicyPort(port=DNS_PORT, protocol="UDP"),
-                        NetworkPolicyPort(port=DNS_PORT, protocol="TCP"),
-                    ],
+                    to=[service],
+                    ports=[NetworkPolicyPort(port=environment.config.api.port, protocol="TCP")],
                 ),
-                *([_egress_of_traces(tracing)] if tracing else []),
             ],
         ),
     )
+
+
+def _http_from(sources: list[NetworkPolicyPeer] | None) -> NetworkPolicyIngressRule:
+    return NetworkPolicyIngressRule(from_=sources, ports=[NetworkPolicyPort(port=HTTP, protocol="TCP")])
 
 
 def _sources(environment: Environment) -> list[list[NetworkPolicyPeer] | None]:
@@ -52,11 +74,24 @@ def _sources(environment: Environment) -> list[list[NetworkPolicyPeer] | None]:
     """
     if environment.service.type == "NodePort":
         return [None]  # These requests have addresses of nodes, which no selector of pods matches.
-    own_namespace = [NetworkPolicyPeer(podSelector=LabelSelector())]
     entry_points = [_peers(entry_point.sources) for entry_point in environment.entry_points.values()]
     monitor = environment.pod_monitor
     prometheus = [[_pods_in(monitor.prometheus_namespace)]] if monitor else []
-    return [own_namespace, *entry_points, *prometheus]
+    return [[_own_namespace()], *entry_points, *prometheus]
+
+
+def _own_namespace() -> NetworkPolicyPeer:
+    return NetworkPolicyPeer(podSelector=LabelSelector())
+
+
+def _egress_of_dns(environment: Environment) -> NetworkPolicyEgressRule:
+    return NetworkPolicyEgressRule(
+        to=[_pods_in(environment.dns_namespace, DNS_PODS)],
+        ports=[
+            NetworkPolicyPort(port=DNS_PORT, protocol="UDP"),
+            NetworkPolicyPort(port=DNS_PORT, protocol="TCP"),
+        ],
+    )
 
 
 def _egress_of_traces(tracing: TracingSettings) -> NetworkPolicyEgressRule:

@@ -33,11 +33,11 @@ from lightkube.models.core_v1 import (
 from lightkube.models.meta_v1 import LabelSelector, ObjectMeta
 
 from classifier.settings import CONFIG_PATH_VARIABLE, ENV_PREFIX
-from k8s.environment.sections import Amounts, ApiKeys, Environment, ProbeSettings
+from k8s.environment.sections import Amounts, ApiKeys, Environment, ProbeSettings, StartupSettings
 from k8s.objects.configuration import CONFIG_FILE, config_digest, config_map_name
 from k8s.objects.labels import HTTP, PREFIX, object_labels, track_selector
 from k8s.objects.tracks import Track
-from serving.routes import LIVEZ, READYZ, Route
+from serving.routes import LIVEZ, READYZ
 
 CONTAINER = "server"
 USER = 10001
@@ -66,22 +66,15 @@ def pod_template(environment: Environment, track: Track) -> PodTemplateSpec:
 
 def _pod(environment: Environment, siblings: LabelSelector, track: Track) -> PodSpec:
     gpu = environment.gpu
-    pull_secrets = [LocalObjectReference(name=secret) for secret in environment.image.pull_secrets]
     return PodSpec(
         containers=[_container(environment, track)],
-        imagePullSecrets=pull_secrets or None,
+        imagePullSecrets=pull_secrets(environment),
         priorityClassName=environment.pods.priority_class,
         serviceAccountName=environment.name,
         automountServiceAccountToken=False,
         enableServiceLinks=False,
         terminationGracePeriodSeconds=environment.shutdown.grace_seconds,
-        securityContext=PodSecurityContext(
-            runAsNonRoot=True,
-            runAsUser=USER,
-            runAsGroup=USER,
-            fsGroup=USER,
-            seccompProfile=SeccompProfile(type="RuntimeDefault"),
-        ),
+        securityContext=unprivileged_pod(),
         topologySpreadConstraints=[_spread(HOSTNAME, siblings), _spread(ZONE, siblings)],
         affinity=Affinity(
             podAntiAffinity=PodAntiAffinity(
@@ -136,37 +129,36 @@ def _container(environment: Environment, track: Track) -> Container:
         env=[EnvVar(name=name, value=value) for name, value in variables.items()],
         ports=[ContainerPort(name=HTTP, containerPort=environment.config.api.port, protocol="TCP")],
         resources=ResourceRequirements(
-            requests=_amounts(resources.requests), limits=_amounts(resources.limits) | gpus
+            requests=amounts(resources.requests), limits=amounts(resources.limits) | gpus
         ),
-        startupProbe=_probe(
-            LIVEZ, probes.startup, initial_delay_seconds=probes.startup.initial_delay_seconds
-        ),
-        livenessProbe=_probe(LIVEZ, probes.liveness, grace_seconds=probes.liveness.grace_seconds),
-        readinessProbe=_probe(READYZ, probes.readiness),
+        startupProbe=startup_probe(LIVEZ.path, probes.startup),
+        livenessProbe=probe(LIVEZ.path, probes.liveness, grace_seconds=probes.liveness.grace_seconds),
+        readinessProbe=probe(READYZ.path, probes.readiness),
         lifecycle=Lifecycle(
             preStop=LifecycleHandler(sleep=SleepAction(seconds=environment.shutdown.pre_stop_seconds))
         ),
-        securityContext=SecurityContext(
-            allowPrivilegeEscalation=False,
-            capabilities=Capabilities(drop=["ALL"]),
-            privileged=False,
-            readOnlyRootFilesystem=True,
-        ),
+        securityContext=unprivileged_container(),
         # The reason for a failed start is then in `kubectl describe pod`, too.
         terminationMessagePolicy="FallbackToLogsOnError",
         volumeMounts=mounts,
     )
 
 
-def _probe(
-    route: Route,
+def startup_probe(path: str, settings: StartupSettings) -> Probe:
+    """The probe that runs until a container has started. The other probes begin after it."""
+    return probe(path, settings, initial_delay_seconds=settings.initial_delay_seconds)
+
+
+def probe(
+    path: str,
     settings: ProbeSettings,
     *,
     initial_delay_seconds: int | None = None,
     grace_seconds: int | None = None,
 ) -> Probe:
+    """A probe that requests a path of the container's port."""
     return Probe(
-        httpGet=HTTPGetAction(path=route.path, port=HTTP),
+        httpGet=HTTPGetAction(path=path, port=HTTP),
         periodSeconds=settings.period_seconds,
         timeoutSeconds=settings.timeout_seconds,
         failureThreshold=settings.failures,
@@ -175,8 +167,35 @@ def _probe(
     )
 
 
-def _amounts(amounts: Amounts) -> dict[str, str]:
-    return {resource.replace("_", "-"): quantity for resource, quantity in amounts}
+def pull_secrets(environment: Environment) -> list[LocalObjectReference] | None:
+    """The Secrets with the credentials of the registry; None if it needs none."""
+    return [LocalObjectReference(name=secret) for secret in environment.image.pull_secrets] or None
+
+
+def unprivileged_pod() -> PodSecurityContext:
+    """What every pod may do: its container runs as the user of the images, with few system calls."""
+    return PodSecurityContext(
+        runAsNonRoot=True,
+        runAsUser=USER,
+        runAsGroup=USER,
+        fsGroup=USER,
+        seccompProfile=SeccompProfile(type="RuntimeDefault"),
+    )
+
+
+def unprivileged_container() -> SecurityContext:
+    """What every container may do: it writes only to its volumes."""
+    return SecurityContext(
+        allowPrivilegeEscalation=False,
+        capabilities=Capabilities(drop=["ALL"]),
+        privileged=False,
+        readOnlyRootFilesystem=True,
+    )
+
+
+def amounts(given: Amounts) -> dict[str, str]:
+    """The amounts by the names that Kubernetes has for the resources."""
+    return {resource.replace("_", "-"): quantity for resource, quantity in given}
 
 
 def _spread(topology: str, siblings: LabelSelector) -> TopologySpreadConstraint:

@@ -1,6 +1,6 @@
 """The Services: the addresses of the pods inside the cluster."""
 
-from lightkube.models.core_v1 import ServicePort, ServiceSpec
+from lightkube.models.core_v1 import ClientIPConfig, ServicePort, ServiceSpec, SessionAffinityConfig
 from lightkube.resources.core_v1 import Service
 
 from k8s.environment.sections import Environment
@@ -13,7 +13,13 @@ from k8s.objects.labels import (
     canary_name,
     metadata,
     track_selector,
+    ui_labels,
+    ui_name,
+    ui_selector,
 )
+
+AFFINITY_SECONDS = 3 * 3600
+"""How long the requests of an address reach the same pod; Kubernetes' own default, written down."""
 
 
 def service(environment: Environment) -> Service:
@@ -42,6 +48,22 @@ def canary_service(environment: Environment) -> Service:
         ),
         spec=ServiceSpec(
             type="ClusterIP", selector=track_selector(environment, CANARY), ports=[_port(environment)]
+        ),
+    )
+
+
+def ui_service(environment: Environment) -> Service:
+    """The address of the web client, which always leads a browser to the pod that has its session."""
+    return Service(
+        metadata=metadata(environment, ui_name(environment), labels=ui_labels(environment)),
+        spec=ServiceSpec(
+            type="ClusterIP",
+            selector=ui_selector(environment),
+            ports=[_port(environment)],
+            sessionAffinity="ClientIP",
+            sessionAffinityConfig=SessionAffinityConfig(
+                clientIP=ClientIPConfig(timeoutSeconds=AFFINITY_SECONDS)
+            ),
         ),
     )
 

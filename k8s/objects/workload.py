@@ -50,13 +50,20 @@ def deployment(environment: Environment, track: Track) -> Deployment:
 
 
 def _annotations(environment: Environment, track: Track) -> dict[str, str]:
-    """The annotations of a Deployment. `kubectl rollout history` shows the first one for each revision."""
     cause = f"{track.cause}, config {config_digest(environment.config)[:CONFIG_DIGEST_CHARACTERS]}"
-    annotations = {"kubernetes.io/change-cause": cause}
-    if environment.image.pull_policy_of(track.image) == "IfNotPresent":
+    return deployment_annotations(cause, environment.image.pull_policy_of(track.image))
+
+
+def deployment_annotations(cause: str, pull_policy: str, *ignored: str) -> dict[str, str]:
+    """The annotations of a Deployment: what a revision runs, and the checks of kube-score that do not apply.
+
+    `kubectl rollout history` shows the cause of each revision.
+    """
+    if pull_policy == "IfNotPresent":
         # kube-score asks for Always, but then no container could start while the registry does not answer.
-        annotations["kube-score/ignore"] = "container-image-pull-policy"
-    return annotations
+        ignored = ("container-image-pull-policy", *ignored)
+    annotations = {"kubernetes.io/change-cause": cause}
+    return annotations | ({"kube-score/ignore": ",".join(ignored)} if ignored else {})
 
 
 def disruption_budget(environment: Environment) -> PodDisruptionBudget:

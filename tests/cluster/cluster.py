@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -33,11 +34,12 @@ BEHIND_A_PORT = REPORTS / "environments.yaml"
 """The project's environments, except that `local` has the sections of FOR_TESTS."""
 NODE_PORT = 30080
 PODS = 2
-FOR_TESTS = {
+FOR_TESTS: Mapping[str, Any] = {
     "service": {"type": "NodePort", "node_port": NODE_PORT},
     "autoscaler": {"max_pods": PODS, "profile": "burst"},
+    "ui": None,
 }
-"""A port to which load can be sent, and an autoscaler that never deletes the pod that a test looks at."""
+"""A port for load, an autoscaler that never deletes the pod that a test looks at, and no web client."""
 APPLICATION = "text-classifier"
 ENVIRONMENT = "local"
 NAMESPACE = f"{APPLICATION}-{ENVIRONMENT}"
@@ -51,6 +53,13 @@ TEXTS = [
     "Dull, badly cut and far too long; the worst evening in years.",
     "The second half is better than the first.",
 ]
+ASK_WITH_CLIENT = """
+import sys
+from ui.client import Client
+from ui.settings import settings
+print(Client(settings()).predict(sys.argv[1]).value["confidence"])
+"""
+"""For `python -c` in a container of the web client, with a text."""
 ASK_PREDICT = """
 import json, sys, urllib.request
 url, text = sys.argv[1:]
@@ -61,11 +70,17 @@ print(urllib.request.urlopen(request, timeout=30).read().decode())
 """For `python3 -c` in a container, with a URL and a text."""
 
 
-def kubectl(*arguments: str, check: bool = True, timeout: float = PATIENCE_SECONDS, stdin: str = "") -> str:
-    """What kubectl prints. If it fails and `check` is set, the test fails with its error."""
-    done = subprocess.run(
+def run_kubectl(
+    *arguments: str, timeout: float = PATIENCE_SECONDS, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         ["kubectl", *arguments], capture_output=True, text=True, check=False, timeout=timeout, input=stdin
     )
+
+
+def kubectl(*arguments: str, check: bool = True, **more: Any) -> str:
+    """What kubectl prints. If it fails and `check` is set, the test fails with its error."""
+    done = run_kubectl(*arguments, **more)
     if check and done.returncode:
         pytest.fail(f"kubectl {' '.join(arguments)}: {done.stderr or done.stdout}")
     return done.stdout if done.returncode == 0 else done.stderr + done.stdout
@@ -79,17 +94,31 @@ def objects(kind: str, *arguments: str) -> list[Any]:
     return json.loads(in_namespace("get", kind, "--output", "json", *arguments))["items"]
 
 
+def remaining_pods() -> dict[str, Any]:
+    """The pods that are not terminating, by name."""
+    return {
+        pod["metadata"]["name"]: pod
+        for pod in objects("pods", "--selector", "app.kubernetes.io/name=text-classifier")
+        if "deletionTimestamp" not in pod["metadata"]
+    }
+
+
 def ready_pods() -> list[str]:
     """Names of the pods that are ready and are not terminating."""
     return [
-        pod["metadata"]["name"]
-        for pod in objects("pods", "--selector", "app.kubernetes.io/name=text-classifier")
-        if "deletionTimestamp" not in pod["metadata"]
-        and any(
+        name
+        for name, pod in remaining_pods().items()
+        if any(
             condition["type"] == "Ready" and condition["status"] == "True"
             for condition in pod["status"].get("conditions", [])
         )
     ]
+
+
+def log(pod: str, *, previous: bool = False) -> str:
+    """The log of the pod's present or previous container; empty if there is no such pod or container."""
+    done = run_kubectl("--namespace", NAMESPACE, "logs", pod, f"--previous={str(previous).lower()}")
+    return done.stdout if done.returncode == 0 else ""
 
 
 def container_status(pod: str) -> Any:
@@ -125,6 +154,31 @@ def make(target: str, *, check: bool = True, **variables: str) -> str:
     if check and done.returncode:
         pytest.fail(f"{' '.join(command)}: {done.stdout}{done.stderr}")
     return done.stdout + done.stderr
+
+
+@contextmanager
+def forwarded(service: str) -> Iterator[str]:
+    """Forward a port of this machine to a Service during the block; gives its URL."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = ["kubectl", "--namespace", NAMESPACE, "port-forward", f"service/{service}", f"{port}:http"]
+    url = f"http://127.0.0.1:{port}"
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as forward:
+        try:
+            wait_until(lambda: answers(url), "the forwarded port answers", 30)
+            yield url
+        finally:
+            forward.terminate()
+
+
+def answers(url: str) -> bool:
+    """Whether a server answers at this URL, whatever it says."""
+    try:
+        httpx.get(url, timeout=30)
+    except httpx.TransportError:
+        return False
+    return True
 
 
 def rollout_status() -> None:

@@ -170,6 +170,12 @@ def manifests(request: pytest.FixtureRequest, tmp_path: Path) -> list[Path]:
         "service": {"annotations": {"example.com/owner": "search"}},
         "service_account": {"annotations": {"example.com/owner": "search"}},
         "api_keys": {"secret": "text-classifier-keys"},
+        "ui": {
+            "image": f"registry.example.com/text-classifier-ui@sha256:{'2' * 64}",
+            "api_key": {"secret": "text-classifier-ui-key"},
+            "host": "reviews.example.com",
+            "annotations": {"example.com/owner": "search"},
+        },
         "pod_monitor": {
             "prometheus_namespace": "monitoring",
             "every_seconds": 15,

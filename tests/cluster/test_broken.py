@@ -10,9 +10,10 @@ from cluster import (
     config_changed,
     in_namespace,
     kubectl,
+    log,
     make,
-    objects,
     ready_pods,
+    remaining_pods,
     rollout_status,
     wait_until,
 )
@@ -36,26 +37,18 @@ def rollout_fails(old: list[str]) -> None:
     assert ready_pods() == old
 
 
-def new_pod(old: list[str]) -> str:
-    def found() -> str | None:
-        pods = objects("pods", "--selector", "app.kubernetes.io/name=text-classifier")
-        return next((pod["metadata"]["name"] for pod in pods if pod["metadata"]["name"] not in old), None)
-
-    return wait_until(found, "a pod of the new version")
-
-
-def log_of(pod: str) -> str:
-    """The log of the pod's last attempt to start."""
-    for which in ((), ("--previous",)):
-        output = in_namespace("logs", pod, *which, check=False)
-        if any(map(says_why, output.splitlines())):
-            return output
-    return ""
-
-
 def log_of_new_pod(old: list[str]) -> str:
-    pod = new_pod(old)
-    return wait_until(lambda: log_of(pod), "its log says why")
+    """The log of a pod of the new version, which says why the service did not start.
+
+    The pods are listed again at each look, because a pod that an earlier test left can end in between.
+    """
+
+    def found() -> str | None:
+        pods = [name for name in remaining_pods() if name not in old]
+        logs = (log(pod, previous=previous) for pod in pods for previous in (False, True))
+        return next((text for text in logs if any(map(says_why, text.splitlines()))), None)
+
+    return wait_until(found, "a log of a new pod says why the service did not start")
 
 
 def says_why(line: str) -> bool:
@@ -63,8 +56,8 @@ def says_why(line: str) -> bool:
     return line.startswith("error:") or '"start_failed"' in line
 
 
-def sentence_in(log: str) -> str:
-    (sentence,) = filter(says_why, log.splitlines())
+def sentence_in(text: str) -> str:
+    (sentence,) = filter(says_why, text.splitlines())
     return sentence
 
 

@@ -1,10 +1,7 @@
 """The rendered environment on a cluster: it is accepted, becomes ready, and answers every kind of call."""
 
 import json
-import socket
-import subprocess
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -16,12 +13,12 @@ from cluster import (
     TEXTS,
     Models,
     environments,
+    forwarded,
     in_namespace,
     kubectl,
     make,
     objects,
     ready_pods,
-    wait_until,
 )
 
 
@@ -53,25 +50,9 @@ def test_a_call_from_within_the_cluster_gets_the_right_answer(deployed: None, mo
 
 
 def test_a_call_through_a_forwarded_port_gets_the_right_answer(deployed: None, models: Models) -> None:  # noqa: ARG001
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = ["kubectl", "--namespace", NAMESPACE, "port-forward", "service/text-classifier", f"{port}:http"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as forward:
-        try:
-
-            def answer() -> Any:
-                try:
-                    return httpx.post(
-                        f"http://127.0.0.1:{port}/predict", json={"text": TEXTS[1]}, timeout=30
-                    ).json()
-                except httpx.TransportError:
-                    return None
-
-            found = wait_until(answer, "the forwarded port answers")
-            assert found["probabilities"] == pytest.approx(models[0][TEXTS[1]], abs=1e-6)
-        finally:
-            forward.terminate()
+    with forwarded("text-classifier") as url:
+        answer = httpx.post(f"{url}/predict", json={"text": TEXTS[1]}, timeout=30).json()
+        assert answer["probabilities"] == pytest.approx(models[0][TEXTS[1]], abs=1e-6)
 
 
 def test_the_container_can_only_write_to_its_temporary_folder(deployed: None) -> None:  # noqa: ARG001

@@ -19,6 +19,7 @@ from k8s.waiting import namespace_of
 
 STATUS = "rollout status deployment/text-classifier --namespace text-classifier-local --timeout 5m"
 CANARY_STATUS = STATUS.replace("deployment/text-classifier", "deployment/text-classifier-canary")
+UI_STATUS = STATUS.replace("deployment/text-classifier", "deployment/text-classifier-ui")
 PHASE = "get namespace text-classifier-local --ignore-not-found --output jsonpath={.status.phase}"
 APPLY_NEW = "apply --kustomize reports/manifests/local"
 IMAGE = ("--image", "localhost:1/text-classifier:2")
@@ -71,14 +72,14 @@ def with_environment(tmp_path: Path, **changes: str) -> str:
 def test_without_an_image_the_committed_manifests_are_applied(cluster: Cluster, run: Run) -> None:
     assert run("deploy", "--env", "local") == 0
     folder = ENVIRONMENTS_PATH.parent / "rendered" / "local"
-    assert cluster.commands == [f"apply --kustomize {folder}", STATUS]
+    assert cluster.commands == [f"apply --kustomize {folder}", STATUS, UI_STATUS]
 
 
 def test_an_image_is_rendered_into_another_folder_and_applied(
     cluster: Cluster, run: Run, tmp_path: Path
 ) -> None:
     assert run("deploy", *IMAGE) == 0
-    assert cluster.commands == [APPLY_NEW, STATUS]
+    assert cluster.commands == [APPLY_NEW, STATUS, UI_STATUS]
     assert f"image: {IMAGE[1]}\n" in new_deployment(tmp_path)
 
 
@@ -86,7 +87,7 @@ def test_environments_from_another_file_are_rendered_into_another_folder_and_app
     cluster: Cluster, run: Run, tmp_path: Path
 ) -> None:
     assert run("deploy", "--environments", with_environment(tmp_path)) == 0
-    assert cluster.commands == [APPLY_NEW, STATUS]
+    assert cluster.commands == [APPLY_NEW, STATUS, UI_STATUS]
 
 
 def test_committed_manifests_that_are_stale_are_not_applied(
@@ -123,7 +124,7 @@ def test_a_deployment_waits_for_a_namespace_that_is_being_deleted(cluster: Clust
 def test_in_a_namespace_that_is_there_the_changes_are_rehearsed_first(cluster: Cluster, run: Run) -> None:
     cluster.answers("jsonpath={.status.phase}", "Active")
     assert run("deploy", *IMAGE) == 0
-    assert cluster.commands == [f"{APPLY_NEW} --dry-run=server", APPLY_NEW, STATUS]
+    assert cluster.commands == [f"{APPLY_NEW} --dry-run=server", APPLY_NEW, STATUS, UI_STATUS]
 
 
 def test_what_the_cluster_would_refuse_is_shown_and_nothing_is_applied(
@@ -147,7 +148,7 @@ def test_a_user_who_may_not_read_namespaces_can_deploy_after_a_rehearsal(
 ) -> None:
     cluster.fails("get namespace text-classifier-local ", "Error from server (Forbidden): no")
     assert run("deploy", *IMAGE) == 0
-    assert cluster.commands == [f"{APPLY_NEW} --dry-run=server", APPLY_NEW, STATUS]
+    assert cluster.commands == [f"{APPLY_NEW} --dry-run=server", APPLY_NEW, STATUS, UI_STATUS]
     assert (
         "not checked: whether there is a namespace text-classifier-local: Error from server (Forbidden): no"
         in capfd.readouterr().err
@@ -319,6 +320,32 @@ def test_an_invalid_value_changes_nothing(
     assert cluster.commands == []
 
 
+# The web client
+
+
+def test_a_web_client_that_does_not_start_fails_the_deployment_of_a_service_that_did(
+    cluster: Cluster, run: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cluster.fails("deployment/text-classifier-ui", "error: exceeded its progress deadline")
+    assert run("deploy", *IMAGE) == 1
+    assert capfd.readouterr().err.splitlines()[-1] == (
+        "error: deployment text-classifier-ui in text-classifier-local is not rolled out; `kubectl logs` may "
+        "say why, and ui.image of the environment must name an image that was pushed; the service itself is "
+        "rolled out"
+    )
+    assert cluster.commands == [APPLY_NEW, STATUS, UI_STATUS]
+
+
+def test_without_a_web_client_no_rollout_of_one_is_waited_for(
+    cluster: Cluster, run: Run, tmp_path: Path
+) -> None:
+    tree = yaml.safe_load(ENVIRONMENTS_PATH.read_text(encoding="utf-8"))
+    tree["local"]["ui"] = None
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(tree))
+    assert run("deploy", "--environments", str(tmp_path / "mine.yaml")) == 0
+    assert cluster.commands == [APPLY_NEW, STATUS]
+
+
 # Rollbacks
 
 
@@ -392,7 +419,7 @@ def test_a_canary_is_applied_in_addition_to_the_running_image_and_waits_for_both
 ) -> None:
     cluster.answers(RUNNING_IMAGE, IMAGE[1])
     assert run("canary", *IMAGE, "--version", "3", "--weight", "30") == 0
-    assert cluster.commands == [APPLY_NEW, CANARY_STATUS, STATUS]
+    assert cluster.commands == [APPLY_NEW, CANARY_STATUS, STATUS, UI_STATUS]
     assert f"image: {IMAGE[1]}\n" in new_deployment(tmp_path)
     assert "image: localhost:1/text-classifier:3\n" in new_deployment(tmp_path, "-canary")
 
@@ -424,7 +451,7 @@ def test_a_canary_is_deleted_after_the_image_has_all_requests(
     for kind in CANARY_OBJECTS:
         cluster.lists(f"get {kind} ", named("text-classifier"), named("text-classifier-canary"))
     assert run(command, *IMAGE) == 0
-    assert cluster.commands == [APPLY_NEW, STATUS, delete(*CANARY_OBJECTS.values())]
+    assert cluster.commands == [APPLY_NEW, STATUS, UI_STATUS, delete(*CANARY_OBJECTS.values())]
 
 
 @pytest.mark.parametrize("command", ["promote", "abort"])
@@ -460,7 +487,7 @@ def test_what_an_environment_no_longer_has_is_deleted_after_the_rollout(cluster:
         "ingresses.networking.k8s.io/text-classifier",
         "podmonitors.monitoring.coreos.com/text-classifier",
     )
-    assert cluster.commands == [APPLY_NEW, STATUS, delete(*stale)]
+    assert cluster.commands == [APPLY_NEW, STATUS, UI_STATUS, delete(*stale)]
 
 
 def test_only_objects_with_the_labels_of_every_rendered_object_are_looked_at(
@@ -468,7 +495,12 @@ def test_only_objects_with_the_labels_of_every_rendered_object_are_looked_at(
 ) -> None:
     assert run("deploy", *IMAGE) == 0
     (looked,) = [command for command in cluster.log if command.startswith("get ingresses")]
-    for label in ("name=text-classifier", "part-of=text-classifier", "managed-by=kustomize"):
+    for label in (
+        "name in (text-classifier,text-classifier-ui)",
+        "component in (server,ui)",
+        "part-of in (text-classifier)",
+        "managed-by in (kustomize)",
+    ):
         assert f"app.kubernetes.io/{label}" in looked
 
 
@@ -477,7 +509,7 @@ def test_an_object_that_another_object_owns_stays(cluster: Cluster, run: Run) ->
     owned = named("keda-hpa-text-classifier", ownerReferences=[{"kind": "ScaledObject"}])
     cluster.lists("get horizontalpodautoscalers.autoscaling ", owned | scales(2))
     assert run("deploy", *IMAGE) == 0
-    assert cluster.commands == [APPLY_NEW, STATUS]
+    assert cluster.commands == [APPLY_NEW, STATUS, UI_STATUS]
 
 
 def test_a_config_map_stays_as_long_as_a_pod_or_a_revision_uses_it(cluster: Cluster, run: Run) -> None:
@@ -519,6 +551,7 @@ def test_every_kind_that_is_rendered_can_be_deleted() -> None:
     rendered = [
         *objects(load_environment("staging")),
         *objects(load_environment("production", every_option | by_digest)),
+        *objects(load_environment("local")),
     ]
     assert {type(each) for each in rendered} - {Namespace} == set(pruning.KINDS)
 
@@ -560,7 +593,8 @@ def test_a_rollout_waits_for_the_smallest_number_of_pods(
         cluster.answers("get deployment text-classifier ", with_pods(1, 1), once=True)
     cluster.answers("get deployment text-classifier ", with_pods(2, 1))
     assert run(command) == 0
-    assert cluster.commands[-2:] == [STATUS, STATUS.replace("5m", "40s")]
+    waits = [command for command in cluster.commands if command.startswith(STATUS.partition(" --")[0] + " ")]
+    assert waits == [STATUS, STATUS.replace("5m", "40s")]
 
 
 def test_an_autoscaler_that_does_not_act_fails_the_rollout(

@@ -15,11 +15,13 @@ API = {
     "/classify",
     "/health",
     "/feedback",
+    "/model/card",
     "/model/info",
     "/model/drift",
     "/predict",
     "/predict/batch",
     "/predict/thresholds",
+    "/predict/explain",
     "/predict/top-k",
 }
 PAGE = {"/docs", "/openapi.json"}

@@ -15,7 +15,7 @@ from k8s.environment.values import ImageReference, ImageVersion
 from k8s.errors import UnreadableImage
 from k8s.image_labels import read_labels
 
-LABELS = {"text-classifier.model": "imdb-sentiment:0a42d9f0bd1b"}
+LABELS = {"text-classifier.model": "imdb-sentiment:9656270195ba"}
 NAME = "team/text-classifier"
 
 

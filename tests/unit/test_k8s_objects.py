@@ -21,7 +21,7 @@ from serving.telemetry import catalogue
 RELEASE = {
     "version": "0123456789ab-cdef",
     "bento": "text-classifier:0123456789ab-cdef",
-    "model": "imdb-sentiment:0a42d9f0bd1b",
+    "model": "imdb-sentiment:9656270195ba",
     "model_digest": "7" * 64,
     "commit": "0" * 40,
 }
@@ -282,7 +282,7 @@ def test_the_pods_run_the_images_own_entry_point(objects):
 def test_the_labels_of_pods_name_their_version_and_model():
     template = rendered(load_environment("local", {"release": RELEASE}))["deployment"]["spec"]["template"]
     assert template["metadata"]["labels"]["app.kubernetes.io/version"] == "0123456789ab-cdef"
-    assert template["metadata"]["labels"]["text-classifier/model-version"] == "0a42d9f0bd1b"
+    assert template["metadata"]["labels"]["text-classifier/model-version"] == "9656270195ba"
     annotations = template["metadata"]["annotations"]
     assert annotations.pop("text-classifier/config-sha256")
     assert annotations == {
@@ -317,7 +317,7 @@ def test_the_image_is_named_in_one_field_of_the_deployment_and_for_people_in_its
     assert container_of(deployment)["image"] == reference
     assert json.dumps(deployment).count("5" * 64) == 1
     assert deployment["metadata"]["annotations"]["kubernetes.io/change-cause"].startswith(
-        "classifier@sha256:555555555555, model imdb-sentiment:0a42d9f0bd1b, config "
+        "classifier@sha256:555555555555, model imdb-sentiment:9656270195ba, config "
     )
 
 
@@ -552,7 +552,7 @@ def test_environment_variables_of_the_renderer_change_nothing(monkeypatch):
 
 # API keys and host names
 
-WITH_KEYS: Object = {"api_keys": {"secret": "text-classifier-keys"}}
+WITH_KEYS: Object = {"api_keys": {"secret": "text-classifier-keys"}, "ui": None}
 
 
 def test_without_api_keys_no_pod_has_a_secret(objects):
@@ -563,7 +563,7 @@ def test_without_api_keys_no_pod_has_a_secret(objects):
 @pytest.mark.parametrize("key", ["keys", "keys-2026.txt"])
 def test_the_service_reads_the_only_mounted_item_of_the_secret(name, key, tmp_path, monkeypatch):
     api_keys = {"secret": "text-classifier-keys", "key": key}
-    objects = rendered(load_environment(name, {"api_keys": api_keys}))
+    objects = rendered(load_environment(name, {"api_keys": api_keys, "ui": None}))
     container, pod = container_of(objects["deployment"]), pod_of(objects["deployment"])
     (volume,) = [volume for volume in pod["volumes"] if "secret" in volume]
     (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == volume["name"]]

@@ -12,7 +12,7 @@ from k8s.environment.loading import load_environment
 from k8s.environment.sections import Environment
 from k8s.errors import DeploymentError
 from k8s.objects.assembly import objects
-from k8s.objects.labels import own_labels
+from k8s.objects.labels import object_labels
 
 PUSHED = {"image": {"reference": f"registry.example.com/text-classifier@sha256:{'1' * 64}"}}
 STAGING = "text-classifier-staging"
@@ -256,7 +256,7 @@ def test_every_object_with_the_name_of_a_rendered_one_and_without_its_labels_is_
 
 
 def test_an_object_of_another_instance_is_refused(cluster: Cluster) -> None:
-    labels = own_labels(staging()) | {"app.kubernetes.io/instance": "mine"}
+    labels = object_labels(staging()) | {"app.kubernetes.io/instance": "mine"}
     cluster.answers("get services/text-classifier ", json.dumps({"labels": labels}))
     (sentence,) = refusals(staging())
     assert "without the label app.kubernetes.io/instance=text-classifier of this environment" in sentence
@@ -265,7 +265,7 @@ def test_an_object_of_another_instance_is_refused(cluster: Cluster) -> None:
 def test_objects_of_an_earlier_deployment_are_accepted_whatever_labels_the_environment_added(
     cluster: Cluster,
 ) -> None:
-    labels = own_labels(staging()) | {"team": "search"}
+    labels = object_labels(staging()) | {"team": "search"}
     for each in objects(staging()):
         cluster.answers(f"/{each.metadata and each.metadata.name} ", json.dumps({"labels": labels}))
     preflight.check(staging(labels={"team": "ranking"}))

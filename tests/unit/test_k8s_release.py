@@ -16,7 +16,7 @@ from k8s.environment.values import ImageReference, ImageVersion
 from k8s.errors import InvalidEnvironment, UnknownBento, WrongImage
 from k8s.manifests import Manifests, Options, render_environment
 
-LABELS = {"commit": "0" * 40, "model": "imdb-sentiment:0a42d9f0bd1b", "model-digest": "7" * 64}
+LABELS = {"commit": "0" * 40, "model": "imdb-sentiment:9656270195ba", "model-digest": "7" * 64}
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_an_environment_can_use_the_release_of_a_bento(store):
     put(store, "text-classifier:0123-4567", LABELS)
     environment = load_environment("local", {"release": release_of("text-classifier:0123-4567")})
     assert environment.release is not None
-    assert environment.release.model_version == "0a42d9f0bd1b"
+    assert environment.release.model_version == "9656270195ba"
 
 
 def test_the_error_for_an_unknown_bento_lists_the_stored_ones(store):
@@ -135,7 +135,7 @@ def test_the_release_is_what_the_labels_of_the_image_say(engine, bento):
     found = contents_of(IMAGE, bento)
     assert found.release == RELEASE
     assert found.remark == (
-        "localhost:1/text-classifier:1 contains imdb-sentiment:0a42d9f0bd1b, as its labels say "
+        "localhost:1/text-classifier:1 contains imdb-sentiment:9656270195ba, as its labels say "
         "(podman on this machine)"
     )
 
@@ -188,7 +188,7 @@ def written(**changes: str) -> Release:
 def test_a_written_release_that_is_right_is_confirmed(engine):
     engine(IMAGE_LABELS)
     assert compare(IMAGE, written()) == (
-        "localhost:1/text-classifier:1 contains imdb-sentiment:0a42d9f0bd1b, as `release` and its labels say"
+        "localhost:1/text-classifier:1 contains imdb-sentiment:9656270195ba, as `release` and its labels say"
     )
 
 
@@ -232,7 +232,7 @@ def test_the_pods_of_both_tracks_have_the_labels_of_their_image(engine, track):
     engine(IMAGE_LABELS)
     rendered = render_environment("local", options(canary="2"))
     found = pods_of(track, rendered)
-    assert found["labels"]["text-classifier/model-version"] == "0a42d9f0bd1b"
+    assert found["labels"]["text-classifier/model-version"] == "9656270195ba"
     assert found["labels"]["app.kubernetes.io/version"] == "0123-4567"
     assert found["annotations"]["text-classifier/bento"] == BENTO
     assert len(rendered.remarks) == 2

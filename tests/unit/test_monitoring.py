@@ -273,9 +273,12 @@ def test_compose_mounts_each_rendered_file() -> None:
     assert mounted == {path.name for path in RENDERED.iterdir()}
 
 
-def test_compose_runs_the_service_alone_unless_the_profile_is_given() -> None:
+def test_compose_runs_only_the_service_and_its_web_client_unless_the_profile_is_given() -> None:
     services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
-    assert {name for name, service in services.items() if "profiles" not in service} == {"text-classifier"}
+    assert {name for name, service in services.items() if "profiles" not in service} == {
+        "text-classifier",
+        "ui",
+    }
     assert {str(service.get("profiles")) for service in services.values()} == {"None", "['monitoring']"}
 
 
