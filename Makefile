@@ -8,6 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 INSTALL := $(PIP) --require-hashes --requirement
 DATA ?= ../shared/data/imdb/train.parquet
 TEST ?= ../shared/data/imdb/test.parquet
+export NLTK_DATA ?= $(abspath ../shared/nltk_data)
 ENGINE ?= podman
 ENV ?= local
 WEIGHT ?= 10
@@ -25,7 +26,7 @@ PEERS := fastapi litserve mlserver ray earlier
 PEER_STAMPS := $(PEERS:%=.venv-bench/%/.installed)
 LOCK := $(CURDIR)/$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
-SOURCES := benchmarks classifier cli image k8s model_store monitoring serving service.py training_import tests
+SOURCES := benchmarks classifier cli datafiles image k8s model_store monitoring serving service.py training_import ui tests
 
 # Makes an option of a variable if it is given. An empty variable is also passed on, so that the command refuses it.
 given = $(if $(filter undefined,$(origin $(2))),,--$(1) '$($(2))')
@@ -36,7 +37,7 @@ export BENTOML_DO_NOT_TRACK ?= True
 
 # Wrong variables are refused before anything is installed. A variable with an underscore in its name is not for make but for the
 # programs that it starts, as in CLASSIFIER__API__PORT=8123.
-VARIABLES := BENTO COMMAND DATA ENGINE ENV ENVIRONMENTS GPU IMAGE KUBECONFIG ONLY PORT PYTHON REGISTRY SECONDS SEED TARGET TEST \
+VARIABLES := BENTO CHROMIUM COMMAND DATA ENGINE ENV ENVIRONMENTS GPU IMAGE KUBECONFIG ONLY PORT PYTHON REGISTRY SECONDS SEED TARGET TEST \
 	VENV VERSION WEIGHT
 is_unknown = $(and $(filter command,$(origin $(1))),$(if $(findstring _,$(1)),,unknown),$(if $(filter $(1),$(VARIABLES)),,unknown))
 $(foreach name,$(.VARIABLES),$(if $(call is_unknown,$(name)),$(error $(name) is not a variable of this Makefile; they are $(VARIABLES))))
@@ -47,9 +48,9 @@ NEEDED_BY_abort := IMAGE
 $(foreach goal,$(MAKECMDGOALS),$(foreach name,$(NEEDED_BY_$(goal)),$(if $($(name)),,\
 	$(error $(name) is not given; `make $(goal)` needs it, and k8s/README.md explains it))))
 
-.PHONY: help serve test test-unit fuzz lint format train-deps deploy-deps train bench bench-quick bench-limits bento \
-	image push audit monitoring manifests deploy rollout-status rollback canary promote abort tools cluster-test lock \
-	mutants clean
+.PHONY: help serve ui ui-test screenshots test test-unit fuzz lint format train-deps deploy-deps train bench bench-quick \
+	bench-limits bento image ui-image push audit monitoring manifests deploy rollout-status rollback canary promote abort \
+	tools cluster-test lock mutants clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,11 +58,23 @@ help:  ## List the targets
 serve: $(VENV)/.serve $(VENV)/.command  ## Serve the bundled model; PORT=8123 uses another port
 	@$(if $(PORT),CLASSIFIER__API__PORT=$(PORT)) $(COMMAND) serve
 
+ui: $(VENV)/.ui  ## Start the web client for the service at CLASSIFIER_URL; PORT=8502 uses another port
+	@echo "The web client asks the service at $${CLASSIFIER_URL:-http://127.0.0.1:3000}"
+	@$(BIN)/streamlit run ui/app.py $(if $(PORT),--server.port $(PORT))
+
 test: $(VENV)/.dev  ## Run all tests: unit, service and e2e
 	$(BIN)/python -m pytest
 
 test-unit: $(VENV)/.dev  ## Run the unit tests, which take seconds
 	$(BIN)/python -m pytest tests/unit
+
+ui-test: $(VENV)/.dev  ## Test the web client in a real browser: Chromium on the PATH, or CHROMIUM=its path
+	$(BIN)/python -m pytest tests/ui
+
+screenshots: $(VENV)/.dev  ## Make the pictures of all pages in reports/ui, and the two of the README
+	$(BIN)/python -m pytest tests/ui/test_looks.py
+	cp reports/ui/classify-light-1440-first.png docs/images/ui-classify.png
+	cp reports/ui/batch-dark-1440-first.png docs/images/ui-batch.png
 
 fuzz: $(VENV)/.dev  ## Send hostile input for SECONDS=600; a failure prints the SEED and ONLY that repeat it
 	FUZZ_SECONDS=$(SECONDS) FUZZ_SEED=$(SEED) $(BIN)/python -m pytest tests/fuzz $(addprefix -k ,$(ONLY))
@@ -81,8 +94,9 @@ train-deps: $(VENV)/.train  ## Install the packages for training, evaluation and
 
 deploy-deps: $(VENV)/.deploy  ## Install the packages for images, manifests and deployments
 
-train: $(VENV)/.train  ## Train the bundled model again from the IMDB files DATA and TEST
-	$(COMMAND) train --data $(DATA) --test $(TEST) --name imdb-sentiment --seed 0 --output models/imdb-sentiment
+train: $(VENV)/.train  ## Train the bundled model again from the IMDB files DATA and TEST and NLTK's corpus in NLTK_DATA
+	$(COMMAND) train --data $(DATA) --test $(TEST) --short sentence_polarity --phrases film_phrases \
+		--groups tests/data/short_sentences.csv --name imdb-sentiment --seed 0 --output models/imdb-sentiment
 
 bench: $(VENV)/.train  ## Measure the service and its peers under load; the reports are in reports/bench
 	-@$(MAKE) --keep-going $(PEER_STAMPS)
@@ -101,8 +115,13 @@ bento: $(VENV)/.deploy  ## Build the Bento of this commit with the model that th
 image: $(VENV)/.deploy  ## Make the Bento's container image; ENGINE=docker replaces podman, GPU=1 is for networks on a GPU
 	$(COMMAND) image $(IMAGE_OPTIONS)
 
-push: $(VENV)/.deploy  ## Push the image to TARGET, repository:tag, and print its reference by digest
-	@$(COMMAND) push '$(TARGET)' $(IMAGE_OPTIONS)
+ui-image:  ## Make the container image of the web client, text-classifier-ui:local, with ENGINE
+	$(ENGINE) build $(if $(filter podman,$(ENGINE)),--format docker) --file ui/Containerfile --tag text-classifier-ui:local \
+		--build-arg VERSION=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' classifier/__init__.py) \
+		--build-arg COMMIT=$$(git rev-parse HEAD) .
+
+push: $(VENV)/.deploy  ## Push the image, or that of IMAGE, to TARGET, repository:tag, and print its reference by digest
+	@$(COMMAND) push '$(TARGET)' $(call given,image,IMAGE) $(IMAGE_OPTIONS)
 
 audit: $(VENV)/.deploy  ## Check the locked packages against known vulnerabilities
 	$(COMMAND) audit
@@ -134,7 +153,7 @@ cluster-test: $(VENV)/.dev tools  ## Build, push and test on the cluster of KUBE
 	CLUSTER_TEST=1 $(BIN)/python -m pytest tests/cluster
 
 lock: $(VENV)/.uv  ## Resolve requirements/*.in and benchmarks/peers/*.in again
-	cd requirements && for layer in serve network gpu deploy train dev build mutants; do $(LOCK) $$layer.in -o $$layer.txt || exit 1; done
+	cd requirements && for layer in serve network gpu deploy train ui dev build mutants; do $(LOCK) $$layer.in -o $$layer.txt || exit 1; done
 	cd benchmarks/peers && for peer in $(PEERS); do $(LOCK) $$peer.in -o $$peer.txt || exit 1; done
 
 mutants: .venv-mutants/.installed  ## Change the core in a thousand ways and list the changes that no test notices; two hours
@@ -150,8 +169,8 @@ $(BIN)/python:
 
 # Each layer installs requirements/LAYER.txt, and also counts as the layers that it includes.
 $(VENV)/.deploy $(VENV)/.train: INCLUDED = .serve
-$(VENV)/.dev: INCLUDED = .serve .train .deploy
-$(VENV)/.serve $(VENV)/.deploy $(VENV)/.train $(VENV)/.dev: $(VENV)/.%: requirements/%.txt | $(VENV)/.command
+$(VENV)/.dev: INCLUDED = .serve .train .deploy .ui
+$(VENV)/.serve $(VENV)/.deploy $(VENV)/.train $(VENV)/.ui $(VENV)/.dev: $(VENV)/.%: requirements/%.txt | $(VENV)/.command
 	@echo "Installing requirements/$*.txt into $(VENV)"
 	@$(INSTALL) $<
 	@touch $@ $(INCLUDED:%=$(VENV)/%)

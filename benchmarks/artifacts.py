@@ -11,6 +11,7 @@ from classifier.artifact import write_artifact
 from classifier.pipeline import Classifier, load_classifier
 from classifier.settings import BUNDLED_MODEL, PreprocessingSettings
 from training_import.dataset import Dataset, read_dataset
+from training_import.training.material import DataSets
 from training_import.training.train import train
 
 Kind = Literal["linear", "cnn"]
@@ -44,7 +45,7 @@ def prepare(kind: Kind, workplace: Path) -> ServedArtifact:
 
 def _train_network(workplace: Path) -> Path:
     folder = workplace / "cnn"
-    artifact, _ = train(_training_part(), "cnn", "benchmark", PreprocessingSettings(), seed=0)
+    artifact = train(DataSets(_training_part()), "cnn", "benchmark", PreprocessingSettings(), seed=0).artifact
     write_artifact(artifact, folder)
     return folder
 

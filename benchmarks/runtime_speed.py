@@ -49,6 +49,7 @@ from classifier.text import Tokenizer
 from training_import.conversion.converted import ImportOptions
 from training_import.conversion.import_model import import_model
 from training_import.dataset import Dataset, read_dataset
+from training_import.training.material import DataSets
 from training_import.training.train import train
 
 BATCH = 32
@@ -221,7 +222,7 @@ def measure_runtimes(
     if model is None:
         console.print(f"training a network on {network_rows:,} texts")
         part = learn.first(network_rows)
-        network, _ = train(part, "cnn", "benchmark", PreprocessingSettings(), seed=0)
+        network = train(DataSets(part), "cnn", "benchmark", PreprocessingSettings(), seed=0).artifact
     else:
         network = read_artifact(model_store.folder_of(model))
     results += _compare_network(network, timed, rounds)

@@ -157,7 +157,11 @@ class RunningServer:
     @property
     def url(self) -> str:
         """The address for predictions."""
-        return f"http://{HOST}:{self.port}{self.server.path}"
+        return self.url_of(self.server.path)
+
+    def url_of(self, path: str) -> str:
+        """The address of one of its routes."""
+        return f"http://{HOST}:{self.port}{path}"
 
     def check(self, texts: Sequence[str], expected: Sequence[Probabilities]) -> None:
         """Send all the texts concurrently; raise BenchmarkError if the probabilities are not as expected."""
@@ -201,7 +205,7 @@ def running(server: Server, artifact: ServedArtifact, log_file: Path) -> Iterato
     executable = server.environment / "bin" / program
     if server.is_peer and not (server.environment / ".installed").exists():
         raise BenchmarkError(f"its environment is not installed: {_why_not_installed(server)}")
-    port = _free_port()
+    port = free_port()
     begin = time.perf_counter()
     with log_file.open("wb") as log:
         process = psutil.Popen(
@@ -243,7 +247,8 @@ def _variables(server: Server, artifact: ServedArtifact, port: int) -> dict[str,
     }
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on which nothing listens. Raises BenchmarkError."""
     for port in random.sample(PORTS, len(PORTS)):
         with socket.socket() as listener, suppress(OSError):
             listener.bind((HOST, port))

@@ -12,6 +12,7 @@ MAKE_TARGETS = {
     "serve": "serve",
     "key": "serve",
     "train": "train-deps",
+    "predict": "train-deps",
     "evaluate": "train-deps",
     "drift": "train-deps",
     "import": "train-deps",
@@ -23,12 +24,14 @@ OWN_PACKAGES = (
     "benchmarks",
     "classifier",
     "cli",
+    "datafiles",
     "image",
     "k8s",
     "model_store",
     "monitoring",
     "serving",
     "training_import",
+    "ui",
 )
 """A missing module of these is a fault of this project, not a package to install."""
 

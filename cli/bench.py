@@ -102,3 +102,34 @@ def runtimes(
 
     with _wrong_usage():
         measure_runtimes(data, texts, model, count, rounds, network_rows, json_file)
+
+
+@bench.command(epilog="Example: `text-classifier bench explanations --rounds 7`")
+def explanations(
+    artifact: Annotated[str, typer.Option(help="Artifact to serve: linear or cnn.")] = "linear",
+    rounds: Annotated[int, typer.Option(min=1, help="How many times both routes are measured.")] = 5,
+    seconds: Annotated[float, typer.Option(min=1, help="Length of each load.")] = 3,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="File for the figures.", show_default=False)
+    ] = None,
+) -> None:
+    """Measure what `/predict/explain` costs next to `/predict`, at 64 connections."""
+    from benchmarks.explanations import measure_explanations
+
+    with _wrong_usage():
+        measure_explanations(artifact, rounds, seconds, json_file)
+
+
+@bench.command("web-client", epilog="Example: `text-classifier bench web-client --rounds 5`")
+def web_client(
+    rounds: Annotated[int, typer.Option(min=1, help="How many times a job is compared.")] = 5,
+    large_rows: Annotated[int, typer.Option(min=1000, help="Rows of the large job.")] = 100_000,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="File for the figures.", show_default=False)
+    ] = None,
+) -> None:
+    """Measure the web client: jobs next to a bare client, pages, clicks, memory. It needs Chromium."""
+    from benchmarks.web_client import measure_web_client
+
+    with _wrong_usage():
+        measure_web_client(rounds, large_rows, json_file)

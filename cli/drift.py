@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
+from rich.text import Text
 
-from cli.console import err, new_app, out
-from cli.training import FILES, Encoding, TextColumnName
+from cli.console import err, harmless, new_app, out
+from cli.reading import print_skipped
+from cli.text_files import FILES, Encoding, TextColumnName
 
 if TYPE_CHECKING:
     from classifier.drift.report import DriftReport
@@ -23,7 +25,7 @@ DRIFTED = 3
 
 @app.command(epilog="Example: `text-classifier drift --data last-week.csv --plots plots/`")
 def drift(
-    data: Annotated[Path, typer.Option(help=f"Texts: {FILES}.", show_default=False)],
+    data: Annotated[list[Path], typer.Option(help=f"Texts, {FILES}", metavar="FILE", show_default=False)],
     model: Annotated[
         str | None,
         typer.Option(help="Tag in the store. Default: the model that the settings name.", show_default=False),
@@ -37,7 +39,7 @@ def drift(
 ) -> None:
     """Compare the texts of a file with the texts that were held out of the training of a model.
 
-    Rows whose text is blank, null or not a text are skipped and counted. The exit code is 0 if no feature
+    Rows without a text are skipped and counted. The exit code is 0 if no feature
     differs, and 3 if at least one does. `drift.psi_alarm` in the settings says how large a difference counts.
     """
     import model_store
@@ -45,29 +47,31 @@ def drift(
     from classifier.pipeline import load_classifier
     from classifier.settings import load_settings
     from training_import.dataset import iterate_texts
-    from training_import.evaluation.drift import measure_drift, say_skipped, write_drift_plots
+    from training_import.evaluation.drift import measure_drift, write_drift_plots
+    from training_import.rows import expand, joint_name
 
     settings = load_settings()
     tag = model or settings.model.tag
     classifier = load_classifier(model_store.folder_of(tag), settings.inference.batch_size)
+    files = expand(data)
+    name = joint_name(files)
     with Progress(TextColumn("{task.description}"), MofNCompleteColumn(), console=err) as progress:
-        task = progress.add_task(f"reading {data.name}", total=None)
+        task = progress.add_task(f"reading {name}", total=None)
         found = measure_drift(
             classifier,
-            data.name,
-            iterate_texts(data, text_column, encoding),
+            name,
+            iterate_texts(files, text_column, encoding),
             settings.drift.psi_alarm,
             lambda count: progress.advance(task, count),
         )
     report = found.report
     if as_json:
-        skipped = {reason.value: count for reason, count in found.skipped.items()}
-        shown = {"model": tag, "data": data.name, "skipped": skipped} | dict(drift_answer(report))
+        skipped = dict(found.skipped.counts)
+        shown = {"model": tag, "data": name, "skipped": skipped} | dict(drift_answer(report))
         sys.stdout.write(json.dumps(shown, indent=2) + "\n")
     else:
-        if any(found.skipped.values()):
-            out.print(say_skipped(found.skipped))
-        _print_report(tag, data.name, report)
+        print_skipped(out, name, found.skipped, len(files) > 1)
+        _print_report(tag, name, report)
     if plots is not None:
         for path in write_drift_plots(report, plots):
             err.print(f"wrote {path}")
@@ -77,7 +81,7 @@ def drift(
 
 def _print_report(tag: str, data: str, report: "DriftReport") -> None:
     title = f"{report.texts:,} texts of {data} against {report.reference_texts:,} held-out texts of {tag}"
-    overall = Table(title=title, title_justify="left")
+    overall = Table(title=Text(harmless(title)), title_justify="left")
     for column in ("feature", "PSI", "test", "statistic", "p-value", "verdict"):
         overall.add_column(column, justify="left" if column in {"feature", "test", "verdict"} else "right")
     for found in report.features:
@@ -91,7 +95,8 @@ def _print_report(tag: str, data: str, report: "DriftReport") -> None:
             bins.add_column(column, justify="left" if column == "bin" else "right")
         for bin_ in found.bins:
             if bin_.reference or bin_.window:
-                bins.add_row(bin_.name, f"{100 * bin_.reference:.2f} %", f"{100 * bin_.window:.2f} %")
+                shares = (f"{100 * bin_.reference:.2f} %", f"{100 * bin_.window:.2f} %")
+                bins.add_row(Text(harmless(bin_.name)), *shares)
         out.print(bins)
     alarms = [found.feature for found in report.features if found.is_alarm]
     out.print(f"{report.status}: {', '.join(alarms)}" if alarms else str(report.status))

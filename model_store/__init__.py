@@ -26,6 +26,7 @@ from classifier.artifact import (
 )
 from classifier.errors import ArtifactError
 from classifier.settings import BUNDLED_MODEL, ModelSettings
+from classifier.validation import listed
 
 MODULE = "classifier"
 """The name in BentoML's descriptions that marks a model as an artifact of this project."""
@@ -215,7 +216,7 @@ def folder_of(tag: str) -> Path:
         return Path(bentoml.models.get(tag).path)
     except (BentoMLException, ValueError, OSError) as error:
         stored = sorted(str(model.tag) for model in _ours())
-        has = f"it has {', '.join(stored[:MAX_SHOWN_TAGS])}" if stored else "it is empty"
+        has = f"it has {listed(stored, MAX_SHOWN_TAGS)}" if stored else "it is empty"
         raise ArtifactError(f"the BentoML model store has no model {tag!r}; {has}; {HOW_TO_SAVE}") from error
 
 

@@ -1,48 +1,65 @@
-"""Read labelled texts from CSV, TSV, JSONL or Parquet files."""
+"""Read labelled texts from files of rows."""
 
-import csv
-import hashlib
-import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from enum import Enum
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import compress
 from pathlib import Path
-from typing import TextIO
+from types import MappingProxyType
+from typing import Any
 
-from classifier.errors import ClassifierError
-from classifier.validation import shortened
-
-ENCODINGS = ("utf-8-sig", "utf-16", "cp1252")
-"""The encodings to try, in this order, if none is named; UTF-16 only if the file begins with its mark."""
+from datafiles.errors import shown
+from training_import.labels import is_missing, is_missing_label, spell_label
+from training_import.rows import (
+    MAX_BAD_SHARE,
+    BadRow,
+    DatasetError,
+    GoodRow,
+    Place,
+    ReadFile,
+    Rows,
+    Skipped,
+    Tally,
+    check_bad_rows,
+    expand,
+    joint_digest,
+    joint_name,
+)
 
 MIN_ROWS_OF_A_CLASS = 10
+MAX_SHOWN_CLASSES = 5
+"""Most classes with too few rows that an error names."""
 
-MAX_SHOWN_CHARACTERS = 60
-"""Most characters of a value or of a column's name that an error shows. In a file without a header, a text is
-in the place of a name, and texts may be confidential."""
+_SHOWN_SPELLINGS = 5
 
-MAX_SHOWN_COLUMNS = 10
-
-_CHUNK_CHARACTERS = 2**20
-_PARQUET_ROWS = 1024
-"""Rows of a Parquet file that are in memory together."""
-
-_Row = tuple[int, dict[str, object]]
-"""The number of a row, which is 1 for the first row after a header, and its columns."""
+Files = Path | Sequence[Path]
+"""A file, or several files that are one data set; each may be a pattern such as part-*.parquet."""
 
 
-class NoText(Enum):
-    """Why a row has no text that can be classified."""
+@dataclass(frozen=True)
+class Reading:
+    """How a data set was read."""
 
-    BLANK = "blank"
-    NULL = "null"
-    NOT_TEXT = "not a text"
+    files: tuple[ReadFile, ...]
+    rows: int
+    """The number of all rows, with those that were skipped."""
+    skipped: Skipped
+    spellings: Mapping[str, str]
+    """The first labels that are spelled in another way than in the file: there, and here."""
 
+    @property
+    def has_several_files(self) -> bool:
+        """Whether a place needs the name of its file."""
+        return len(self.files) > 1
 
-class DatasetError(ClassifierError):
-    """The file cannot be used; the message names the file, the row and what is wrong."""
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What was decided for the user, one sentence each."""
+        of_files = dict.fromkeys(notice for file in self.files for notice in file.notices)
+        if not self.spellings:
+            return tuple(of_files)
+        changes = ", ".join(f"{there} is {here!r}" for there, here in self.spellings.items())
+        return (*of_files, f"Labels that mean the same are spelled alike: {changes}.")
 
 
 @dataclass(frozen=True)
@@ -51,203 +68,179 @@ class Dataset:
 
     name: str
     sha256: str
-    """The SHA-256 of the file."""
+    """The SHA-256 of the file, or of the digests of several files."""
     texts: list[str]
     labels: list[str]
+    places: list[Place] = field(default_factory=list)
+    """Where each text (n) is; empty if the texts are not from a file."""
+    columns: Mapping[str, list[str]] = field(default_factory=dict)
+    """Further columns that were asked for, with a name for each text (n)."""
+    reading: Reading | None = None
+    """None if the texts are not from a file."""
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The distinct labels in alphabetical order, so that "negative" comes before "positive"."""
         return tuple(sorted(set(self.labels)))
 
+    def place_of(self, row: int) -> str | None:
+        """Return how a message shows where a text is; None if the texts are not from a file."""
+        if not self.places:
+            return None
+        return self.places[row].shown(self.reading is not None and self.reading.has_several_files)
+
     def first(self, count: int) -> "Dataset":
-        """Return the first rows; the name and the digest are still those of the whole file."""
-        return replace(self, texts=self.texts[:count], labels=self.labels[:count])
+        """Return the first rows; the name, the digest and the reading are still those of the whole file."""
+        return self._with_rows(lambda values: values[:count])
+
+    def only(self, rows: Sequence[bool]) -> "Dataset":
+        """Return the rows that are true; name, digest and reading are still those of the whole file."""
+        return self._with_rows(lambda values: list(compress(values, rows)))
+
+    def _with_rows(self, keep: Callable[[list[Any]], list[Any]]) -> "Dataset":
+        return replace(
+            self,
+            texts=keep(self.texts),
+            labels=keep(self.labels),
+            places=keep(self.places),
+            columns={name: keep(values) for name, values in self.columns.items()},
+        )
 
     def check_learnable(self) -> None:
         """Raise DatasetError unless there are at least two classes, each with enough texts."""
         counts = Counter(self.labels)
         if len(counts) < 2:
             raise DatasetError(f"{self.name} has only the class {self.labels[0]!r}; at least 2 are needed")
-        rarest, count = min(counts.items(), key=lambda item: (item[1], item[0]))
-        if count < MIN_ROWS_OF_A_CLASS:
+        small = sorted((count, label) for label, count in counts.items() if count < MIN_ROWS_OF_A_CLASS)
+        if small:
+            first = ", ".join(f"class {label!r} has {count}" for count, label in small[:MAX_SHOWN_CLASSES])
+            rest = len(small) - MAX_SHOWN_CLASSES
+            more = f", and {rest} more classes have too few" if rest > 0 else ""
             raise DatasetError(
-                f"{self.name}: class {rarest!r} has {count} rows; for training, each of the {len(counts)} "
-                f"classes needs at least {MIN_ROWS_OF_A_CLASS}"
+                f"{self.name}: for training, each of the {len(counts)} classes needs at least "
+                f"{MIN_ROWS_OF_A_CLASS} rows; {first}{more}. Add rows, or leave out those of such classes"
             )
 
 
 def read_dataset(
-    path: Path, text_column: str = "text", label_column: str = "label", encoding: str | None = None
+    files: Files,
+    text_column: str = "text",
+    label_column: str = "label",
+    encoding: str | None = None,
+    max_bad_rows: float = MAX_BAD_SHARE,
+    more_columns: Mapping[str, str | None] = MappingProxyType({}),
 ) -> Dataset:
-    """Read texts and labels from a file whose ending is .csv, .tsv, .jsonl or .parquet.
+    """Read texts and labels from files of a kind that `datafiles` reads; their endings say which.
 
-    Raises DatasetError for the first bad row, with its number; the first row after a header is row 1.
+    `more_columns` has further columns of names, each with the option of the command that names it, or None if
+    the column always has this name. A row that lacks a text, a label or one of these names is skipped and
+    counted. Raises DatasetError if a file cannot be used, or if more rows are bad than `check_bad_rows`
+    allows for the share `max_bad_rows`.
     """
+    paths = expand([files] if isinstance(files, Path) else files)
+    columns = {text_column: "--text-column", label_column: "--label-column", **more_columns}
+    rows, tally = Rows(paths, columns, encoding), Tally()
     texts: list[str] = []
-    labels: list[str] = []
-    columns = {text_column: "--text-column", label_column: "--label-column"}
-    for number, row in _rows(path, encoding, columns):
-        texts.append(_text(path, number, text_column, row))
-        label = row[label_column]
-        if not isinstance(label, str | int) or not str(label).strip():
-            raise DatasetError(
-                f"{path} row {number}: {label_column} is {_shown(label)}; it must be a name or a whole number"
-            )
-        labels.append(str(label).strip())
-    if not texts:
-        raise DatasetError(f"{path} has no rows")
-    with path.open("rb") as file:
-        return Dataset(path.name, hashlib.file_digest(file, "sha256").hexdigest(), texts, labels)
+    places: list[Place] = []
+    names: dict[str, list[str]] = {column: [] for column in (label_column, *more_columns)}
+    spellings: dict[str, str] = {}
+    for row in rows:
+        used = row if isinstance(row, BadRow) else _used(row, text_column, label_column, names)
+        if isinstance(used, BadRow):
+            tally.add(used)
+            continue
+        texts.append(used.text)
+        places.append(used.place)
+        for column, found in names.items():
+            found.append(used.names[column])
+        if used.written != used.names[label_column] and len(spellings) < _SHOWN_SPELLINGS:
+            spellings[shown(used.written)] = used.names[label_column]
+    skipped = tally.skipped()
+    check_bad_rows(paths, len(texts), skipped, max_bad_rows)
+    return Dataset(
+        joint_name(paths),
+        joint_digest(paths),
+        texts,
+        names[label_column],
+        places,
+        {column: names[column] for column in more_columns},
+        Reading(tuple(rows.read_files), len(texts) + skipped.total, skipped, spellings),
+    )
 
 
-def read_texts(path: Path, text_column: str = "text", encoding: str | None = None) -> list[str]:
+def read_texts(
+    files: Files,
+    text_column: str = "text",
+    encoding: str | None = None,
+    max_bad_rows: float = MAX_BAD_SHARE,
+) -> list[str]:
     """Read only the texts; see `read_dataset`."""
-    rows = _rows(path, encoding, {text_column: "--text-column"})
-    return [_text(path, number, text_column, row) for number, row in rows]
+    return read_texts_and_skipped(files, text_column, encoding, max_bad_rows)[0]
+
+
+def read_texts_and_skipped(
+    files: Files,
+    text_column: str = "text",
+    encoding: str | None = None,
+    max_bad_rows: float = MAX_BAD_SHARE,
+) -> tuple[list[str], Skipped]:
+    """Read only the texts, and say which rows have none; see `read_dataset`."""
+    paths = expand([files] if isinstance(files, Path) else files)
+    texts, tally = [], Tally()
+    for row in iterate_texts(paths, text_column, encoding):
+        if isinstance(row, BadRow):
+            tally.add(row)
+        else:
+            texts.append(row)
+    skipped = tally.skipped()
+    check_bad_rows(paths, len(texts), skipped, max_bad_rows)
+    return texts, skipped
 
 
 def iterate_texts(
-    path: Path, text_column: str = "text", encoding: str | None = None
-) -> Iterator[str | NoText]:
+    files: Files, text_column: str = "text", encoding: str | None = None
+) -> Iterator[str | BadRow]:
     """Read the texts one by one, so that a file may be larger than the memory; see `read_dataset`.
 
-    A row without a text raises no error; it gives the reason why it has none.
+    A row without a text gives the bad row. However many there are, they raise no error.
     """
-    for _, row in _rows(path, encoding, {text_column: "--text-column"}):
-        yield _text_or_reason(row[text_column])
+    paths = expand([files] if isinstance(files, Path) else files)
+    for row in Rows(paths, {text_column: "--text-column"}, encoding):
+        yield row if isinstance(row, BadRow) else _text(row, text_column)
 
 
-def _reader(path: Path) -> Callable[[Path, str | None], Iterator[_Row]]:
-    readers = {".csv": _read_csv, ".tsv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise DatasetError(
-            f"{path}: unknown kind of file {path.suffix!r}; supported are {', '.join(readers)}"
-        )
-    return reader
+@dataclass(frozen=True)
+class _UsedRow:
+    place: Place
+    text: str
+    names: Mapping[str, str]
+    """The label and the other names, by their columns."""
+    written: str
+    """The label as it is in the file, but for white space around it."""
 
 
-def _rows(path: Path, encoding: str | None, columns: Mapping[str, str]) -> Iterator[_Row]:
-    """Read rows that have these columns; `columns` says with which option each of them is named."""
-    reader = _reader(path)
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
-    for number, row in reader(path, encoding):
-        for column, option in columns.items():
-            if column not in row:
-                raise DatasetError(
-                    f"{path} row {number}: there is no column {column!r}; it has {_shown_columns(row)}; name "
-                    f"the right one with {option}"
-                )
-        yield number, row
+def _used(row: GoodRow, text_column: str, label_column: str, columns: Collection[str]) -> _UsedRow | BadRow:
+    """Return the text and the names in these columns."""
+    text = _text(row, text_column)
+    if isinstance(text, BadRow):
+        return text
+    names: dict[str, str] = {}
+    for column in columns:
+        value = row.values[column]
+        what = "label" if column == label_column else column
+        name = None if is_missing_label(value) else spell_label(value)
+        if name is None:
+            reason = f"no {what}" if is_missing_label(value) else f"{what} of another type"
+            rule = "it must be a name, a number, or true or false"
+            return BadRow(row.place, reason, f"{shown(column)} is {shown(value)}; {rule}")
+        names[column] = name
+    return _UsedRow(row.place, text, names, str(row.values[label_column]).strip())
 
 
-def _text(path: Path, number: int, column: str, row: Mapping[str, object]) -> str:
-    text = _text_or_reason(row[column])
-    if isinstance(text, NoText):
-        raise DatasetError(
-            f"{path} row {number}: {column} is {_shown(row[column])}; it must be a text that is not blank"
-        )
-    return text
-
-
-def _text_or_reason(value: object) -> str | NoText:
-    if isinstance(value, str):
-        return value if value.strip() else NoText.BLANK
-    return NoText.NULL if value is None else NoText.NOT_TEXT
-
-
-def _shown(value: object) -> str:
-    return shortened(repr(value), MAX_SHOWN_CHARACTERS)
-
-
-def _shown_columns(row: Mapping[str, object]) -> str:
-    first = ", ".join(map(_shown, list(row)[:MAX_SHOWN_COLUMNS]))
-    return first if len(row) <= MAX_SHOWN_COLUMNS else f"{first} and {len(row) - MAX_SHOWN_COLUMNS} more"
-
-
-@contextmanager
-def _open_text(path: Path, encoding: str | None, newline: str) -> Iterator[TextIO]:
-    """Open a file in its encoding, after its byte order mark; `newline` is that of `open`."""
-    with path.open(encoding=_encoding_of(path, encoding), newline=newline) as file:
-        if file.read(1) != "\ufeff":
-            file.seek(0)
-        yield file
-
-
-def _encoding_of(path: Path, encoding: str | None) -> str:
-    """Return the given encoding, or the first of ENCODINGS that fits; the file is read once for it."""
-    with path.open("rb") as file:
-        has_utf16_mark = file.read(2) in {b"\xff\xfe", b"\xfe\xff"}
-    candidates = (encoding,) if encoding else ENCODINGS
-    for candidate in candidates:
-        if candidate == "utf-16" and not has_utf16_mark and not encoding:
-            continue
-        try:
-            with path.open(encoding=candidate) as text:
-                while text.read(_CHUNK_CHARACTERS):
-                    pass
-        except LookupError as error:
-            raise DatasetError(f"{path}: there is no encoding {candidate!r}") from error
-        except UnicodeError:
-            continue
-        return candidate
-    raise DatasetError(f"{path} is not text in {' or '.join(candidates)}; name its encoding with --encoding")
-
-
-def _read_csv(path: Path, encoding: str | None) -> Iterator[_Row]:
-    csv.field_size_limit(2**31 - 1)
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    with _open_text(path, encoding, newline="") as file:
-        rows = csv.reader(file, delimiter=delimiter, strict=True)
-        try:
-            header = next(rows, None)
-            if header is None:
-                raise DatasetError(f"{path} is empty")
-            twice = [column for column, count in Counter(header).items() if column and count > 1]
-            if twice:
-                raise DatasetError(f"{path}: the header has column {_shown(twice[0])} twice")
-            for number, row in enumerate(rows, start=1):
-                if not row:
-                    continue
-                if len(row) != len(header):
-                    raise DatasetError(
-                        f"{path} row {number}: {len(row)} columns, where the header has {len(header)}"
-                    )
-                yield number, dict(zip(header, row, strict=True))
-        except csv.Error as error:
-            raise DatasetError(f"{path} line {rows.line_num}: {error}") from error
-
-
-def _read_jsonl(path: Path, encoding: str | None) -> Iterator[_Row]:
-    with _open_text(path, encoding, newline="\n") as file:
-        for number, line in enumerate((line.rstrip("\n") for line in file), start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise DatasetError(f"{path} row {number}: not JSON: {error}") from error
-            if not isinstance(row, dict):
-                raise DatasetError(f"{path} row {number}: {_shown(line)} is not an object")
-            yield number, row
-
-
-def _read_parquet(path: Path, encoding: str | None) -> Iterator[_Row]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    del encoding  # Parquet files are always Unicode
-    number = 0
-    # Damaged pages give an OSError, and damaged strings a UnicodeDecodeError.
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(_PARQUET_ROWS):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, row
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path} is not a Parquet file: {error}") from error
+def _text(row: GoodRow, column: str) -> str | BadRow:
+    value = row.values[column]
+    if isinstance(value, str) and value.strip():
+        return value
+    reason = "no text" if is_missing(value) else "text of another type"
+    rule = "it must be a text that is not blank"
+    return BadRow(row.place, reason, f"{shown(column)} is {shown(value)}; {rule}")

@@ -2,7 +2,10 @@
 
 import contextlib
 import io
+import logging
 import tempfile
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +13,19 @@ from training_import.onnx_graph import inner_graphs, names_read
 
 
 def export_onnx(model: Any) -> bytes:
-    """Export a Keras model with Keras's own exporter, whose output on standard output is dropped.
+    """Export a Keras model with Keras's own exporter, whose output and warnings are dropped.
 
     The same model gives the same bytes: the exporter takes the order and names of nodes from hash values and
     counters of the process, so both are replaced.
     """
     import onnx
 
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.redirect_stdout(io.StringIO()),
+        warnings.catch_warnings(action="ignore", category=FutureWarning),
+        _quiet("tensorflow"),
+    ):
         path = Path(folder) / "model.onnx"
         model.export(str(path), format="onnx", verbose=False)
         exported = onnx.load(path)
@@ -26,6 +34,18 @@ def export_onnx(model: Any) -> bytes:
     _rename(exported.graph, {value.name: value.name for value in ends})
     content: bytes = exported.SerializeToString(deterministic=True)
     return content
+
+
+@contextlib.contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Keep a logger to errors, and give it back its own level at the end."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _order(graph: Any) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from classifier.artifact import Artifact, GoldenCase
 from classifier.pipeline import Classifier
+from datafiles.surrogates import replace_surrogates
 
 GOLDEN_CASES = 32
 
@@ -26,6 +27,9 @@ EDGE_CASES = (
 )
 """Texts that cleaning and tokenization could get wrong."""
 
+ANY_WORDS = tuple(" ".join(EDGE_CASES).split())
+"""Words for a model without a vocabulary."""
+
 
 def generated_texts(
     vocabulary: Sequence[str | None], count: int, seed: int, max_words: int = 60
@@ -36,7 +40,7 @@ def generated_texts(
     may be published with the artifact.
     """
     generator = random.Random(seed)  # noqa: S311
-    words = [word for word in vocabulary if word]
+    words = [word for word in vocabulary if word] or ANY_WORDS
     texts = list(EDGE_CASES[:count])
     while len(texts) < count:
         chosen = [
@@ -54,10 +58,11 @@ def generated_texts(
 def golden_cases(artifact: Artifact, seed: int) -> tuple[GoldenCase, ...]:
     """Generate texts from the artifact's vocabulary, with the probabilities that it gives them now.
 
-    They are rounded to nine digits, which are the same on every processor, so training again gives the same
-    file.
+    None has a token with a lone surrogate, which no file can hold. The probabilities are rounded to nine
+    digits, which are the same on every processor, so training again gives the same file.
     """
-    texts = generated_texts(artifact.vocabulary, GOLDEN_CASES, seed)
+    words = [word for word in artifact.vocabulary if word and replace_surrogates(word) == word]
+    texts = generated_texts(words, GOLDEN_CASES, seed)
     probabilities = Classifier(artifact).probabilities(texts)
     return tuple(
         GoldenCase(text=text, probabilities=tuple(round(p, 9) for p in row))

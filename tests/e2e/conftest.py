@@ -1,113 +1,35 @@
 """Fixtures: real servers on free ports, started with `text-classifier serve` as by `make serve`."""
 
 import os
-import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-import httpx
+import nltk
 import pytest
 from ports import free_port
-from signals import default_signals
+from server_process import BY_MAKE, DEADLINE_SECONDS, Server, environment, running_server, wait_until
 
-BY_MAKE = (sys.executable, "-m", "cli", "serve")
-
-DEADLINE_SECONDS = 60
-
-
-@dataclass
-class Server:
-    """A running server process."""
-
-    process: subprocess.Popen[bytes]
-    address: str
-    port: int
-    log_file: Path
-
-    @property
-    def url(self) -> str:
-        return f"http://{self.address}:{self.port}"
-
-    @property
-    def log(self) -> str:
-        return self.log_file.read_text(encoding="utf-8", errors="replace")
-
-    def is_ready(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/readyz").status_code == 200
-        except httpx.TransportError:
-            return False
-
-    def stop(self) -> int:
-        """Stop the server as a container runtime does; return its exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(DEADLINE_SECONDS)
-
-
-def _wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"timed out after {DEADLINE_SECONDS} s waiting until {what}"
-        time.sleep(0.02)
-
-
-def environment(home: Path, settings: Mapping[str, str]) -> dict[str, str]:
-    """The server's environment: its own store and these settings, without the user's settings."""
-    inherited = {name: value for name, value in os.environ.items() if "CLASSIFIER_" not in name}
-    return inherited | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"} | dict(settings)
-
+from training_import.dataset import Dataset
+from training_import.sentence_polarity import read_sentence_polarity
 
 Serve = Callable[..., AbstractContextManager[Server]]
 Refuse = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture(scope="session")
-def wait_until() -> Callable[[Callable[[], bool], str], None]:
+@pytest.fixture(scope="session", name="wait_until")
+def wait_until_fixture() -> Callable[[Callable[[], bool], str], None]:
     """Poll until a condition holds; fail after a minute."""
-    return _wait_until
+    return wait_until
 
 
 @pytest.fixture(scope="session")
-def serve(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Serve:
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Serve:
     """Start a server with the store in `home`, wait until it is ready, and stop it at the end."""
-
-    @contextmanager
-    def serve(
-        home: Path,
-        command: Sequence[str] = BY_MAKE,
-        address: str = "127.0.0.1",
-        port: int | None = None,
-        **settings: str,
-    ) -> Iterator[Server]:
-        port = port or free_port()
-        log_file = tmp_path_factory.mktemp("log") / "server.log"
-        with log_file.open("wb") as log:
-            process = subprocess.Popen(
-                command,
-                cwd=project,
-                env=environment(home, {"CLASSIFIER__API__PORT": str(port)} | settings),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                preexec_fn=default_signals,  # noqa: PLW1509 - no thread of the tests holds a lock here
-            )
-        server = Server(process, address, port, log_file)
-        try:
-            _wait_until(
-                lambda: server.is_ready() or process.poll() is not None,
-                f"{server.url} is ready: {server.log}",
-            )
-            assert process.poll() is None, server.log
-            yield server
-        finally:
-            if process.poll() is None:
-                server.stop()
-
-    return serve
+    return lambda home, *arguments, **settings: running_server(
+        home, tmp_path_factory.mktemp("log") / "server.log", *arguments, **settings
+    )
 
 
 @pytest.fixture(scope="session")
@@ -137,14 +59,27 @@ def server(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         yield server
 
 
+def _require(project: Path, *paths: Path) -> None:
+    """Skip the test if a path is missing; fail where all data have to be there."""
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        if "REQUIRE_FULL_DATA" in os.environ or ("CI" in os.environ and (project.parent / "shared").exists()):
+            pytest.fail(f"{missing[0]} is missing, and this test is required here")
+        pytest.skip(f"{missing[0]} is missing")
+
+
 @pytest.fixture(scope="session")
 def imdb(project: Path) -> Path:
     """The folder with the whole data set."""
-    shared = project.parent / "shared"
-    folder = shared / "data" / "imdb"
-    missing = [path for path in (folder / "train.parquet", folder / "test.parquet") if not path.exists()]
-    if missing:
-        if "REQUIRE_FULL_DATA" in os.environ or ("CI" in os.environ and shared.exists()):
-            pytest.fail(f"{missing[0]} is missing, and this test is required here")
-        pytest.skip(f"{missing[0]} is missing")
+    folder = project.parent / "shared" / "data" / "imdb"
+    _require(project, folder / "train.parquet", folder / "test.parquet")
     return folder
+
+
+@pytest.fixture(scope="session")
+def sentences(project: Path) -> Dataset:
+    """The sentences of NLTK's corpus `sentence_polarity`."""
+    folder = Path(os.environ.get("NLTK_DATA") or project.parent / "shared" / "nltk_data")
+    _require(project, folder / "corpora" / "sentence_polarity.zip")
+    nltk.data.path.insert(0, str(folder))
+    return read_sentence_polarity()

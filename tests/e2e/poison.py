@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.runtimes import Scores
+from classifier.runtimes import Scored
 from classifier.text import Encoded
 
 WORD = "bad"
 SLEEP_SECONDS = 0.05
 
-Score = Callable[[Any, Encoded], Scores]
+Score = Callable[[Any, Encoded], Scored]
 
 
 class Fault(IntEnum):
@@ -34,17 +34,19 @@ class Fault(IntEnum):
 def poisoned(score: Score) -> Score:
     """Wrap a runtime's `score` so that it has the faults that the texts of a batch cause."""
 
-    def score_with_faults(self: Any, batch: Encoded) -> Scores:
+    def score_with_faults(self: Any, batch: Encoded) -> Scored:
         faults = _faults(batch)
         if Fault.RAISES in faults:
             raise ZeroDivisionError("a poisoned text")
         if Fault.SLEEPS in faults:
             time.sleep(SLEEP_SECONDS)
-        scores = score(self, batch)
-        scores[faults == Fault.NAN] = np.nan
-        scores[faults == Fault.INFINITE] = np.inf
+        scored = score(self, batch)
+        scored.scores[faults == Fault.NAN] = np.nan
+        scored.scores[faults == Fault.INFINITE] = np.inf
+        if Fault.WRONG_LENGTH not in faults:
+            return scored
         # The first row is missing, so pairing texts and scores by position would pair them wrongly.
-        return scores[1:] if Fault.WRONG_LENGTH in faults else scores
+        return Scored(scored.scores[1:], scored.is_doubtful[1:])
 
     return score_with_faults
 

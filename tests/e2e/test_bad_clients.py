@@ -24,6 +24,7 @@ TEXTS = [
     for number, quality in enumerate(["A good", "A bad"] * 10)
 ]
 CLIENTS = 8
+READERS = 3
 IDLE = 10_000
 DESCRIPTORS = IDLE + 1000
 MEBIBYTE = 2**20
@@ -80,8 +81,13 @@ def descriptors() -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def server(serve: Any, tmp_path_factory: pytest.TempPathFactory, descriptors: int) -> Iterator[Any]:  # noqa: ARG001
-    """A server whose timeouts are longer than any test, so that only clients end connections."""
-    with serve(tmp_path_factory.mktemp("store"), CLASSIFIER__API__REQUEST_SECONDS="600") as server:
+    """A server whose limits of time are longer than any test: only clients end connections."""
+    limits = {
+        "CLASSIFIER__API__REQUEST_SECONDS": "600",
+        "CLASSIFIER__BATCHING__DEADLINE_SECONDS": "600",
+        "CLASSIFIER__BATCHING__MAX_WAITING_SECONDS": "600",
+    }
+    with serve(tmp_path_factory.mktemp("store"), **limits) as server:
         yield server
 
 
@@ -169,7 +175,7 @@ def read_nothing(wait_until: Any) -> Client:
     """Clients that do not read their answers."""
 
     def client(server: Any) -> list[socket.socket]:
-        readers = [SlowReader(server, LONG_REQUESTS) for _ in range(CLIENTS)]
+        readers = [SlowReader(server, LONG_REQUESTS) for _ in range(READERS)]
         wait_until(lambda: is_stuck(server, readers), "the server waits for each of the readers")
         return [reader.connection for reader in readers]
 

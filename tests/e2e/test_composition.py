@@ -14,7 +14,7 @@ import pytest
 from ports import free_port
 
 BENTOML = str(Path(sys.executable).parent / "bentoml")
-GOOD, BAD = "A moving, beautifully acted film.", "Never been so bored."
+GOOD, BAD = "A moving, beautifully acted film.", "A waste of two hours."
 
 
 @pytest.fixture(scope="module")

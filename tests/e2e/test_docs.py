@@ -167,7 +167,7 @@ def test_the_python_code_in_the_readme_runs(server: Any) -> None:
     )
     assert done.returncode == 0, done.stderr
     without_server, *with_server = done.stdout.split("{", 1)
-    assert without_server.splitlines() == ["positive 0.9898", "negative 0.9794"], done.stdout
+    assert without_server.splitlines() == ["positive 0.9933", "negative 0.8579"], done.stdout
     assert "'label': 'negative'" in with_server[0]
     assert "'top_predictions'" in with_server[0]
 

@@ -15,6 +15,7 @@ from classifier.pipeline import Classifier, load_classifier
 from classifier.settings import DriftSettings, PreprocessingSettings
 from training_import.dataset import iterate_texts, read_dataset, read_texts
 from training_import.evaluation.drift import measure_drift
+from training_import.training.material import DataSets
 from training_import.training.train import train
 
 SETTINGS = DriftSettings()
@@ -35,10 +36,8 @@ def report_of(reference: Reference, bins: Bins, counts: np.ndarray) -> DriftRepo
 
 @pytest.fixture(scope="module")
 def trained_on_slice(project: Path) -> Classifier:
-    artifact, _ = train(
-        read_dataset(project / "tests/data/imdb_train.csv"), "linear", "slice", PreprocessingSettings(), 0
-    )
-    return Classifier(artifact)
+    data = DataSets(read_dataset(project / "tests/data/imdb_train.csv"))
+    return Classifier(train(data, "linear", "slice", PreprocessingSettings(), 0).artifact)
 
 
 def test_reviews_of_the_slice_are_quiet_and_its_news_are_not(project: Path, trained_on_slice: Classifier):

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import onnx
+import tensorflow
 from keras import layers
 from keras.src.legacy.preprocessing.text import Tokenizer
 from onnx import TensorProto, helper
@@ -21,9 +24,10 @@ from classifier.artifact import Artifact, write_artifact
 from classifier.pipeline import Classifier, load_classifier
 from classifier.runtimes.onnx import NETWORK
 from training_import.conversion.converted import ImportOptions, UnsupportedModel
-from training_import.conversion.import_model import import_model, largest_difference
+from training_import.conversion.import_model import convert_and_compare, import_model, largest_difference
 from training_import.keras_export import export_onnx
 
+ROOT = Path(__file__).parents[2]
 GOOD = ["a wonderful film", "great acting, great story", "I loved it: the best!", "funny and very clever"]
 BAD = ["a terrible film", "awful acting, dull story", "I hated it: the worst!", "stupid and very slow"]
 TEXTS = GOOD + BAD
@@ -105,7 +109,7 @@ def test_a_keras_file_with_its_word_index_gives_the_same_answers_after_the_impor
     assert np.ptp(expected) > 0.01
     got = answers(artifact, tmp_path / "artifact", TEXTS + STRANGE)
     assert np.abs(got[:, 1:] - expected).max() <= 1e-4
-    assert artifact.manifest.labels == ("negative", "positive")
+    assert artifact.manifest.labels == ("0", "1")
     assert artifact.manifest.metrics["import_checked_texts"] >= 200
 
 
@@ -174,16 +178,25 @@ def test_padding_and_truncating_follow_the_options(tmp_path, padding, truncating
 
 
 @pytest.mark.parametrize("activation", ["softmax", None])
-def test_more_classes_need_labels_and_keep_their_probabilities(tmp_path, activation):
+def test_more_classes_keep_their_probabilities_and_are_named_by_the_labels(tmp_path, activation):
     tokenizer, model = fitted_tokenizer(), network([layers.Dense(3, activation=activation)])
     package = saved_package(tmp_path, model=model, tokenizer=tokenizer)
-    with pytest.raises(UnsupportedModel, match="3 classes and does not name them; give --labels"):
-        import_model(package, options(trust_pickle=True))
+    assert import_model(package, options(trust_pickle=True)).manifest.labels == ("0", "1", "2")
     artifact = import_model(package, options(trust_pickle=True, labels=("x", "y", "z")))
+    assert artifact.manifest.labels == ("x", "y", "z")
     expected = original(model, tokenizer, TEXTS)
     if activation is None:
         expected = np.exp(expected) / np.exp(expected).sum(axis=1, keepdims=True)
     assert np.abs(answers(artifact, tmp_path / "artifact", TEXTS) - expected).max() <= 1e-4
+
+
+def test_a_sigmoid_is_the_probability_of_the_class_1_that_the_package_names(tmp_path):
+    tokenizer, model = fitted_tokenizer(), sigmoid_network()
+    package = saved_package(tmp_path, model=model, tokenizer=tokenizer, label2id={"good": 1, "awful": 0})
+    artifact = import_model(package, options(trust_pickle=True))
+    assert artifact.manifest.labels == ("awful", "good")
+    (prediction,) = Classifier(artifact).predict(TEXTS[:1])
+    assert abs(prediction.probabilities["good"] - original(model, tokenizer, TEXTS[:1])[0, 0]) <= 1e-4
 
 
 @pytest.mark.parametrize("module", ["keras_preprocessing.text", "keras.preprocessing.text"])
@@ -223,7 +236,7 @@ def test_a_package_whose_words_are_beyond_the_embedding_is_refused(tmp_path):
 
 
 def test_a_keras_file_without_word_index_is_refused(tmp_path):
-    with pytest.raises(UnsupportedModel, match="its word index, a JSON file with"):
+    with pytest.raises(UnsupportedModel, match="with --word-index, or its Tokenizer in a pickle with"):
         import_model(saved_model(tmp_path, sigmoid_network()), options())
 
 
@@ -238,6 +251,7 @@ def test_a_keras_file_without_word_index_is_refused(tmp_path):
         ({"word_index": {"a": 1}, "oov_token": "x"}, "oov_token 'x' has the id None"),
         ({"word_index": {"a": 1}, "split": ", "}, "split=', '; it must be a single character"),
         ({"word_index": {"a": 1}, "char_level": True}, "char_level=True"),
+        ({"a": 1, "[CLS]": 2}, r"the word index has '\[CLS\]': these are sub-word pieces"),
     ],
 )
 def test_an_unusable_word_index_is_refused(tmp_path, content, message):
@@ -300,7 +314,7 @@ def test_cleaning_before_the_tokenizer_is_preserved(tmp_path):
     classifier = Classifier(import_model(package, chosen))
     (prediction,) = classifier.predict(["<br/>a funny AND clever 10/10 film"])
     expected = original(model, tokenizer, ["funny clever film"])
-    assert abs(prediction.probabilities["positive"] - expected[0, 0]) <= 1e-4
+    assert abs(prediction.probabilities["1"] - expected[0, 0]) <= 1e-4
 
 
 def test_a_converted_network_that_differs_from_the_original_is_refused(tmp_path):
@@ -315,7 +329,7 @@ def test_a_converted_network_that_differs_from_the_original_is_refused(tmp_path)
     wrong = replace(artifact, weights={NETWORK: export_onnx(model)})
     message = r"where 0\.0001 is allowed: for the text '.+It was the worst of 8"
     with pytest.raises(UnsupportedModel, match=message):
-        largest_difference(wrong, lambda _: np.hstack([1 - expected, expected]), TEXTS, 1e-4)
+        largest_difference(wrong, np.hstack([1 - expected, expected]), TEXTS, 1e-4)
 
 
 # ONNX with a description
@@ -339,13 +353,37 @@ def test_an_onnx_file_with_its_description_is_imported(tmp_path):
     model = sigmoid_network()
     path = exported(tmp_path, model)
     chosen = options(tokenizer=saved_json(tmp_path, description(threshold=0.4)))
-    artifact = import_model(path, chosen, TEXTS)
+    imported = convert_and_compare(path, chosen, TEXTS)
+    artifact = imported.artifact
     got = answers(artifact, tmp_path / "artifact", TEXTS)
     expected = original(model, fitted_tokenizer(), TEXTS, padding="post", truncating="post")
     assert np.abs(got[:, 1:] - expected).max() <= 1e-4
     assert artifact.manifest.labels == ("no", "yes")
     assert artifact.manifest.threshold == 0.4
-    assert "no original tokenizer came with the file" in artifact.model_card
+    assert (imported.comparisons, artifact.manifest.metrics) == ((), {})
+    assert "Nothing was compared with the original: its tokenizer did not come" in artifact.model_card
+    assert "This does not compare it with the original." in artifact.model_card
+
+
+@pytest.mark.parametrize("error", [0.0, 0.001])
+def test_an_onnx_file_is_compared_with_the_expected_probabilities(tmp_path, error):
+    model = sigmoid_network()
+    yes = original(model, fitted_tokenizer(), TEXTS, padding="post", truncating="post")[:, 0].tolist()
+    rows = [
+        {"text": text, "no": 1 - one - error, "yes": one + error}
+        for text, one in zip(TEXTS, yes, strict=True)
+    ]
+    expected = tmp_path / "expected.jsonl"
+    expected.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    chosen = options(tokenizer=saved_json(tmp_path, description()), expected=expected)
+    if error:
+        with pytest.raises(
+            UnsupportedModel, match=r"differs from the probabilities of expected\.jsonl by 0\.001"
+        ):
+            convert_and_compare(exported(tmp_path, model), chosen)
+        return
+    (compared,) = convert_and_compare(exported(tmp_path, model), chosen).comparisons
+    assert (compared.texts, compared.largest <= 1e-4) == (8, True)
 
 
 def test_an_onnx_model_whose_answer_depends_on_padding_is_refused(tmp_path):
@@ -379,6 +417,10 @@ def test_an_onnx_model_that_knows_fewer_words_than_described_is_refused(tmp_path
         ({"labels": ["one"]}, "labels: "),
         ({"extra": 1}, "extra: "),
         ({"vocabulary": [None]}, "vocabulary holds no word"),
+        (
+            {"vocabulary": ["film", "##s", "##ing"]},
+            "the vocabulary of .* has '##s': these are sub-word pieces",
+        ),
         ({"text": {"unknown": "drop", "max_tokens": 50}}, "it must be at least text.max_tokens, which is 50"),
         ({"text": {"unknown": "keep", "max_tokens": 5}}, "unknown_id is None, but text.unknown is 'keep'"),
         ({"labels": ["a", "b", "c"]}, "'sigmoid', which is for two labels"),
@@ -391,7 +433,7 @@ def test_an_inconsistent_description_is_refused(tmp_path, change, message):
 
 
 def test_an_onnx_file_without_a_description_is_refused(tmp_path):
-    with pytest.raises(UnsupportedModel, match="a JSON description of its tokenizer must be given"):
+    with pytest.raises(UnsupportedModel, match="give a JSON description of it with --tokenizer"):
         import_model(exported(tmp_path, sigmoid_network()), options())
 
 
@@ -423,7 +465,148 @@ def test_weights_of_a_branch_in_another_file_are_also_found(tmp_path):
         import_model(tmp_path / "model.onnx", options(tokenizer=saved_json(tmp_path, description())))
 
 
-def test_an_hdf5_file_is_refused_with_advice(tmp_path):
-    sigmoid_network().save(tmp_path / "model.h5")
-    with pytest.raises(UnsupportedModel, match=r"HDF5 file; load it .* and save it as \.keras"):
+def test_an_hdf5_file_gives_the_same_answers(tmp_path):
+    tokenizer, model = fitted_tokenizer(), sigmoid_network()
+    model.save(tmp_path / "model.h5")
+    index = saved_json(tmp_path, {"word_index": tokenizer.word_index})
+    artifact = import_model(tmp_path / "model.h5", options(word_index=index))
+    got = answers(artifact, tmp_path / "artifact", TEXTS + STRANGE)
+    assert np.abs(got[:, 1:] - original(model, tokenizer, TEXTS + STRANGE)).max() <= 1e-4
+
+
+def test_a_tokenizer_in_a_pickle_of_its_own_is_read(tmp_path):
+    tokenizer, model = fitted_tokenizer(), sigmoid_network()
+    joblib.dump(tokenizer, tmp_path / "tokenizer.pickle")
+    chosen = options(trust_pickle=True, vectorizer=tmp_path / "tokenizer.pickle")
+    artifact = import_model(saved_model(tmp_path, model), chosen)
+    got = answers(artifact, tmp_path / "artifact", TEXTS)
+    assert np.abs(got[:, 1:] - original(model, tokenizer, TEXTS)).max() <= 1e-4
+
+
+def test_an_hdf5_file_of_weights_is_told_how_to_save_the_model(tmp_path):
+    sigmoid_network().save_weights(tmp_path / "model.weights.h5")
+    with pytest.raises(UnsupportedModel, match=r"only the weights.*model\.save\('model\.keras'\)"):
+        import_model(tmp_path / "model.weights.h5", options())
+
+
+def test_an_hdf5_file_with_code_is_refused(tmp_path):
+    model = network([layers.Lambda(lambda x: x), layers.Dense(1, activation="sigmoid")])
+    model.save(tmp_path / "model.h5")
+    with pytest.raises(UnsupportedModel, match="has a layer with code of its own, Lambda"):
         import_model(tmp_path / "model.h5", options())
+
+
+def test_a_damaged_hdf5_file_is_refused(tmp_path):
+    sigmoid_network().save(tmp_path / "model.h5")
+    content = (tmp_path / "model.h5").read_bytes()
+    (tmp_path / "model.h5").write_bytes(content[: len(content) // 2])
+    with pytest.raises(UnsupportedModel, match="not a readable HDF5 file"):
+        import_model(tmp_path / "model.h5", options())
+
+
+# Models that split texts themselves
+
+
+def vectorization(**settings: object) -> layers.TextVectorization:
+    layer = layers.TextVectorization(**{"output_sequence_length": LENGTH, **settings})
+    layer.adapt(TEXTS)
+    return layer
+
+
+def vectorizing_network(layer: layers.TextVectorization, shape: tuple[int, ...] = (1,)) -> keras.Model:
+    """Return a network of texts, made without Sequential: it has two branches."""
+    keras.utils.set_random_seed(3)
+    texts = keras.Input(shape, dtype="string")
+    ids = layer(texts)
+    embedded = layers.Embedding(40, 8, embeddings_initializer=keras.initializers.RandomNormal(stddev=1.0))(
+        ids
+    )
+    both = [layers.GlobalMaxPooling1D()(embedded), layers.GlobalAveragePooling1D()(embedded)]
+    return keras.Model(texts, layers.Dense(3, activation="softmax")(layers.Concatenate()(both)))
+
+
+NON_ASCII = ["\u00c9COLE, \u00e9t\u00e9!", "don't  stop", "hard\u00a0space A\u0130", "tabs\tand\nlines"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"standardize": "lower"},
+        {"standardize": "strip_punctuation"},
+        {"standardize": None},
+        {"split": "character"},
+        {"max_tokens": 9},
+    ],
+    ids=str,
+)
+def test_a_model_that_splits_texts_gives_the_same_answers_with_every_setting(tmp_path, settings):
+    model = vectorizing_network(vectorization(**settings))
+    artifact = import_model(saved_model(tmp_path, model), options())
+    texts = TEXTS + STRANGE + NON_ASCII
+    expected = model.predict(tensorflow.constant([[text] for text in texts]), verbose=0)
+    assert np.abs(answers(artifact, tmp_path / "artifact", texts) - expected).max() <= 1e-4
+    assert artifact.manifest.labels == ("0", "1", "2")
+
+
+def test_a_sequence_of_layers_that_splits_texts_gives_the_same_answers(tmp_path):
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential(
+        [
+            keras.Input((1,), dtype="string"),
+            vectorization(),
+            layers.Embedding(40, 8, mask_zero=True),
+            layers.LSTM(4),
+            layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+    artifact = import_model(saved_model(tmp_path, model), options(labels=("bad", "good")))
+    expected = model.predict(tensorflow.constant([[text] for text in TEXTS]), verbose=0)
+    got = answers(artifact, tmp_path / "artifact", TEXTS)
+    assert np.abs(got[:, 1:] - expected).max() <= 1e-4
+
+
+def test_nothing_of_tensorflow_reaches_the_screen(tmp_path):
+    model = saved_model(tmp_path, vectorizing_network(vectorization()))
+    command = [sys.executable, "-m", "cli", "import", str(model), "--name", "x"]
+    environment = os.environ | {"BENTOML_HOME": str(tmp_path / "store")}
+    environment.pop("TF_CPP_MIN_LOG_LEVEL")
+    (tmp_path / "store").mkdir()
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
+    assert re.fullmatch(r" *done [\d:]+ *\n", done.stderr)
+
+
+def test_texts_without_a_dimension_of_their_own_are_read(tmp_path):
+    model = vectorizing_network(vectorization(), shape=())
+    artifact = import_model(saved_model(tmp_path, model), options())
+    assert artifact.manifest.metrics["import_largest_difference"] <= 1e-4
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"output_sequence_length": None}, "output_sequence_length is None"),
+        ({"ngrams": 2}, "ngrams is 2"),
+    ],
+    ids=str,
+)
+def test_a_layer_that_cannot_be_converted_is_refused_with_its_setting(tmp_path, settings, message):
+    model = vectorizing_network(vectorization(**settings))
+    with pytest.raises(UnsupportedModel, match=message + ".*Supported is a TextVectorization layer"):
+        import_model(saved_model(tmp_path, model), options())
+
+
+def test_a_bag_of_words_is_refused(tmp_path):
+    layer = layers.TextVectorization(output_mode="multi_hot")
+    layer.adapt(TEXTS)
+    model = keras.Sequential(
+        [keras.Input((1,), dtype="string"), layer, layers.Dense(1, activation="sigmoid")]
+    )
+    with pytest.raises(UnsupportedModel, match="output_mode is 'multi_hot'"):
+        import_model(saved_model(tmp_path, model), options())
+
+
+@pytest.mark.parametrize("changes", [{"padding": "post"}, {"max_tokens": 5}], ids=str)
+def test_an_option_that_the_layer_overrides_is_refused(tmp_path, changes):
+    with pytest.raises(UnsupportedModel, match=r"has no effect|max_tokens is 5; the model reads 12"):
+        import_model(saved_model(tmp_path, vectorizing_network(vectorization())), options(**changes))

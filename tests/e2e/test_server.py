@@ -79,6 +79,13 @@ def test_bentomls_client_tries_thresholds(sync_client: Any) -> None:
     assert len(sync_client.predict_thresholds(GOOD)["results"]) == len(DEFAULT_THRESHOLDS)
 
 
+def test_bentomls_client_explains(sync_client: Any) -> None:
+    given = sync_client.predict_explain(text=GOOD, label="negative", top=2)
+    assert (given["label"], given["explained_label"]) == ("positive", "negative")
+    assert len(given["contributions"]) == 2
+    assert sync_client.predict_explain(GOOD)["explained_label"] == "positive"
+
+
 def test_bentomls_client_classifies(sync_client: Any) -> None:
     for answer in (sync_client.classify(texts=[GOOD, BAD]), sync_client.classify([GOOD, BAD])):
         assert [item["label"] for item in answer] == ["positive", "negative"]
@@ -105,14 +112,16 @@ def test_bentomls_asynchronous_client_reaches_every_api(server: Any) -> None:
                 client.predict_batch(texts=[GOOD, BAD]),
                 client.predict_top_k(text=BAD, k=2),
                 client.predict_thresholds(text=GOOD),
+                client.predict_explain(text=GOOD),
                 client.classify(texts=[GOOD, BAD]),
             )
 
-    predict, batch, top_k, thresholds, classify = asyncio.run(ask())
+    predict, batch, top_k, thresholds, explain, classify = asyncio.run(ask())
     assert predict["label"] == "positive"
     assert batch["total_processed"] == 2
     assert labels(top_k) == ["negative", "positive"]
     assert len(thresholds["results"]) == len(DEFAULT_THRESHOLDS)
+    assert explain["explained_label"] == "positive"
     assert [item["label"] for item in classify] == ["positive", "negative"]
 
 

@@ -12,7 +12,10 @@ from cli.__main__ import OWN_PACKAGES, WITHOUT_OPTIONS
 from cli.app import MODULES, app
 
 COMMANDS = [[name] for name in MODULES if name != "bench"]
-COMMANDS += [["bench", name] for name in ("servers", "limits", "runtimes")]
+COMMANDS += [
+    ["models", "explain"],
+    *(["bench", name] for name in ("servers", "limits", "runtimes", "explanations")),
+]
 
 MODULES_OF = """
 import json, sys
@@ -99,7 +102,8 @@ def test_commands_without_options_need_only_the_serving_layer(project: Path, com
 @pytest.mark.parametrize("command", [name for name in MODULES if name not in WITHOUT_OPTIONS])
 def test_without_typer_a_command_names_the_make_target_that_installs_it(project: Path, command: str) -> None:
     done = run_without({"typer"}, command, project=project)
-    target = "train-deps" if command in {"train", "evaluate", "drift", "import", "bench"} else "deploy-deps"
+    training = {"predict", "train", "evaluate", "drift", "import", "bench"}
+    target = "train-deps" if command in training else "deploy-deps"
     assert done.returncode == 1
     assert done.stderr == (
         f"error: `text-classifier {command}` needs the package typer, which is not installed; "
@@ -150,7 +154,7 @@ def test_a_command_does_not_import_the_modules_of_other_topics(project: Path) ->
         "    print(sorted(name for name in sys.modules if name.startswith('cli.')))\n"
     )
     assert python(code, project).stdout.splitlines()[-1] == str(
-        ["cli.__main__", "cli.app", "cli.console", "cli.plain", "cli.training"]
+        ["cli.__main__", "cli.app", "cli.console", "cli.models", "cli.plain"]
     )
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -73,6 +74,22 @@ def test_the_tables_have_each_feature_with_its_bins_and_the_verdict(tmp_path: Pa
     assert shown.splitlines()[-1].startswith("drifted: characters, unknown_share")
 
 
+def test_labels_are_shown_as_they_are_without_control_characters(tmp_path: Path) -> None:
+    labels = ("[/bad]", "good\x1b[32m")
+    artifact = tiny_artifact(labels, name="coloured")
+    features = features_of(list(Classifier(artifact).runs(TEXTS)))
+    artifact = replace(
+        artifact,
+        manifest=artifact.manifest.model_copy(update={"reference": build_reference(features, 2)}),
+    )
+    write_artifact(with_golden(artifact), tmp_path / "artifact")
+    model_store.save(tmp_path / "artifact")
+    result = run(write(tmp_path / "texts.csv", TEXTS), model="coloured")
+    assert "[/bad]" in result.stdout, result.exception
+    assert "good [32m" in result.stdout
+    assert "\x1b" not in result.stdout
+
+
 def test_another_column_can_be_named(tmp_path: Path) -> None:
     path = write(tmp_path / "texts.csv", TEXTS, "review")
     assert run(path, "--text-column", "review").exit_code == 0
@@ -90,6 +107,13 @@ def test_a_model_without_a_reference_is_refused(tmp_path: Path) -> None:
     assert str(result.exception).startswith("the model without-reference has no reference")
 
 
+def test_several_files_are_compared_as_one(tmp_path: Path) -> None:
+    write(tmp_path / "part-1.csv", TEXTS[:300])
+    write(tmp_path / "part-2.csv", TEXTS[300:])
+    answer = json.loads(run(tmp_path / "part-*.csv", "--json").stdout)
+    assert (answer["texts"], answer["data"]) == (600, "part-1.csv + part-2.csv")
+
+
 def test_too_few_texts_are_refused(tmp_path: Path) -> None:
     result = run(write(tmp_path / "texts.csv", TEXTS[:199]))
     assert str(result.exception) == "texts.csv has 199 texts; at least 200 are needed to compare them"
@@ -102,14 +126,17 @@ def test_rows_without_a_text_are_skipped_and_counted(tmp_path: Path, ending: str
     assert result.exit_code == 0, result.output
     answer = json.loads(result.stdout)
     assert (answer["texts"], answer["status"]) == (len(TEXTS), "quiet")
-    assert answer["skipped"] == {"blank": 3, "null": 0, "not a text": 0}
-    assert "skipped 3 rows without a text: 3 blank" in run(path).stdout
+    assert answer["skipped"] == {"no text": 3}
+    assert f"{path.name}: 3 rows are skipped: 3 no text" in run(path).stdout
 
 
 def test_null_and_other_types_are_counted_apart(tmp_path: Path) -> None:
     path = write(tmp_path / "texts.jsonl", [*TEXTS, None, 5, {"a": "b"}, None])
-    assert json.loads(run(path, "--json").stdout)["skipped"] == {"blank": 0, "null": 2, "not a text": 2}
-    assert "skipped 4 rows without a text: 2 null, 2 not a text" in run(path).stdout
+    assert json.loads(run(path, "--json").stdout)["skipped"] == {
+        "no text": 2,
+        "text of another type": 2,
+    }
+    assert "4 rows are skipped: 2 no text, 2 text of another type" in run(path).stdout
 
 
 def test_a_file_with_a_text_in_each_row_says_nothing_of_skipped_ones(tmp_path: Path) -> None:
@@ -119,8 +146,7 @@ def test_a_file_with_a_text_in_each_row_says_nothing_of_skipped_ones(tmp_path: P
 def test_a_file_without_any_text_is_refused(tmp_path: Path) -> None:
     result = run(write(tmp_path / "texts.jsonl", [" "] * 300 + [None]))
     assert str(result.exception) == (
-        "texts.jsonl has 0 texts; at least 200 are needed to compare them; skipped 301 rows without a text: "
-        "300 blank, 1 null"
+        "texts.jsonl has 0 texts; at least 200 are needed to compare them; skipped: 301 no text"
     )
 
 

@@ -100,6 +100,8 @@ def run_of(probabilities: Sequence[Sequence[float]], characters: int) -> ModelRu
         known=np.full(texts, 3),
         unknown=np.full(texts, 1),
         cut=np.zeros(texts, bool),
+        scores=np.log(found),
+        is_doubtful=np.zeros(texts, bool),
         probabilities=found,
         predicted=found.argmax(axis=1),
         tokenization_seconds=0.0,

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from structlog.testing import capture_logs
 
-from classifier.errors import SettingsError
+from classifier.errors import SettingsError, UnknownLabel
 from classifier.pipeline import Prediction
 from classifier.schema import FeedbackAnswer, FeedbackRequest
 from classifier.settings import DAY_SECONDS, FeedbackSettings
-from serving.errors import FeedbackOff, InvalidRequest, PredictionNotFound, ServiceUnavailable
+from serving.errors import FeedbackOff, InvalidRequest, PredictionNotFound, ServiceUnavailable, as_http
 from serving.feedback import MAX_WAITING, Feedback, FeedbackStore, check_feedback, open_feedback
 from serving.request.endpoints import take_feedback
 
@@ -454,9 +454,11 @@ def test_without_a_store_the_error_names_the_setting() -> None:
 
 
 def test_a_label_that_the_model_does_not_have_is_refused_and_cut(opened: Open) -> None:
-    with pytest.raises(InvalidRequest) as caught:
+    with pytest.raises(UnknownLabel) as caught:
         answer(opened(), label="x" * 10_000)
-    (error,) = caught.value.errors
+    refused = as_http(caught.value)
+    assert isinstance(refused, InvalidRequest)
+    (error,) = refused.errors
     assert (error.loc, error.type) == (("body", "label"), "unknown_label")
     assert error.msg.startswith("label is 'xxx")
     assert "none of the 2 labels" in error.msg

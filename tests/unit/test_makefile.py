@@ -65,6 +65,8 @@ def test_a_port_may_be_given_before_or_after_make(
             ["deploy", "ENV=staging", "IMAGE=a:1", "BENTO=b:2", "ENVIRONMENTS=c.yaml"],
             ["deploy", "--env", "staging", "--image", "a:1", "--bento", "b:2", "--environments", "c.yaml"],
         ),
+        (["push", "TARGET=b:1"], ["push", "b:1", "--engine", "podman"]),
+        (["push", "TARGET=b:1", "IMAGE=a:1"], ["push", "b:1", "--image", "a:1", "--engine", "podman"]),
         (["rollback", "ENV=staging"], ["rollback", "--env", "staging"]),
         (["rollout-status"], ["rollout-status", "--env", "local"]),
         (

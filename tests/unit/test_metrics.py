@@ -12,9 +12,12 @@ from tiny import BINARY_LABELS, FOUR_LABELS, tiny_artifact
 from classifier.artifact import Calibration
 from classifier.errors import ClassifierError
 from classifier.pipeline import Classifier, to_probabilities
+from training_import.calibration import fit_calibration
 from training_import.dataset import Dataset
 from training_import.evaluation.metrics import (
     ECE_BINS,
+    NO_CLASS,
+    Confusion,
     class_indices,
     evaluate_classifier,
     evaluate_probabilities,
@@ -22,7 +25,6 @@ from training_import.evaluation.metrics import (
     expected_calibration_error,
     reliability,
 )
-from training_import.training.calibration import fit_calibration
 
 
 def random_case(seed: int, classes: int, rows: int = 200) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -119,6 +121,28 @@ def test_the_figures_of_each_class_by_hand():
     assert figures.log_loss == pytest.approx(-(3 * np.log(0.9) + 2 * np.log(0.1)) / 5)
 
 
+def test_macro_f1_equals_scikit_learns_if_each_class_has_texts():
+    truth, predicted, probabilities = random_case(4, 4)
+    figures = evaluate_probabilities(FOUR_LABELS, truth, predicted, probabilities)
+    assert figures.macro_f1 == pytest.approx(metrics.f1_score(truth, predicted, average="macro"))
+
+
+def test_a_class_without_texts_does_not_lower_macro_f1():
+    truth, predicted = np.array([0, 1]), np.array([0, 1])
+    figures = evaluate_probabilities(FOUR_LABELS, truth, predicted, np.full((2, 4), 0.25))
+    assert figures.macro_f1 == 1.0
+
+
+def test_confusions_are_the_pairs_that_occur_the_most_frequent_first():
+    truth, predicted = np.array([0, 0, 0, 0, 1, 2, 2]), np.array([0, 0, 1, 1, 0, 2, 3])
+    figures = evaluate_probabilities(FOUR_LABELS, truth, predicted, np.full((7, 4), 0.25))
+    assert figures.confusions == (
+        Confusion("anger", "fear", 2, 0.5),
+        Confusion("fear", "anger", 1, 1.0),
+        Confusion("joy", "sadness", 1, 0.5),
+    )
+
+
 def test_a_headline_has_a_prefix_and_six_digits():
     truth, predicted, probabilities = random_case(3, 2)
     figures = evaluate_probabilities(BINARY_LABELS, truth, predicted, probabilities)
@@ -132,6 +156,15 @@ def test_a_headline_has_a_prefix_and_six_digits():
 
 def test_class_indices_follow_the_order_of_the_classes():
     assert class_indices(["b", "a", "b"], ("a", "b", "c")).tolist() == [1, 0, 1]
+
+
+def test_a_label_is_that_of_the_class_that_files_spell_like_it() -> None:
+    assert class_indices(["1", "0"], ("0.0", "1.0")).tolist() == [1, 0]
+    assert class_indices(["True", None], ("false", "true")).tolist() == [1, NO_CLASS]
+
+
+def test_a_class_that_is_spelled_like_another_one_keeps_its_own_label() -> None:
+    assert class_indices(["1", "1.0"], ("1", "1.0")).tolist() == [0, 1]
 
 
 def test_an_unknown_label_is_refused_by_its_name():

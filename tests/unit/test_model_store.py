@@ -86,6 +86,13 @@ def test_an_unknown_tag_is_refused_by_its_name(tag):
     assert f"the BentoML model store has no model {tag!r}" in str(caught.value)
 
 
+def test_the_error_for_an_unknown_tag_says_how_many_stored_tags_it_does_not_show(folder, monkeypatch):
+    monkeypatch.setattr(model_store, "MAX_SHOWN_TAGS", 0)
+    model_store.save(folder)
+    with pytest.raises(ArtifactError, match=r"it has +and 1 more; "):
+        model_store.folder_of("other")
+
+
 def test_latest_is_the_newest_version(folder, tmp_path):
     model_store.save(folder)
     newest = model_store.save(write_tiny(tmp_path / "other", threshold=0.7))

@@ -15,12 +15,14 @@ from tiny import tiny_artifact, with_golden
 
 from classifier.artifact import Artifact, read_artifact, write_artifact
 from classifier.errors import ArtifactError
+from classifier.explain.explain import explain_text
 from classifier.pipeline import Classifier, load_classifier
 from classifier.runtimes import RUNTIMES
-from classifier.runtimes.runtime import TEXT_COST, RuntimeSettings, Scores, bytes_cost
+from classifier.runtimes.runtime import TEXT_COST, RuntimeSettings, Scored, Scores, Terms, bytes_cost
 from classifier.text import TextSettings
 from image.bento import BuildError, lock_file
 
+KINDS = "'linear', 'ensemble', 'onnx', 'constant'"
 LABELS = ("joy", "fear", "anger")
 
 
@@ -78,8 +80,19 @@ class ConstantRuntime:
         nothing = np.zeros(len(texts), np.int64)
         return ConstantBatch(lengths % len(self._table), lengths, nothing, lengths > self._max_characters)
 
-    def score(self, batch: ConstantBatch) -> Scores:
-        return self._table[batch.row_numbers]
+    def score(self, batch: ConstantBatch) -> Scored:
+        return Scored(self._table[batch.row_numbers], np.zeros(len(batch.row_numbers), bool))
+
+    def places(self, text: str) -> NDArray[np.int64]:
+        characters = np.arange(min(len(text), self._max_characters))
+        return np.stack([characters, characters + 1], axis=1)
+
+    @classmethod
+    def strongest(cls, *_parts: object, **_options: object) -> None:
+        return None
+
+    def contributions(self, _text: str, _batch: ConstantBatch, _row: int) -> Terms | None:
+        return None
 
     def describe(self) -> str:
         return "it is looked up in a table"
@@ -149,6 +162,13 @@ def test_its_unit_of_cost_and_its_description_are_its_own(folder: Path) -> None:
     assert classifier.describe() == "it is looked up in a table"
 
 
+def test_its_scores_are_explained_by_occlusion(folder: Path) -> None:
+    explanation = explain_text(load_classifier(folder), "ab")
+    assert (explanation.label, explanation.method, explanation.unit) == ("anger", "occlusion", "word")
+    assert (explanation.score, explanation.bias) == (1.5, 1.5)
+    assert [word.place for word in explanation.words] == [(0, 1), (1, 2)]
+
+
 def test_its_rules_for_the_manifest_are_checked(folder: Path) -> None:
     edit_manifest(folder, model={"kind": "constant", "rows": 0})
     with pytest.raises(ArtifactError, match="rows is 0; at least 1 is needed"):
@@ -160,7 +180,7 @@ def test_its_rules_for_the_manifest_are_checked(folder: Path) -> None:
     [
         ({"kind": "constant"}, "model.rows: Field required"),
         ({"kind": "constant", "rows": 2, "columns": 3}, "model.columns: Extra inputs are not permitted"),
-        ({"kind": "konstant"}, "kind is 'konstant'; the kinds of model are 'linear', 'onnx', 'constant'"),
+        ({"kind": "konstant"}, f"kind is 'konstant'; the kinds of model are {KINDS}"),
         ({}, "kind is None; the kinds of model are"),
         (["constant"], "kind is None; the kinds of model are"),
         ({"kind": ["constant"]}, "the kinds of model are"),

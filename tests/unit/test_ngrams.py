@@ -107,9 +107,9 @@ def test_exactly_the_ngrams_are_found_each_with_its_own_weight(ngrams):
         tree.arrays | {"weights": weights, "intercept": np.zeros(1)},
         LinearSettings(term_frequency="count", norm=None),
         tokenizer,
-        classes=2,
+        columns=1,
     )
-    scores = runtime.score(tokenizer.encode([" ".join(sequence) for sequence in EVERY_SEQUENCE]))[:, 1]
+    scored = runtime.score(tokenizer.encode([" ".join(sequence) for sequence in EVERY_SEQUENCE]))
     expected = [
         sum(
             weight_of.get(sequence[start:end], 0)
@@ -118,4 +118,4 @@ def test_exactly_the_ngrams_are_found_each_with_its_own_weight(ngrams):
         )
         for sequence in EVERY_SEQUENCE
     ]
-    assert scores.tolist() == expected
+    assert scored.scores[:, 1].tolist() == expected

@@ -11,11 +11,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as numpy_st
 from numpy.typing import NDArray
-from tiny import BINARY_LABELS, FOUR_LABELS, tiny_artifact, with_golden, write_tiny
+from tiny import (
+    BINARY_LABELS,
+    FOUR_LABELS,
+    doubting_artifact,
+    tiny_artifact,
+    with_golden,
+    write_tiny,
+)
 
 from classifier.artifact import Calibration, GoldenCase, read_artifact, version_of
 from classifier.errors import ArtifactError
-from classifier.pipeline import Classifier, Prediction, ThresholdRow, load_classifier, to_probabilities
+from classifier.pipeline import (
+    LITTLE_EVIDENCE,
+    Classifier,
+    Prediction,
+    ThresholdRow,
+    load_classifier,
+    to_probabilities,
+)
 from classifier.runtimes import Scores
 from classifier.runtimes.linear import LinearRuntime, pack_arrays, unpack_arrays
 from classifier.schema import MAX_TEXT_CHARS
@@ -257,10 +271,42 @@ def test_a_row_at_the_threshold_of_the_model_agrees_with_the_prediction(threshol
 
 
 @pytest.mark.parametrize(
-    "text", ["good film", "good " * 8, "good xyz", "", "...", "not bad xyz abc"], ids=lambda text: text[:20]
+    "text", ["good film", "good " * 8, "good xyz", "not bad xyz abc"], ids=lambda text: text[:20]
 )
 def test_a_text_that_is_read_completely_and_half_known_has_no_warning(text: str) -> None:
     assert BINARY.predict([text])[0].warnings == ()
+
+
+@pytest.mark.parametrize("text", ["", "...", "\U0001f600"])
+def test_a_text_without_words_has_a_warning(text: str) -> None:
+    assert BINARY.predict([text])[0].warnings == ("no words: the text has no word that the model could read",)
+
+
+@pytest.mark.parametrize(
+    ("text", "warnings"),
+    [
+        ("good", ()),
+        ("film", (LITTLE_EVIDENCE,)),
+        ("not film", (LITTLE_EVIDENCE,)),
+        ("film xyz abc", ("unknown words: the model knows 1 of the text's 3 tokens",)),
+        ("...", ("no words: the text has no word that the model could read",)),
+    ],
+)
+def test_a_text_whose_words_say_little_has_a_warning(text: str, warnings: tuple[str, ...]) -> None:
+    (prediction,) = Classifier(doubting_artifact()).predict([text])
+    assert prediction.warnings == warnings
+
+
+def test_a_doubtful_text_has_a_lower_confidence_and_a_sure_one_the_same() -> None:
+    sure, doubting = Classifier(doubting_artifact(0.1)), Classifier(doubting_artifact(1.0))
+    low, same = doubting.predict(["film", "good"])
+    assert 0.5 < low.confidence < sure.predict(["film"])[0].confidence
+    assert same.confidence == sure.predict(["good"])[0].confidence
+
+
+def test_the_run_says_which_texts_are_doubtful() -> None:
+    (run,) = Classifier(doubting_artifact()).runs(["good", "film", "", "great film"])
+    assert run.is_doubtful.tolist() == [False, True, True, False]
 
 
 @pytest.mark.parametrize("keep", ["first", "last"])

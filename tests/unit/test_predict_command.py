@@ -2,17 +2,22 @@
 
 import io
 import json
+import os
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 from tiny import write_tiny
 from typer.testing import CliRunner, Result
 
 import model_store
-from classifier.answers import prediction_answer
+from classifier.answers import explanation_answer, prediction_answer
+from classifier.explain.explain import explain_text
 from classifier.pipeline import load_classifier
 from cli.app import app
+from cli.bars import MAX_SHOWN_LABELS, bar
 from cli.predict import MAX_LINE_BYTES, InputError, read_lines
 
 TEXTS = ["good", "bad", "good good bad", "nothing that it knows"]
@@ -77,15 +82,76 @@ def test_the_table_has_one_head_and_one_row_per_text(folder: Path) -> None:
     texts = ["good"] * 150
     head, *rows = run(given="\n".join(texts)).stdout.splitlines()
     (answer,) = expected(folder, ["good"])
-    assert head.split() == ["label", "confidence", "text"]
-    assert [row.split() for row in rows] == [[answer["label"], f"{answer['confidence']:.4f}", "good"]] * 150
+    assert head.split() == ["label", "probability", "text"]
+    shown = [answer["label"], f"{answer['confidence']:.4f}", bar(answer["confidence"], 10).strip(), "good"]
+    assert [row.split() for row in rows] == [shown] * 150
 
 
-def test_a_text_in_the_table_is_one_short_line_without_control_characters(folder: Path) -> None:  # noqa: ARG001
-    _, row = run("good\n\x1b[31m" + "bad " * 100).stdout.splitlines()
+@pytest.mark.parametrize("long", ["bad " * 100, "坏" * 100])
+def test_a_text_of_the_table_is_one_line_of_80_cells_without_control_characters(
+    folder: Path,  # noqa: ARG001
+    long: str,
+) -> None:
+    _, row = run(given=f"good \x1b[31m{long}\n").stdout.splitlines()
     assert "\x1b" not in row
     assert row.endswith("…")
-    assert len(row) < 100
+    assert 79 <= cell_len(row) <= 80
+
+
+def test_an_argument_is_shown_with_a_bar_for_each_label(folder: Path) -> None:
+    head, *rows = run("good\n\x1b[31m" + "bad " * 100).stdout.splitlines()
+    (answer,) = expected(folder, ["good\n\x1b[31m" + "bad " * 100])
+    assert head.startswith(f"{answer['label']}  good [31mbad bad bad")
+    ranked = sorted(answer["probabilities"].items(), key=lambda item: -item[1])
+    assert [row.split() for row in rows] == [
+        [label, f"{share:.4f}", *bar(share).split()] for label, share in ranked
+    ]
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"), [(0.0, "    "), (0.01, "    "), (0.5, "██  "), (0.6, "██▍ "), (1.0, "████")]
+)
+def test_a_bar_is_filled_in_eighths_of_a_character(share: float, shown: str) -> None:
+    assert bar(share, 4) == shown
+
+
+def test_of_many_labels_only_the_strongest_are_shown_and_the_others_together(tmp_path: Path) -> None:
+    labels = tuple(f"a rather long label, which is number {number:02}" for number in range(20))
+    model_store.save(write_tiny(tmp_path / "many", labels, name="many"))
+    _, *rows = CliRunner().invoke(app, ["predict", "--model", "many", "great film"]).stdout.splitlines()
+    assert len(rows) == MAX_SHOWN_LABELS + 1
+    assert rows[-1].split()[:3] == ["15", "other", "labels"]
+    assert max(map(cell_len, rows)) <= 80
+
+
+def test_the_rows_of_a_csv_file_are_texts_and_those_without_one_are_counted(
+    folder: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text('review,label\ngood,1\n ,1\n"bad,\ngood",0\n')
+    shown = run("--json", "--file", str(path), "--text-column", "review")
+    assert answers(shown) == expected(folder, ["good", "bad,\ngood"])
+    assert shown.stderr.splitlines()[-1] == f"{path}: skipped rows: 1 no text"
+
+
+def test_a_text_can_be_given_by_an_option(folder: Path) -> None:  # noqa: ARG001
+    both = run("a good film", "--text", "-5 of 10", "--json")
+    assert [json.loads(line)["text"] for line in both.stdout.splitlines()] == ["a good film", "-5 of 10"]
+
+
+def test_a_file_without_the_column_of_texts_is_refused_with_its_columns(
+    folder: Path,  # noqa: ARG001
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("review,label\ngood,1\n")
+    assert "there is no column 'text' (did you mean 'review'?)" in str(run("--file", str(path)).exception)
+
+
+def test_a_file_with_another_ending_has_one_text_per_line(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "reviews.log"
+    path.write_text("good\nbad\n")
+    assert answers(run("--json", "--file", str(path))) == expected(folder, ["good", "bad"])
 
 
 def test_a_warning_names_its_line_on_standard_error(folder: Path) -> None:  # noqa: ARG001
@@ -122,6 +188,20 @@ def test_an_argument_that_cannot_be_classified_is_named(folder: Path) -> None:  
     assert str(run("good", " ").exception).startswith("text 2 is blank; ")
 
 
+@pytest.mark.parametrize("options", [[], ["--json"], ["--explain", "--json"]], ids=" ".join)
+def test_an_argument_that_is_not_utf_8_is_named(folder: Path, options: list[str]) -> None:  # noqa: ARG001
+    refused = run(*options, "good", os.fsdecode(b"good \xff film"))
+    assert isinstance(refused.exception, InputError)
+    assert str(refused.exception) == "text 2 is not UTF-8: character 6 cannot be decoded"
+
+
+def test_a_label_in_the_table_has_no_control_characters(tmp_path: Path) -> None:
+    model_store.save(write_tiny(tmp_path / "coloured", ("bad\x1b[31m", "good\x1b[32m"), name="coloured"))
+    shown = CliRunner().invoke(app, ["predict", "--model", "coloured", "good"]).stdout
+    assert "good [32m" in shown
+    assert "\x1b" not in shown
+
+
 def test_an_endless_line_is_refused_before_all_of_it_is_read() -> None:
     stream = io.BytesIO(b"a" * (10 * MAX_LINE_BYTES))
     with pytest.raises(InputError, match="endless line 1 has more than 1000000 bytes"):
@@ -148,3 +228,62 @@ def test_a_threshold_is_a_probability(folder: Path) -> None:  # noqa: ARG001
 def test_the_error_for_an_unknown_model_lists_the_stored_ones(folder: Path) -> None:  # noqa: ARG001
     refused = CliRunner().invoke(app, ["predict", "--model", "nobody", "good"])
     assert "has no model 'nobody'; it has " in str(refused.exception)
+
+
+def test_an_explanation_has_the_n_grams_of_each_text_and_its_words_without_colours(folder: Path) -> None:  # noqa: ARG001
+    shown = run("--explain", "Not bad, a good film", "awful").stdout
+    assert "\x1b" not in shown
+    assert re.search(r"^Not bad +\+1\.7500$", shown, re.MULTILINE)
+    assert "\nwords for negative: awful (+2.5000)\nwords against it: none\n" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "label", "top"), [([], None, 10), (["--label", "negative", "--top", "1"], "negative", 1)]
+)
+def test_an_explanation_as_json_is_what_the_api_answers(
+    folder: Path, words: list[str], label: str | None, top: int
+) -> None:
+    classifier = load_classifier(folder)
+    wanted = [explanation_answer(text, explain_text(classifier, text, label), 0.5, top) for text in TEXTS]
+    assert answers(run("--explain", "--json", *words, *TEXTS)) == json.loads(json.dumps(wanted))
+
+
+def test_an_explanation_of_another_label_has_the_opposite_score(folder: Path) -> None:  # noqa: ARG001
+    shown = run("--explain", "--label", "negative", "great film").stdout
+    assert shown.startswith("positive ")
+    assert re.search(r"^score +-2\.1250$", shown, re.MULTILINE)
+
+
+def test_top_bounds_the_contributions_that_are_shown(folder: Path) -> None:  # noqa: ARG001
+    shown = run("--explain", "--top", "1", "great film, good end").stdout
+    assert re.search(r"^great +\+2\.0000$", shown, re.MULTILINE)
+    assert re.search(r"^2 others +\+1\.1250$", shown, re.MULTILINE)
+
+
+def test_an_explanation_of_an_unknown_label_is_refused(folder: Path) -> None:  # noqa: ARG001
+    refused = run("--explain", "--label", "neutral", "good")
+    assert str(refused.exception) == "label is 'neutral', which is none of the 2 labels of the model"
+
+
+def test_warnings_of_explained_texts_are_printed_with_their_place(folder: Path) -> None:  # noqa: ARG001
+    shown = run("--explain", given="good\nnothing that it knows\n")
+    assert shown.stderr.startswith("standard input line 2: unknown words: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--label", "positive"], "--label and --top say what --explain shows"),
+        (["--top", "3"], "--label and --top say what --explain shows"),
+        (["--explain", "--threshold", "0.5"], "--threshold and --explain are both given"),
+        (["--explain", "--top", "0"], "greater than or equal to 1"),
+    ],
+)
+def test_options_that_do_not_fit_an_explanation_are_wrong_usage(
+    folder: Path,  # noqa: ARG001
+    words: list[str],
+    sentence: str,
+) -> None:
+    refused = run(*words, "good")
+    assert refused.exit_code == 2
+    assert sentence in " ".join(refused.output.replace("│", " ").split())

@@ -11,12 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from pydantic import ValidationError
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
 from classifier.errors import ArtifactError
-from classifier.runtimes.linear import LinearRuntime, LinearSettings
+from classifier.runtimes.linear import (
+    MIN_SHORT_SHARE,
+    LinearRuntime,
+    LinearSettings,
+    familiarity,
+    short_shares,
+)
 from classifier.runtimes.ngram_table import NgramTable
 from classifier.runtimes.onnx import OnnxRuntime, OnnxSettings
+from classifier.runtimes.runtime import column_count
 from classifier.text import Encoded, TextSettings, Tokenizer
 from training_import.ngrams import ngram_tree
 
@@ -104,19 +112,22 @@ def _runtime_like(
     weights[tree.nodes] = coefficients
     scale = np.zeros(tree.node_count)
     scale[tree.nodes] = getattr(vectorizer, "idf_", 1.0)
+    arrays = {**tree.arrays, "weights": weights, "intercept": intercept, "scale": scale}
+    if settings.short_ngrams is not None:
+        arrays["short_weights"] = generator.normal(size=weights.shape)
+        arrays["short_intercept"] = generator.normal(size=columns)
     tokenizer = Tokenizer(
         TextSettings(
             normalize=None, strip_html=False, max_tokens=1000, token_pattern=vectorizer.token_pattern
         ),
         tree.vocabulary,
     )
-    runtime = LinearRuntime(
-        {**tree.arrays, "weights": weights, "intercept": intercept, "scale": scale},
-        settings,
+    return (
+        LinearRuntime(arrays, settings, tokenizer, column_count(classes)),
         tokenizer,
-        classes,
+        coefficients,
+        intercept,
     )
-    return runtime, tokenizer, coefficients, intercept
 
 
 VECTORIZERS: list[tuple[str, CountVectorizer, dict[str, Any]]] = [
@@ -146,7 +157,9 @@ def test_linear_scores_equal_scikit_learn_s(
     expected = vectorizer.transform(NEW_TEXTS) @ weights + intercept
     if classes == 2:
         expected = np.hstack([np.zeros_like(expected), expected])
-    np.testing.assert_allclose(runtime.score(tokenizer.encode(NEW_TEXTS)), expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        runtime.score(tokenizer.encode(NEW_TEXTS)).scores, expected, rtol=1e-12, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("norm", [None, "l1", "l2"])
@@ -157,36 +170,36 @@ def test_a_missing_scale_equals_a_scale_of_one(term_frequency: str, norm: str | 
     settings = LinearSettings(term_frequency=term_frequency, norm=norm)
     tokenizer = Tokenizer(TextSettings(max_tokens=100), tree.vocabulary)
     batch = tokenizer.encode(["good film good film film", "", "film"])
-    without = LinearRuntime(arrays, settings, tokenizer, 2).score(batch)
-    scaled = LinearRuntime(arrays | {"scale": np.ones(3)}, settings, tokenizer, 2).score(batch)
+    without = LinearRuntime(arrays, settings, tokenizer, 1).score(batch).scores
+    scaled = LinearRuntime(arrays | {"scale": np.ones(3)}, settings, tokenizer, 1).score(batch).scores
     np.testing.assert_allclose(without, scaled, rtol=1e-14)
 
 
 def test_half_precision_weights_are_read_as_they_are() -> None:
     runtime, tokenizer = _small_linear(weights=np.array([[0.1], [0.2], [0.3]], np.float16))
     expected = float(np.float16(0.1)) + 0.25
-    assert runtime.score(tokenizer.encode(["film"]))[0, 1] == pytest.approx(expected, rel=1e-7)
+    assert runtime.score(tokenizer.encode(["film"])).scores[0, 1] == pytest.approx(expected, rel=1e-7)
 
 
 def test_no_n_gram_spans_two_texts() -> None:
     runtime, tokenizer = _small_linear()
-    scores = runtime.score(tokenizer.encode(["good film", "good", "film"]))
+    scores = runtime.score(tokenizer.encode(["good film", "good", "film"])).scores
     assert scores[:, 1].tolist() == [1 - 2 + 0.5 + 0.25, -2 + 0.25, 1 + 0.25]
 
 
 def test_no_n_gram_spans_an_unknown_token() -> None:
     runtime, tokenizer = _small_linear()
-    assert runtime.score(tokenizer.encode(["good xyz film"]))[0, 1] == 1 - 2 + 0.25
+    assert runtime.score(tokenizer.encode(["good xyz film"])).scores[0, 1] == 1 - 2 + 0.25
 
 
 def test_an_empty_text_scores_the_intercept() -> None:
     runtime, tokenizer = _small_linear()
-    assert runtime.score(tokenizer.encode([""])).tolist() == [[0, 0.25]]
+    assert runtime.score(tokenizer.encode([""])).scores.tolist() == [[0, 0.25]]
 
 
 def test_an_empty_batch_has_no_scores() -> None:
     runtime, tokenizer = _small_linear()
-    assert runtime.score(tokenizer.encode([])).shape == (0, 2)
+    assert runtime.score(tokenizer.encode([])).scores.shape == (0, 2)
 
 
 def test_text_and_node_numbers_of_more_than_32_bits_are_distinguished() -> None:
@@ -196,41 +209,55 @@ def test_text_and_node_numbers_of_more_than_32_bits_are_distinguished() -> None:
         {"weights": weights, "intercept": np.zeros(1)},
         LinearSettings(term_frequency="count", norm=None),
         Tokenizer(TextSettings(max_tokens=1), (None,) * vocabulary_size),
-        2,
+        1,
     )
     tokens = vocabulary_size - 1 - np.arange(texts)
     ids = np.stack([tokens, np.full(texts, vocabulary_size + 1)], axis=1).ravel()
     batch = Encoded(ids, np.arange(1, 2 * texts, 2), np.ones(texts, np.int64), *np.zeros((2, texts), bool))
-    assert np.array_equal(runtime.score(batch)[:, 1], tokens)
+    assert np.array_equal(runtime.score(batch).scores[:, 1], tokens)
 
 
 wordy_texts = st.lists(st.sampled_from([*WORDS, "xyz", "never"]), max_size=12).map(" ".join)
 LAW_RUNTIMES = [
     _runtime_like(
         TfidfVectorizer(ngram_range=(1, 3), min_df=2).fit(TRAINING_TEXTS),
-        LinearSettings(term_frequency="log", norm="l2"),
+        LinearSettings(term_frequency="log", norm="l2", short_ngrams=short_ngrams, min_evidence=min_evidence),
         classes,
     )[:2]
     for classes in (2, 20)
+    # With 3, texts of 12 known n-grams or more are not short ones.
+    for short_ngrams, min_evidence in ((None, None), (3.0, None), (3.0, 2.0))
 ]
 
 
-@pytest.mark.parametrize(("runtime", "tokenizer"), LAW_RUNTIMES, ids=["2 classes", "20 classes"])
+@pytest.mark.parametrize(
+    ("runtime", "tokenizer"),
+    LAW_RUNTIMES,
+    ids=[
+        f"{classes} classes{kind}" for classes in (2, 20) for kind in ("", ", short weights", ", with doubts")
+    ],
+)
 @given(texts=st.lists(wordy_texts, min_size=1, max_size=8))
 def test_linear_scores_of_a_text_do_not_depend_on_its_batch(
     runtime: LinearRuntime, tokenizer: Tokenizer, texts: list[str]
 ) -> None:
     batch = runtime.score(tokenizer.encode(texts))
-    single = [runtime.score(tokenizer.encode([text]))[0] for text in texts]
-    assert np.array_equal(batch, single)
+    single = [runtime.score(tokenizer.encode([text])) for text in texts]
+    assert np.array_equal(batch.scores, [one.scores[0] for one in single])
+    assert batch.is_doubtful.tolist() == [bool(one.is_doubtful[0]) for one in single]
 
 
 # n-grams in node order: ("film",), ("good",), then ("good", "film")
 SMALL_WEIGHTS = np.array([[1.0], [-2.0], [0.5]])
 
 
-def _small_linear(classes: int = 2, **changes: NDArray[Any] | None) -> tuple[LinearRuntime, Tokenizer]:
-    """Return a runtime of three n-grams; `changes` has arrays to replace, or None to leave one out."""
+def _small_linear(
+    classes: int = 2,
+    short_ngrams: float | None = None,
+    min_evidence: float | None = None,
+    **changes: NDArray[Any] | None,
+) -> tuple[LinearRuntime, Tokenizer]:
+    """Return a runtime of three n-grams; `changes` has arrays to replace or add, or None to leave one out."""
     tree = ngram_tree([("good",), ("film",), ("good", "film")])
     arrays: Mapping[str, NDArray[Any] | None] = (
         tree.arrays | {"weights": SMALL_WEIGHTS, "intercept": np.array([0.25])} | changes
@@ -238,9 +265,11 @@ def _small_linear(classes: int = 2, **changes: NDArray[Any] | None) -> tuple[Lin
     tokenizer = Tokenizer(TextSettings(max_tokens=100), tree.vocabulary)
     runtime = LinearRuntime(
         {name: array for name, array in arrays.items() if array is not None},
-        LinearSettings(term_frequency="count", norm=None),
+        LinearSettings(
+            term_frequency="count", norm=None, short_ngrams=short_ngrams, min_evidence=min_evidence
+        ),
         tokenizer,
-        classes,
+        column_count(classes),
     )
     return runtime, tokenizer
 
@@ -276,6 +305,261 @@ def test_inconsistent_arrays_are_refused_by_name(
 def test_weights_for_two_classes_do_not_fit_three() -> None:
     with pytest.raises(ArtifactError, match=r"do not fit 3 n-grams and 3 classes"):
         _small_linear(classes=3)
+
+
+# Weights for short texts
+
+SHORT = {"short_weights": np.array([[10.0], [20.0], [30.0]]), "short_intercept": np.array([-4.0])}
+
+
+def _small_with_short(
+    short_ngrams: float | None = 2.0,
+    min_evidence: float | None = None,
+    classes: int = 2,
+    **changes: NDArray[Any] | None,
+) -> tuple[LinearRuntime, Tokenizer]:
+    return _small_linear(classes, short_ngrams, min_evidence, **{**SHORT, **changes})
+
+
+@pytest.mark.parametrize(
+    ("text", "distinct", "long", "short"),
+    [
+        ("", 0, 0.25, -4),
+        ("xyz", 0, 0.25, -4),
+        ("film", 1, 1 + 0.25, 10 - 4),
+        ("film film film", 1, 3 + 0.25, 30 - 4),
+        ("film. xyz good", 2, 1 - 2 + 0.25, 10 + 20 - 4),
+        ("good film", 3, 1 - 2 + 0.5 + 0.25, 10 + 20 + 30 - 4),
+    ],
+)
+def test_a_score_is_a_mixture_by_how_many_distinct_n_grams_are_known(
+    text: str, distinct: int, long: float, short: float
+) -> None:
+    runtime, tokenizer = _small_with_short(short_ngrams=2.0)
+    share = np.exp(-distinct / 2)
+    (scores,) = runtime.score(tokenizer.encode([text])).scores.tolist()
+    assert scores == [0, pytest.approx((1 - share) * long + share * short, rel=1e-12)]
+
+
+def test_a_text_without_known_n_grams_is_scored_only_as_a_short_one() -> None:
+    runtime, tokenizer = _small_with_short()
+    assert runtime.score(tokenizer.encode([""])).scores.tolist() == [[0, -4]]
+
+
+def test_a_text_with_many_n_grams_is_scored_exactly_as_without_weights_for_short_texts() -> None:
+    runtime, tokenizer = _small_with_short(short_ngrams=3 / -np.log(0.99 * MIN_SHORT_SHARE))
+    plain, _ = _small_linear()
+    batch = tokenizer.encode(["good film"])
+    assert runtime.score(batch).scores.tolist() == plain.score(batch).scores.tolist()
+    few = tokenizer.encode(["good xyz film"])
+    assert runtime.score(few).scores.tolist() != plain.score(few).scores.tolist()
+
+
+def test_a_share_below_the_bound_is_zero_and_the_bound_is_kept() -> None:
+    shares = short_shares(np.arange(1000), 100.0)
+    last = int(100 * -np.log(MIN_SHORT_SHARE))
+    assert shares[0] == 1
+    assert (np.diff(shares[: last + 1]) < 0).all()
+    assert shares[last] >= MIN_SHORT_SHARE
+    assert not shares[last + 1 :].any()
+
+
+@pytest.mark.parametrize("classes", [2, 20])
+@pytest.mark.parametrize(
+    ("vectorizer", "weighing"), [case[1:] for case in VECTORIZERS], ids=[case[0] for case in VECTORIZERS]
+)
+def test_scores_with_short_weights_mix_the_scores_of_two_models_for_every_setting(
+    vectorizer: CountVectorizer, weighing: dict[str, Any], classes: int
+) -> None:
+    vectorizer = vectorizer.set_params(ngram_range=(1, 2), min_df=1).fit(TRAINING_TEXTS)
+    tree = ngram_tree([tuple(name.split(" ")) for name in vectorizer.get_feature_names_out()])
+    generator = np.random.default_rng(classes)
+    columns = 1 if classes == 2 else classes
+    shape = (tree.node_count, columns)
+    long = {"weights": generator.normal(size=shape), "intercept": generator.normal(size=columns)}
+    short = {"weights": generator.normal(size=shape), "intercept": generator.normal(size=columns)}
+    text = TextSettings(max_tokens=1000, token_pattern=vectorizer.token_pattern)
+    tokenizer = Tokenizer(text, tree.vocabulary)
+    batch = tokenizer.encode(NEW_TEXTS)
+
+    def scores(arrays: Mapping[str, NDArray[Any]], **changes: float) -> NDArray[np.float64]:
+        settings = LinearSettings(**weighing, **changes)
+        return LinearRuntime({**tree.arrays, **arrays}, settings, tokenizer, columns).score(batch).scores
+
+    known = (vectorizer.transform(NEW_TEXTS) != 0).sum(axis=1)
+    shares = np.exp(-np.asarray(known) / 5)
+    shares[shares < MIN_SHORT_SHARE] = 0
+    assert (shares == 0).any()
+    mixed = scores(long | {f"short_{name}": array for name, array in short.items()}, short_ngrams=5.0)
+    np.testing.assert_allclose(mixed, (1 - shares) * scores(long) + shares * scores(short), atol=1e-12)
+
+
+def test_half_precision_weights_for_short_texts_are_read_as_they_are() -> None:
+    runtime, tokenizer = _small_with_short(
+        short_ngrams=1e9, short_weights=np.array([[0.1], [0.2], [0.3]], np.float16)
+    )
+    expected = float(np.float16(0.1)) - 4
+    assert runtime.score(tokenizer.encode(["film"])).scores[0, 1] == pytest.approx(expected, rel=1e-7)
+
+
+def test_an_empty_batch_has_no_scores_with_weights_for_short_texts() -> None:
+    runtime, tokenizer = _small_with_short()
+    assert runtime.score(tokenizer.encode([])).scores.shape == (0, 2)
+
+
+def _evidence_of(runtime: LinearRuntime, text: str) -> float:
+    terms = runtime.contributions(text, runtime.encode([text]), 0)
+    return float(np.abs(terms.values).sum())
+
+
+@pytest.mark.parametrize("text", ["film", "good", "film film xyz"])
+def test_a_short_text_with_little_evidence_has_its_score_scaled_down_in_proportion(text: str) -> None:
+    plain, tokenizer = _small_with_short()
+    evidence = _evidence_of(plain, text)
+    doubting, _ = _small_with_short(min_evidence=4 * evidence)
+    (expected,) = plain.score(tokenizer.encode([text])).scores
+    scored = doubting.score(tokenizer.encode([text]))
+    assert scored.scores[0] == pytest.approx(expected / 4, rel=1e-12)
+    assert scored.is_doubtful.tolist() == [True]
+
+
+@pytest.mark.parametrize("text", ["film", "good film"])
+def test_a_text_with_enough_evidence_is_scored_as_without_a_bound(text: str) -> None:
+    plain, tokenizer = _small_with_short()
+    sure, _ = _small_with_short(min_evidence=_evidence_of(plain, text) / 2)
+    batch = tokenizer.encode([text])
+    assert sure.score(batch).scores.tolist() == plain.score(batch).scores.tolist()
+    assert sure.score(batch).is_doubtful.tolist() == [False]
+
+
+def test_a_text_without_known_n_grams_has_no_evidence() -> None:
+    runtime, tokenizer = _small_with_short(min_evidence=1.0)
+    scored = runtime.score(tokenizer.encode(["", "xyz abc"]))
+    assert scored.scores.tolist() == [[0, 0], [0, 0]]
+    assert scored.is_doubtful.tolist() == [True, True]
+
+
+def test_doubt_about_a_text_does_not_depend_on_its_batch() -> None:
+    runtime, tokenizer = _small_with_short(min_evidence=12.0)
+    texts = ["film", "good film", "", "film film", "xyz"]
+    together = runtime.score(tokenizer.encode(texts))
+    assert len(set(together.is_doubtful.tolist())) == 2
+    for row, text in enumerate(texts):
+        alone = runtime.score(tokenizer.encode([text]))
+        assert alone.scores[0].tolist() == together.scores[row].tolist()
+        assert alone.is_doubtful[0] == together.is_doubtful[row]
+
+
+def test_a_long_text_is_never_doubtful() -> None:
+    runtime, tokenizer = _small_with_short(short_ngrams=0.01, min_evidence=1e9)
+    assert runtime.score(tokenizer.encode(["good film"])).is_doubtful.tolist() == [False]
+
+
+def test_known_words_without_known_neighbours_are_less_familiar_the_more_they_are() -> None:
+    words = np.array([0, 1, 2, 4, 10, 10, 10])
+    longer = np.array([0, 0, 0, 0, 0, 2, 9])
+    assert familiarity(words, longer).tolist() == [1, 1, 1, 0.5, 0.2, 0.6, 1]
+
+
+@pytest.mark.parametrize("short_ngrams", [2.0, 0.01], ids=["mixed", "no share"])
+def test_contributions_with_weights_for_short_texts_add_up_to_the_scores(short_ngrams: float) -> None:
+    runtime, tokenizer = _small_with_short(short_ngrams=short_ngrams)
+    for text in ("", "good film", "film film xyz", "good"):
+        terms = runtime.contributions(text, runtime.encode([text]), 0)
+        assert terms.bias + terms.values.sum(axis=0) == pytest.approx(
+            runtime.score(tokenizer.encode([text])).scores[0], abs=1e-9
+        )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"short_weights": None}, "weights.npz lacks short_weights"),
+        ({"short_intercept": None}, "weights.npz lacks short_intercept"),
+        ({"short_weights": None, "intercept": None}, "weights.npz lacks intercept, short_weights"),
+        (
+            {"short_ngrams": None},
+            "weights.npz has short_intercept, short_weights, but model.short_ngrams is not set",
+        ),
+        (
+            {"short_ngrams": None, "short_weights": None},
+            "weights.npz has short_intercept, but model.short_ngrams is not set",
+        ),
+        (
+            {"short_weights": np.zeros((4, 1))},
+            "short_weights of shape (4, 1) and short_intercept of shape (1,) do not fit 3 n-grams",
+        ),
+        (
+            {"short_weights": np.zeros((3, 2))},
+            "short_weights of shape (3, 2) and short_intercept of shape (1,)",
+        ),
+        (
+            {"short_intercept": np.zeros(2)},
+            "short_intercept of shape (2,) do not fit 3 n-grams and 2 classes",
+        ),
+        ({"short_weights": np.full((3, 1), np.nan)}, "short_weights holds nan, which is not a finite number"),
+        ({"short_intercept": np.array([np.inf])}, "short_intercept holds inf, which is not a finite number"),
+        ({"short_intercept": np.array(["1"])}, "short_intercept must be numbers"),
+    ],
+    ids=str,
+)
+def test_inconsistent_weights_for_short_texts_are_refused_by_name(
+    changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ArtifactError, match=re.escape(message)):
+        _small_with_short(**changes)
+
+
+# Short texts with little evidence
+
+
+def test_evidence_of_more_than_two_classes_is_that_of_the_class_with_the_most() -> None:
+    weights = np.array([[1.0, -3.0, 0.5], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    both = {"weights": weights, "intercept": np.ones(3)}
+    arrays = both | {f"short_{name}": array for name, array in both.items()}
+    runtime, tokenizer = _small_with_short(classes=3, min_evidence=6.0, **arrays)
+    scored = runtime.score(tokenizer.encode(["film"]))
+    assert scored.scores[0] == pytest.approx((1 + weights[0]) / 2)
+    assert scored.is_doubtful.tolist() == [True]
+
+
+def test_without_a_bound_no_text_is_doubtful() -> None:
+    runtime, tokenizer = _small_with_short(min_evidence=None)
+    assert not runtime.score(tokenizer.encode(["", "xyz", "film"])).is_doubtful.any()
+
+
+@pytest.mark.parametrize("min_evidence", [0.5, 20.0, 1e6])
+def test_contributions_of_a_doubtful_text_add_up_to_its_scores(min_evidence: float) -> None:
+    runtime, tokenizer = _small_with_short(min_evidence=min_evidence)
+    for text in ("", "good film", "film film xyz", "good"):
+        terms = runtime.contributions(text, runtime.encode([text]), 0)
+        assert terms.bias + terms.values.sum(axis=0) == pytest.approx(
+            runtime.score(tokenizer.encode([text])).scores[0], abs=1e-9
+        )
+
+
+def test_known_words_without_known_neighbours_are_little_evidence() -> None:
+    tree = ngram_tree([("a",), ("b",), ("c",), ("d",), ("a", "b"), ("b", "c")])
+    weights = np.where(np.arange(6) < 4, 1.0, 0.0)[:, None]
+    arrays = {"weights": weights, "intercept": np.zeros(1)}
+    arrays |= tree.arrays | {f"short_{name}": array for name, array in arrays.items()}
+    settings = LinearSettings(term_frequency="binary", norm=None, short_ngrams=1e9, min_evidence=4.0)
+    runtime = LinearRuntime(arrays, settings, Tokenizer(TextSettings(max_tokens=9), tree.vocabulary), 1)
+    scored = runtime.score(runtime.encode(["a b c d", "b d a c", "d c b a"]))
+    assert scored.scores[:, 1] == pytest.approx([4, 2, 2])
+    assert scored.is_doubtful.tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("value", [0, -1.0, float("inf"), float("nan")])
+def test_a_least_evidence_that_is_not_positive_and_finite_is_refused(value: float) -> None:
+    with pytest.raises(ValidationError, match="min_evidence"):
+        LinearSettings(term_frequency="binary", norm="l2", short_ngrams=1.0, min_evidence=value)
+
+
+@pytest.mark.parametrize("value", [0, -1.0, float("inf"), float("nan")])
+def test_a_number_of_n_grams_of_short_texts_that_is_not_positive_and_finite_is_refused(value: float) -> None:
+    with pytest.raises(ValidationError, match="short_ngrams"):
+        LinearSettings(term_frequency="binary", norm="l2", short_ngrams=value)
 
 
 # The network. All its numbers are small whole numbers, so that no order of summation changes a score.
@@ -335,13 +619,13 @@ NETWORK_RUNTIMES = [_mean(), _mean(pad_side="left"), _max()]
     ids=["right", "left", "int32", "float"],
 )
 def test_a_network_scores_embeddings_of_the_tokens_padded_to_its_length(runtime: OnnxRuntime) -> None:
-    scores = runtime.score(NETWORK_TOKENIZER.encode(["good xyz film", "bad"]))
+    scores = runtime.score(NETWORK_TOKENIZER.encode(["good xyz film", "bad"])).scores
     expected = np.array([EMBEDDINGS[[2, 1, 4]].sum(0) / 8, EMBEDDINGS[3] / 8]) @ DENSE
     assert np.array_equal(scores, expected)
 
 
 def test_a_network_without_a_fixed_length_gets_the_length_of_the_longest_text() -> None:
-    scores = _max().score(NETWORK_TOKENIZER.encode(["good film", "bad"]))
+    scores = _max().score(NETWORK_TOKENIZER.encode(["good film", "bad"])).scores
     assert np.array_equal(scores, np.array([EMBEDDINGS[[2, 4]].max(0), EMBEDDINGS[3]]) @ DENSE)
 
 
@@ -351,7 +635,7 @@ def test_a_network_without_a_fixed_length_gets_the_length_of_the_longest_text() 
     ids=["fixed length", "free length"],
 )
 def test_an_empty_text_is_all_padding(runtime: OnnxRuntime, padding: NDArray[np.float32]) -> None:
-    assert np.array_equal(runtime.score(NETWORK_TOKENIZER.encode([""])), padding[None] @ DENSE)
+    assert np.array_equal(runtime.score(NETWORK_TOKENIZER.encode([""])).scores, padding[None] @ DENSE)
 
 
 @pytest.mark.parametrize("runtime", NETWORK_RUNTIMES, ids=["mean, right", "mean, left", "max"])
@@ -360,8 +644,8 @@ def test_network_scores_of_a_text_do_not_depend_on_its_batch(
     runtime: OnnxRuntime, texts: list[list[str]]
 ) -> None:
     joined = [" ".join(words) for words in texts]
-    batch = runtime.score(NETWORK_TOKENIZER.encode(joined))
-    single = [runtime.score(NETWORK_TOKENIZER.encode([text]))[0] for text in joined]
+    batch = runtime.score(NETWORK_TOKENIZER.encode(joined)).scores
+    single = [runtime.score(NETWORK_TOKENIZER.encode([text])).scores[0] for text in joined]
     assert np.array_equal(batch, single)
 
 
@@ -373,19 +657,19 @@ def test_a_sigmoid_becomes_the_logarithms_of_two_probabilities() -> None:
         NETWORK_TOKENIZER,
         2,
     )
-    scores = runtime.score(NETWORK_TOKENIZER.encode(["good good"]))
+    scores = runtime.score(NETWORK_TOKENIZER.encode(["good good"])).scores
     np.testing.assert_allclose(np.exp(scores), [[0.75, 0.25]], rtol=1e-6)
 
 
 def test_probabilities_become_their_logarithms() -> None:
     runtime = _mean(dense=np.array([[1 / 3, 2 / 3, 1 / 3], [0, 0, 0]], np.float32), output="probabilities")
-    scores = runtime.score(NETWORK_TOKENIZER.encode(["good good"]))
+    scores = runtime.score(NETWORK_TOKENIZER.encode(["good good"])).scores
     np.testing.assert_allclose(np.exp(scores), [[0.25, 0.5, 0.25]], rtol=1e-6)
 
 
 def test_a_probability_of_zero_has_a_finite_logarithm() -> None:
     runtime = _mean(dense=np.zeros((2, 3), np.float32), output="probabilities")
-    assert np.isfinite(runtime.score(NETWORK_TOKENIZER.encode(["good"]))).all()
+    assert np.isfinite(runtime.score(NETWORK_TOKENIZER.encode(["good"])).scores).all()
 
 
 @pytest.mark.parametrize(

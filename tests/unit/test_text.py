@@ -486,3 +486,11 @@ def test_unknown_tokens_among_stop_words_count_against_the_limit_only_if_they_ar
 ) -> None:
     encoded = encode(["the x y a"], ["a"], stopwords=("the",), unknown=unknown, max_tokens=2)
     assert encoded.cut.tolist() == [cut]
+
+
+@given(st.lists(st.text("ab .", max_size=8), min_size=1, max_size=5))
+def test_the_ids_of_one_text_of_a_batch_are_those_it_has_alone(texts: list[str]) -> None:
+    tokenizer = Tokenizer(TextSettings(max_tokens=3), ["a", "b", "ab"])
+    batch = tokenizer.encode(texts)
+    for row, text in enumerate(texts):
+        assert batch.ids[slice(*batch.bounds(row))].tolist() == tokenizer.encode([text]).ids[:-1].tolist()

@@ -88,7 +88,7 @@ def run_together(recording: Recorder, exchanges: list[Exchange]) -> None:
     """Record one batch that starts 3 ms after the first request and takes 2 ms, one of them for tokens."""
     ones = np.ones(len(exchanges), np.int64)
     probabilities = np.tile([0.25, 0.75], (len(exchanges), 1))
-    run = ModelRun(ones, ones, ones, ones > 1, probabilities, ones, 0.001, 0.001)
+    run = ModelRun(ones, ones, ones, ones > 1, probabilities, ones > 1, probabilities, ones, 0.001, 0.001)
     prediction = Prediction("positive", 1, {"negative": 0.25, "positive": 0.75}, run=run)
     begin = exchanges[0].begin
     calls: list[Call[Prediction]] = [

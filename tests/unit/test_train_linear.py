@@ -17,7 +17,9 @@ def task() -> TrainingTask:
     texts = ["good film", "bad film", "good plot", "bad plot"] * 5
     truth = np.array([1, 0, 1, 0] * 5)
     learn, held_out = np.arange(0, 16), np.arange(16, 20)
-    return TrainingTask(texts, truth, 2, learn, held_out, TextSettings(max_tokens=100), 0)
+    return TrainingTask(
+        texts, truth, 2, learn, held_out, *np.zeros((2, 20), bool), TextSettings(max_tokens=100), 0
+    )
 
 
 def test_held_out_scores_are_computed_with_the_stored_weights(
@@ -25,9 +27,9 @@ def test_held_out_scores_are_computed_with_the_stored_weights(
 ) -> None:
     fit = linear._fit
 
-    def fit_between_two(*arguments: object) -> tuple[np.ndarray, np.ndarray]:
-        weights, intercept = fit(*arguments)
-        return np.full_like(weights, BETWEEN_TWO), np.zeros_like(intercept)
+    def fit_between_two(*arguments: object) -> linear._Linear:
+        fitted = fit(*arguments)
+        return linear._Linear(np.full_like(fitted.weights, BETWEEN_TWO), np.zeros_like(fitted.intercept))
 
     monkeypatch.setattr(linear, "_fit", fit_between_two)
     fitted = linear.train(task, lambda _: None)

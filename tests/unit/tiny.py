@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from classifier.artifact import Artifact, Manifest, TrainingData, write_artifact
-from classifier.runtimes.linear import LinearSettings, pack_arrays
+from classifier.runtimes.linear import LinearSettings, pack_arrays, unpack_arrays
 from classifier.text import TextSettings
 from training_import.ngrams import ngram_tree
 from training_import.samples import golden_cases
@@ -57,6 +57,18 @@ def tiny_artifact(labels: tuple[str, ...] = BINARY_LABELS, **changes: Any) -> Ar
         weights=pack_arrays(tree.arrays | {"weights": weights, "intercept": np.zeros(columns)}),
         model_card="# Tiny\n",
     )
+
+
+def doubting_artifact(min_evidence: float = 1.0, **changes: Any) -> Artifact:
+    """Return the tiny model with weights for short texts, which are twice the others and score all texts.
+
+    It doubts texts with less evidence than `min_evidence`.
+    """
+    model = LinearSettings(term_frequency="count", norm=None, short_ngrams=1e12, min_evidence=min_evidence)
+    artifact = tiny_artifact(model=model, **changes)
+    arrays = unpack_arrays(artifact.weights)
+    short = {f"short_{name}": 2 * np.asarray(arrays[name]) for name in ("weights", "intercept")}
+    return replace(artifact, weights=pack_arrays({**arrays, **short}))
 
 
 def with_golden(artifact: Artifact) -> Artifact:

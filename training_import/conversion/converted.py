@@ -26,14 +26,17 @@ class ImportOptions:
     name: str
     """The name of the artifact."""
     labels: tuple[str, ...] | None = None
-    """The labels in the order of the model's classes. If they are None, the model's own labels are used, or
-    negative and positive if it has none and there are two classes."""
+    """The labels in the order of the model's classes. If they are None, `labels.class_labels` finds them."""
     word_index: Path | None = None
     """A JSON file that belongs to a .keras file: {word: id}, the output of a Keras Tokenizer's `to_json()`,
     or an object with `word_index` and, if they differ from Keras's defaults, `num_words`, `oov_token`,
     `filters`, `lower` and `split`."""
+    vectorizer: Path | None = None
+    """The pickle or skops file of the vectorizer, or of the Keras Tokenizer, if the model's file has none."""
     tokenizer: Path | None = None
     """A JSON file that belongs to an .onnx file, as `from_onnx.TokenizerDescription` defines it."""
+    expected: Path | None = None
+    """A file of texts with the original's probabilities, as `expected.read_expected` reads it."""
     trust_pickle: bool = False
     max_tokens: int | None = None
     """The number of ids that the texts of a Keras model were padded to, if the model does not say."""
@@ -51,6 +54,29 @@ class ImportOptions:
         return self.strip_html or self.remove_special_chars or bool(self.stopwords)
 
 
+@dataclass(frozen=True)
+class ClassNames:
+    """What one key of a package says: the name of each class."""
+
+    key: str
+    by_class: Mapping[int | str, str]
+    """The names by their classes; a class that is a number is an int here."""
+    is_list: bool
+    """Whether the names came as a list, which names the classes of the model in their order."""
+
+
+@dataclass(frozen=True)
+class ClassLabels:
+    """The labels of n classes, in the order of the model's classes."""
+
+    names: tuple[str, ...]
+    own: tuple[str, ...]
+    """What the model itself calls the classes, in the same order."""
+    source: str
+    """Says who named them."""
+    notes: tuple[str, ...] = ()
+
+
 Original = Callable[[Sequence[str]], NDArray[np.float64]]
 """The foreign model with its own tokenizer: turns n texts into probabilities (n, classes)."""
 
@@ -59,7 +85,7 @@ Original = Callable[[Sequence[str]], NDArray[np.float64]]
 class Converted:
     """The parts of an artifact that a converter returns, with the original model to compare it with."""
 
-    labels: tuple[str, ...]
+    labels: ClassLabels
     text: TextSettings
     model: RuntimeSettings
     vocabulary: tuple[str | None, ...]
@@ -74,12 +100,16 @@ class Converted:
     """One line for the model card that says what the original is."""
     versions: Mapping[str, str]
     """The versions of the libraries that the original was run with."""
-    compared_with: str = "the original"
-    """What messages call `original`."""
-    calibration: Calibration = field(default_factory=Calibration)
+    has_original: bool = True
+    """Whether `original` is the foreign model. If not, it is the imported one, which scores text by text."""
+    calibration: Calibration | None = field(default_factory=Calibration)
+    """None if the original has no probabilities. Then `original` returns its scores instead, and the import
+    must calibrate them."""
     threshold: float | None = None
     notes: tuple[str, ...] = ()
-    """What a person should know or check; for the model card."""
+    """What a person should know or check; for the screen and the model card."""
+    unused: tuple[str, ...] = ()
+    """The keys of the package that were not used."""
 
 
 @dataclass(frozen=True)
@@ -90,25 +120,12 @@ class Package:
     tokenizer: Any = None
     threshold: float | None = None
     max_tokens: int | None = None
+    class_names: tuple[ClassNames, ...] = ()
+    sklearn_versions: tuple[str, ...] = ()
+    """The other versions of scikit-learn that saved parts of it."""
+    unused: tuple[str, ...] = ()
+    """The keys that were not used."""
     notes: tuple[str, ...] = ()
-
-
-def class_labels(options: ImportOptions, classes: int, own: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the labels of the options, or else the model's own, or else negative and positive.
-
-    Raises UnsupportedModel if they do not fit the number of the model's classes.
-    """
-    labels = options.labels or own or (("negative", "positive") if classes == 2 else None)
-    if labels is None:
-        raise UnsupportedModel(f"the model has {classes} classes and does not name them; give --labels")
-    if len(labels) != classes or len(set(labels)) != classes:
-        raise UnsupportedModel(
-            f"the labels are {', '.join(labels)}; the model has {classes} classes, and each needs a "
-            "different name"
-        )
-    if classes < 2:
-        raise UnsupportedModel(f"the model has {classes} class; a classifier needs at least 2")
-    return tuple(labels)
 
 
 def cleaning_before(
@@ -134,11 +151,12 @@ def cleaning_before(
 
 
 def cleaning_note(options: ImportOptions) -> str:
-    """Say what `cleaning_before` does; for the model card."""
+    """Say what `cleaning_before` does."""
     if not options.cleans:
         return (
             "Nothing was done to a text before the original's own tokenizer. If texts were cleaned before "
-            "training, import the model again with options that say how: the file does not say it."
+            "training, import the model again with --strip-html, --remove-special-chars or "
+            "--remove-stopwords: the file does not say it."
         )
     steps = [
         *(["HTML tags were dropped"] if options.strip_html else []),

@@ -1,25 +1,29 @@
 """Recognize the kind of file that a foreign model is in, and read pickles and skops files."""
 
-import contextlib
-import importlib
-import sys
-import warnings
+import os
+import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 
 from training_import.conversion.converted import ImportOptions, Package, UnsupportedModel
+from training_import.conversion.labels import NAMING_KEYS, read_class_names
 
 SUPPORTED_SOURCES = (
-    "a Keras model (.keras) with a word index; the earlier service's package (joblib or pickle); a "
-    "scikit-learn Pipeline (skops, joblib or pickle); an ONNX file with a tokenizer description"
+    "a Keras model (.keras or .h5) with a word index or a TextVectorization layer; a scikit-learn Pipeline, "
+    "or a package, which is a dict with a model and its vectorizer or tokenizer (skops, joblib or pickle); "
+    "an ONNX file with a description of its tokenizer"
 )
 
 SourceKind = Literal["keras", "skops", "pickle", "onnx"]
+
+MAX_UNPACKED_BYTES = 8 * 2**30
+"""Most bytes to which a skops or Keras file may unpack."""
 
 _COMPRESSED = (
     b"\x1f\x8b",
@@ -34,15 +38,55 @@ _COMPRESSED = (
 )
 """The first bytes of compressed joblib files: gzip, bz2, xz, lzma, lz4, zlib."""
 
-_LEGACY_TOKENIZER = "keras.src.legacy.preprocessing.text"
-
-_FORMER_TOKENIZERS = (
-    "keras.preprocessing.text",
-    "keras.src.preprocessing.text",
-    "keras_preprocessing.text",
-    "tensorflow.python.keras.preprocessing.text",
+_FORMER_TOKENIZERS: Mapping[str, str] = MappingProxyType(
+    dict.fromkeys(
+        (
+            "keras_preprocessing",
+            "keras_preprocessing.text",
+            "keras.preprocessing.text",
+            "keras.src.preprocessing.text",
+            "tensorflow.python.keras.preprocessing.text",
+        ),
+        "keras.src.legacy.preprocessing.text",
+    )
 )
-"""Former modules of the Keras Tokenizer, which old pickles still name."""
+"""Former modules of the Keras Tokenizer, which old pickles still name, and the present one."""
+
+HARMLESS_TYPES = frozenset(
+    {
+        "numpy.ma.core.MaskedArray",
+        "scipy.sparse._csc.csc_matrix",
+        "scipy.sparse._csr.csr_matrix",
+        "sklearn.metrics._scorer._MultimetricScorer",
+        "sklearn.metrics._scorer._PassthroughScorer",
+        "sklearn.metrics._scorer._Scorer",
+    }
+)
+"""Types that skops does not trust by default, but that do no harm: matrices, and how a search scored models.
+
+Names are whole, because a skops file can call whatever its types name, such as the loader of a module.
+"""
+
+HARMLESS_MODULES: Mapping[str, str] = MappingProxyType(
+    {
+        "sklearn.metrics._classification": "sklearn.metrics",
+        "sklearn.metrics._ranking": "sklearn.metrics",
+        "sklearn.model_selection._split": "sklearn.model_selection",
+    }
+)
+"""Modules with scores and splits of a search, and the packages that make their harmless names public."""
+
+_LOST_NAMES = (
+    re.compile(r"Can't get attribute '(?P<name>[^']+)' on <module '(?P<module>[^']+)'"),
+    re.compile(r"module '(?P<module>[^']+)' has no attribute '(?P<name>[^']+)'"),
+)
+"""Python's messages for a name of a pickle that its module does not have; the second is of old pickles."""
+
+_NAME_OF_A_PICKLE = (
+    "a pickle has only the name of a function or class, not its code. A vectorizer with its own function "
+    "cannot be imported in any case: say what the function does with the vectorizer's settings, such as "
+    "`token_pattern`, `lowercase` or `stop_words`, train again and save"
+)
 
 
 def source_kind(source: Path) -> SourceKind:
@@ -50,6 +94,8 @@ def source_kind(source: Path) -> SourceKind:
 
     Nothing in the file is run. Raises UnsupportedModel.
     """
+    if source.is_dir():
+        raise UnsupportedModel(_say_folder(source))
     try:
         with source.open("rb") as file:
             start = file.read(16)
@@ -58,9 +104,7 @@ def source_kind(source: Path) -> SourceKind:
     if start.startswith(b"PK"):
         return _zip_kind(source)
     if start.startswith(b"\x89HDF"):
-        raise UnsupportedModel(
-            f"{source} is an HDF5 file; load it with the version of Keras that made it and save it as .keras"
-        )
+        return "keras"
     ending = source.suffix.lower()
     if _is_pickle(start) or ending in {".pkl", ".pickle", ".joblib"}:
         return "pickle"
@@ -69,12 +113,27 @@ def source_kind(source: Path) -> SourceKind:
     raise UnsupportedModel(f"{source} begins with {start!r}; supported are: {SUPPORTED_SOURCES}")
 
 
+def _say_folder(source: Path) -> str:
+    if (source / "saved_model.pb").exists():
+        return (
+            f"{source} is a SavedModel folder; load it with the version of TensorFlow that made it and save "
+            f"it as .keras: `tf.keras.models.load_model({source.name!r}).save({source.name + '.keras'!r})`. "
+            f"If `model.export` made it, call `model.save({source.name + '.keras'!r})` there instead"
+        )
+    return f"{source} is a folder; an import reads one file: {SUPPORTED_SOURCES}"
+
+
 def _zip_kind(source: Path) -> SourceKind:
     try:
         with zipfile.ZipFile(source) as archive:
             names = set(archive.namelist())
+            unpacked = sum(part.file_size for part in archive.infolist())
     except zipfile.BadZipFile as error:
         raise UnsupportedModel(f"{source} is a broken zip file: {error}") from error
+    if unpacked > MAX_UNPACKED_BYTES:
+        raise UnsupportedModel(
+            f"{source} unpacks to {unpacked:,} bytes; at most {MAX_UNPACKED_BYTES:,} are read"
+        )
     if "schema.json" in names:
         return "skops"
     if {"config.json", "metadata.json"} <= names:
@@ -91,26 +150,50 @@ def _is_pickle(start: bytes) -> bool:
     return numbered or start.startswith((*_COMPRESSED, b"ccopy_reg\n", b"(dp", b"(lp", b"}q", b"(i"))
 
 
-def read_skops(source: Path) -> Package:
-    """Read a skops file; raises UnsupportedModel if it has a type that skops does not trust by default."""
+def read_skops(source: Path, options: ImportOptions) -> Package:
+    """Read a skops file; raises UnsupportedModel if it has a type that could run code."""
     from skops import io as skops_io
 
+    from training_import.conversion.older_sklearn import former_names, noted_versions, repair
+
     try:
-        unknown = skops_io.get_untrusted_types(file=source)
+        with former_names():
+            unknown = skops_io.get_untrusted_types(file=source)
     except Exception as error:  # a broken file can raise anything
-        raise UnsupportedModel(f"{source} is not a readable skops file: {error}") from error
-    if unknown:
+        raise _unreadable(source, error) from error
+    refused = [name for name in unknown if not _is_harmless(name)]
+    if refused:
         raise UnsupportedModel(
-            f"{source} has types that skops does not trust: {', '.join(unknown)}; supported are the types of "
-            "scikit-learn, NumPy and SciPy"
+            f"{source} has types that skops does not trust, because they could run code: "
+            f"{', '.join(refused)}. Leave out the steps that need them; or, if you trust who made the model, "
+            "have it saved with joblib and import that file with --trust-pickle"
         )
-    notes: list[str] = []
-    with _version_warnings(notes):
+    with noted_versions() as versions, former_names():
         try:
-            model = skops_io.load(source, trusted=[])
+            content = skops_io.load(source, trusted=unknown)
         except Exception as error:  # a broken file can raise anything
-            raise UnsupportedModel(f"{source} is not a readable skops file: {error}") from error
-    return Package(model, notes=tuple(notes))
+            raise _unreadable(source, error) from error
+    repair(content)
+    return _package(source, content, tuple(versions), options)
+
+
+def _is_harmless(name: str) -> bool:
+    from training_import.conversion.older_sklearn import LOST_NAMES
+
+    module, _, attribute = name.rpartition(".")
+    if name in HARMLESS_TYPES or attribute in LOST_NAMES.get(module, ()):
+        return True
+    public = HARMLESS_MODULES.get(module)
+    return public is not None and attribute in import_module(public).__all__
+
+
+def _unreadable(source: Path, error: Exception) -> UnsupportedModel:
+    why = str(error).strip().rstrip(".")
+    return UnsupportedModel(
+        f"{source} is not a skops file that the installed skops can read: {why}. If an older "
+        "skops or scikit-learn saved it, have the model saved there with joblib and import that file with "
+        "--trust-pickle"
+    )
 
 
 def read_pickle(source: Path, options: ImportOptions) -> Package:
@@ -123,66 +206,54 @@ def read_pickle(source: Path, options: ImportOptions) -> Package:
             f"{source} is a pickle, and reading one runs any code that its author put in; nothing was read. "
             "If you trust its source, give --trust-pickle"
         )
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # a pickle of a Tokenizer loads TensorFlow
     import joblib
 
-    notes: list[str] = []
-    with _version_warnings(notes), _former_modules():
-        try:
-            content = joblib.load(source)
-        except Exception as error:  # unpickling can raise anything
-            raise UnsupportedModel(
-                f"{source} cannot be unpickled by the libraries installed here: {type(error).__name__}: "
-                f"{error}"
-            ) from error
-    return _package(source, content, tuple(notes))
+    from training_import.conversion.older_sklearn import (
+        former_names,
+        noted_versions,
+        repair,
+        replaced_modules,
+        version_in,
+    )
 
-
-@contextlib.contextmanager
-def _version_warnings(notes: list[str]) -> Iterator[None]:
-    """Turn scikit-learn's warnings about a model from another version into notes."""
-    import sklearn
-    from sklearn.exceptions import InconsistentVersionWarning
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-    versions = {
-        w.message.original_sklearn_version
-        for w in caught
-        if isinstance(w.message, InconsistentVersionWarning)
-    }
-    notes += [
-        f"It was saved with scikit-learn {version} and compared under {sklearn.__version__}."
-        for version in sorted(versions)
-    ]
-
-
-@contextlib.contextmanager
-def _former_modules() -> Iterator[None]:
-    """Make the former modules of Keras's Tokenizer importable while a pickle is read."""
-    replacements = {name: _LazyTokenizer(name) for name in ("keras_preprocessing", *_FORMER_TOKENIZERS)}
-    added = {name: module for name, module in replacements.items() if name not in sys.modules}
-    sys.modules.update(added)
     try:
-        yield
-    finally:
-        for name in added:
-            sys.modules.pop(name, None)
+        with noted_versions() as versions, former_names(), replaced_modules(_FORMER_TOKENIZERS):
+            content = joblib.load(source)
+    except Exception as error:  # unpickling can raise anything
+        why = _say_why(error, versions or version_in(source.read_bytes()))
+        raise UnsupportedModel(f"{source} cannot be unpickled: {why}") from error
+    repair(content)
+    return _package(source, content, tuple(versions), options)
 
 
-class _LazyTokenizer(ModuleType):
-    """Replaces a former module, and imports Keras only if the pickle uses something from it."""
+def _say_why(error: Exception, versions: list[str]) -> str:
+    """Say why a pickle cannot be read, and what to do; `versions` of scikit-learn saved it."""
+    from training_import.conversion.older_sklearn import way_out
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(importlib.import_module(_LEGACY_TOKENIZER), name)
+    lost = next(filter(None, (pattern.search(str(error)) for pattern in _LOST_NAMES)), None)
+    if lost and lost["module"].endswith("__main__"):  # `cli.__main__` if the command runs with `python -m`
+        return (
+            f"the function or class {lost['name']!r} is not in the file, but in the script that saved it "
+            f"(`__main__`); {_NAME_OF_A_PICKLE}"
+        )
+    module = lost["module"] if lost else error.name or "" if isinstance(error, ModuleNotFoundError) else ""
+    if module.partition(".")[0] == "sklearn":
+        return f"{error}; {way_out(versions)}"
+    if module:
+        return f"it needs the module {module!r}, and {error}; {_NAME_OF_A_PICKLE}"
+    return f"{type(error).__name__}: {error}" + (f"; {way_out(versions)}" if versions else "")
 
 
-def _package(source: Path, content: Any, notes: tuple[str, ...]) -> Package:
-    """Return the content of the earlier service's dict, or of a bare model."""
+def _package(
+    source: Path, content: Any, sklearn_versions: tuple[str, ...], options: ImportOptions
+) -> Package:
+    """Return the content of a dict with a model, or of a bare model."""
+    from training_import.conversion.older_sklearn import version_notes
+
+    notes = version_notes(sklearn_versions)
     if not isinstance(content, dict):
-        return Package(content, notes=notes)
-    known = {"model", "tokenizer", "vectorizer", "threshold", "max_tokens"}
-    described = {"model_type", "embedding_size", "vocab_size"}
+        return Package(content, sklearn_versions=sklearn_versions, notes=notes)
     if content.get("model") is None:
         raise UnsupportedModel(
             f"{source} has a dict with the keys {', '.join(map(repr, content))}; it needs 'model', and "
@@ -193,19 +264,27 @@ def _package(source: Path, content: Any, notes: tuple[str, ...]) -> Package:
         raise UnsupportedModel(
             f"{source} has a 'tokenizer' and a 'vectorizer'; a model can have only one of them"
         )
-    notes += tuple(
-        f"According to the package, {key} is {content[key]}." for key in sorted(described & content.keys())
-    )
-    unread = sorted(str(key) for key in content.keys() - known - described)
-    if unread:
-        notes += (f"Not read from the package: {', '.join(unread)}.",)
+    naming = [key for key, value in content.items() if options.labels is None and _names_classes(key, value)]
+    described = [key for key in ("embedding_size", "model_type", "vocab_size") if key in content]
+    used = {"model", "tokenizer", "vectorizer", "threshold", "max_tokens", *described, *naming}
     return Package(
         content["model"],
         tokenizers[0] if tokenizers else None,
         _threshold(source, content.get("threshold")),
         _max_tokens(source, content.get("max_tokens")),
-        notes,
+        class_names=tuple(read_class_names(key, content[key]) for key in naming),
+        sklearn_versions=sklearn_versions,
+        unused=tuple(sorted(str(key) for key in content.keys() - used)),
+        notes=(*notes, *(f"According to the package, {key} is {content[key]}." for key in described)),
     )
+
+
+def _names_classes(key: Any, value: Any) -> bool:
+    """Return whether an entry of a package names the classes; a number of classes does not."""
+    from sklearn.preprocessing import LabelEncoder
+
+    is_name = key in NAMING_KEYS and value is not None and not isinstance(value, int | np.integer)
+    return is_name or isinstance(value, LabelEncoder)
 
 
 def _threshold(source: Path, value: Any) -> float | None:

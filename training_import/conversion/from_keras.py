@@ -5,7 +5,8 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,26 +19,32 @@ from classifier.pipeline import to_probabilities
 from classifier.runtimes.onnx import NETWORK, OnnxSettings
 from classifier.text import TextSettings
 from classifier.validation import first_error
+from training_import.conversion import text_vectorization
 from training_import.conversion.converted import (
     Converted,
     ImportOptions,
     Package,
     UnsupportedModel,
-    class_labels,
     cleaning_before,
     cleaning_note,
 )
+from training_import.conversion.labels import class_labels
+from training_import.conversion.subwords import refuse_pieces
 from training_import.keras_export import export_onnx
 from training_import.versions import library_versions
 
 TOLERANCE = 1e-4
+HDF5 = b"\x89HDF"
+"""How an HDF5 file begins."""
+CODE_LAYERS = frozenset({"Lambda", "TFOpLambda", "__lambda__", "function"})
+"""The parts of a model's description that Python code belongs to."""
 PAD_ID = 0
 """The id that `pad_sequences` pads with."""
 
 SUPPORTED = (
     "a Keras model with one input of padded ids, an Embedding, and one output that is Dense(1) with "
     "sigmoid, or one unit for each class with softmax or no activation; and "
-    "keras.preprocessing.text.Tokenizer of words"
+    "keras.preprocessing.text.Tokenizer of words, or a TextVectorization layer instead"
 )
 
 FILTERS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
@@ -61,22 +68,70 @@ class WordIndex(BaseModel):
 
 
 def load_keras(source: Path) -> Any:
-    """Load a .keras file in safe mode, which runs no code from the file."""
+    """Load a .keras or .h5 file in safe mode, which runs no code from the file."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
 
+    with source.open("rb") as file:
+        is_hdf5 = file.read(len(HDF5)) == HDF5
+    if is_hdf5:
+        check_hdf5(source)
+    ending = ".h5" if is_hdf5 else ".keras"
     with tempfile.TemporaryDirectory() as folder:
         path = source
-        if source.suffix != ".keras":  # Keras looks only at the ending
-            path = Path(folder) / "model.keras"
+        if source.suffix != ending:  # Keras looks only at the ending
+            path = Path(folder) / f"model{ending}"
             shutil.copyfile(source, path)
         try:
             return keras.saving.load_model(path, compile=False, safe_mode=True)
         except Exception as error:  # a layer can raise anything
+            why = str(error).strip()[:500]
+            if is_hdf5:
+                raise UnsupportedModel(
+                    f"{source} cannot be loaded by Keras {keras.__version__}: {why}. Load it with the "
+                    "version of Keras that made it and save it as .keras: "
+                    f"`keras.models.load_model({source.name!r}).save({source.stem + '.keras'!r})`"
+                ) from error
             raise UnsupportedModel(
                 f"{source} cannot be loaded by Keras {keras.__version__} in safe mode, which refuses code in "
-                f"the file such as a Lambda layer or a custom class: {str(error).strip()[:500]}"
+                f"the file such as a Lambda layer or a custom class: {why}"
             ) from error
+
+
+def check_hdf5(source: Path) -> None:
+    """Raise UnsupportedModel for an HDF5 file that has only weights, or code in the place of a layer."""
+    import h5py  # type: ignore[import-untyped]
+
+    try:
+        with h5py.File(source) as file:
+            config = file.attrs.get("model_config")
+    except OSError as error:
+        raise UnsupportedModel(f"{source} is not a readable HDF5 file: {error}") from error
+    if config is None:
+        raise UnsupportedModel(
+            f"{source} has only the weights of a model; save the whole model with `model.save('model.keras')`"
+        )
+    # Keras has run the code of a Lambda layer in such a file in spite of its safe mode (CVE-2025-9905).
+    try:
+        codes = sorted(CODE_LAYERS.intersection(_class_names(json.loads(config))))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UnsupportedModel(f"{source} describes its model in a way that is not JSON: {error}") from error
+    if codes:
+        raise UnsupportedModel(
+            f"{source} has a layer with code of its own, {codes[0]}; it cannot be imported"
+        )
+
+
+def _class_names(config: Any) -> Iterator[str]:
+    """Yield the names of all classes in a part of a description, without the packages before them."""
+    if isinstance(config, dict):
+        name = config.get("class_name")
+        if isinstance(name, str):
+            yield re.split(r"[.>]", name)[-1]
+        config = list(config.values())
+    if isinstance(config, list):
+        for part in config:
+            yield from _class_names(part)
 
 
 def read_word_index(source: Path, path: Path | None, model: Any) -> Any:
@@ -86,7 +141,8 @@ def read_word_index(source: Path, path: Path | None, model: Any) -> Any:
     """
     if path is None:
         raise UnsupportedModel(
-            f"{source} is a Keras model; its word index, a JSON file with {{word: id}}, must be given with it"
+            f"{source} is a Keras model without its words; give its word index, a JSON file with "
+            "{word: id}, with --word-index, or its Tokenizer in a pickle with --vectorizer and --trust-pickle"
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -125,18 +181,62 @@ def _word_index_fields(content: Any) -> Any:
     return content
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """How texts become the ids that a network reads."""
+
+    network: Any
+    """The part of the model that reads ids."""
+    text: TextSettings
+    vocabulary: tuple[str | None, ...]
+    ids: OnnxSettings
+    outputs: Callable[[Sequence[str]], NDArray[np.float64]]
+    """The whole model with its own way of reading texts: turns n texts into its outputs (n, units)."""
+    note: str
+
+
 def convert_keras(package: Package, options: ImportOptions) -> Converted:
     """Convert a model and its Tokenizer; raises UnsupportedModel, which names what cannot be converted."""
     import keras
     import tensorflow
     import tf2onnx
 
+    model = package.model
+    layer = text_vectorization.vectorization_layer(model)
+    text = None if layer is None else text_vectorization.text_settings(layer, options)
+    output, classes = _output(model)
+    if text is None:
+        reading = _with_tokenizer(package, options, output)
+    else:
+        reading = _with_layer(package, layer, text, options, output)
+
+    def original(texts: Sequence[str]) -> NDArray[np.float64]:
+        return _probabilities(reading.outputs(texts), output)
+
+    return Converted(
+        labels=class_labels(options, package.class_names, classes),
+        text=reading.text,
+        model=reading.ids,
+        vocabulary=reading.vocabulary,
+        weights={NETWORK: _network(reading.network, reading.text.max_tokens)},
+        threshold=package.threshold,
+        original=original,
+        tolerance=TOLERANCE,
+        words=reading.vocabulary,
+        description=f"Keras {type(model).__name__} of "
+        + ", ".join(type(layer).__name__ for layer in model.layers),
+        versions=library_versions({"keras": keras, "tensorflow": tensorflow, "tf2onnx": tf2onnx}),
+        notes=(*package.notes, cleaning_note(options), reading.note),
+    )
+
+
+def _with_tokenizer(package: Package, options: ImportOptions, output: Output) -> _Reading:
+    import keras
+
     model, tokenizer = package.model, package.tokenizer
     _check_tokenizer(tokenizer)
     size = _embedding_size(model)
     length = _length(model, package, options)
-    output, classes = _output(model)
-    labels = class_labels(options, classes, None)
     first_id, vocabulary = _vocabulary(tokenizer, size)
     unknown_id = _unknown_id(tokenizer, size)
     text = TextSettings(
@@ -152,19 +252,18 @@ def convert_keras(package: Package, options: ImportOptions) -> Converted:
     )
     cleaned = cleaning_before(options, text, tokenizer.split)
 
-    def original(texts: Sequence[str]) -> NDArray[np.float64]:
+    def outputs(texts: Sequence[str]) -> NDArray[np.float64]:
         ids = tokenizer.texts_to_sequences([cleaned(text) for text in texts])
         padded = keras.utils.pad_sequences(
             ids, length, padding=options.padding, truncating=options.truncating, value=PAD_ID
         )
-        return _probabilities(
-            np.asarray(model.predict(padded, batch_size=256, verbose=0), np.float64), output
-        )
+        return np.asarray(model.predict(padded, batch_size=256, verbose=0), np.float64)
 
-    return Converted(
-        labels=labels,
+    return _Reading(
+        network=model,
         text=text,
-        model=OnnxSettings(
+        vocabulary=vocabulary,
+        ids=OnnxSettings(
             first_id=first_id,
             unknown_id=unknown_id,
             pad_id=PAD_ID,
@@ -172,21 +271,33 @@ def convert_keras(package: Package, options: ImportOptions) -> Converted:
             pad_to=length,
             output=output,
         ),
-        vocabulary=vocabulary,
-        weights={NETWORK: _network(model, length)},
-        threshold=package.threshold,
-        original=original,
-        tolerance=TOLERANCE,
-        words=vocabulary,
-        description=f"Keras {type(model).__name__} of "
-        + ", ".join(type(layer).__name__ for layer in model.layers),
-        versions=library_versions({"keras": keras, "tensorflow": tensorflow, "tf2onnx": tf2onnx}),
-        notes=(
-            *package.notes,
-            cleaning_note(options),
-            f"Texts are padded ({options.padding}) and cut ({options.truncating}) to {length} ids. The "
-            "file does not say how this was done in training; Keras's own default is pre for both.",
+        outputs=outputs,
+        note=f"Texts are padded ({options.padding}) and cut ({options.truncating}) to {length} ids. The "
+        "file does not say how this was done in training; Keras's own default is pre for both.",
+    )
+
+
+def _with_layer(
+    package: Package, layer: Any, text: TextSettings, options: ImportOptions, output: Output
+) -> _Reading:
+    if package.tokenizer is not None:
+        raise UnsupportedModel(f"the layer {layer.name!r} splits texts itself, so a tokenizer has no effect")
+    if (options.padding, options.truncating) != ("pre", "pre"):
+        raise UnsupportedModel(f"the layer {layer.name!r} pads texts itself, so padding has no effect")
+    return _Reading(
+        network=text_vectorization.without_vectorization(package.model, layer),
+        text=text,
+        vocabulary=text_vectorization.vocabulary_of(layer),
+        ids=OnnxSettings(
+            first_id=text_vectorization.FIRST_ID,
+            unknown_id=text_vectorization.UNKNOWN_ID,
+            pad_id=PAD_ID,
+            pad_side="right",
+            pad_to=text.max_tokens,
+            output=output,
         ),
+        outputs=text_vectorization.original_outputs(package.model, cleaning_before(options, text)),
+        note=f"The layer {layer.name!r} of the model splits texts; this service does the same.",
     )
 
 
@@ -228,6 +339,7 @@ def _vocabulary(tokenizer: Any, size: int) -> tuple[int, tuple[str | None, ...]]
         words[id_] = word
     if not words:
         raise UnsupportedModel("the tokenizer knows no words; was it fitted?")
+    refuse_pieces("the word index", list(words.values()))
     first = min(1, *words)
     return first, tuple(words.get(id_) for id_ in range(first, max(words) + 1))
 

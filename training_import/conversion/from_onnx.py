@@ -12,7 +12,9 @@ from classifier.pipeline import to_probabilities
 from classifier.runtimes.onnx import NETWORK, OnnxRuntime, OnnxSettings, import_onnxruntime
 from classifier.text import TextSettings, Tokenizer
 from classifier.validation import first_error
-from training_import.conversion.converted import Converted, ImportOptions, UnsupportedModel, class_labels
+from training_import.conversion.converted import Converted, ImportOptions, UnsupportedModel
+from training_import.conversion.labels import class_labels
+from training_import.conversion.subwords import refuse_pieces
 from training_import.onnx_graph import all_graphs, constants
 from training_import.versions import library_versions
 
@@ -44,13 +46,13 @@ def convert_onnx(source: Path, options: ImportOptions) -> Converted:
     network = source.read_bytes()
     _check_network(source, network)
     description = _read_description(source, options.tokenizer)
-    labels = class_labels(options, len(description.labels), description.labels)
+    labels = class_labels(options, (), np.array(description.labels))
     tokenizer = Tokenizer(description.text, description.vocabulary)
-    runtime = OnnxRuntime(network, description.model, tokenizer, len(labels))
+    runtime = OnnxRuntime(network, description.model, tokenizer, len(labels.names))
 
     def original(texts: Sequence[str]) -> NDArray[np.float64]:
         try:
-            scores = np.concatenate([runtime.score(tokenizer.encode([text])) for text in texts])
+            scores = np.concatenate([runtime.score(tokenizer.encode([text])).scores for text in texts])
             runtime.score(tokenizer.encode(texts))
         except Exception as error:  # onnxruntime has a class for each kind of fault
             raise UnsupportedModel(
@@ -71,16 +73,15 @@ def convert_onnx(source: Path, options: ImportOptions) -> Converted:
         tolerance=TOLERANCE,
         words=description.vocabulary,
         description="an ONNX network with a description of its tokenizer",
-        compared_with="its own answers to single texts",
+        has_original=False,
         versions=library_versions({"onnxruntime": import_onnxruntime()}),
-        notes=("The import could not check the description: no original tokenizer came with the file.",),
     )
 
 
 def _read_description(source: Path, path: Path | None) -> TokenizerDescription:
     if path is None:
         raise UnsupportedModel(
-            f"{source} is an ONNX file; a JSON description of its tokenizer must be given with it"
+            f"{source} is an ONNX file without its tokenizer; give a JSON description of it with --tokenizer"
         )
     try:
         description = TokenizerDescription.model_validate_json(path.read_bytes())
@@ -90,6 +91,7 @@ def _read_description(source: Path, path: Path | None) -> TokenizerDescription:
         raise UnsupportedModel(f"{path} does not describe a tokenizer: {first_error(error)}") from error
     if not any(description.vocabulary):
         raise UnsupportedModel(f"{path}: vocabulary holds no word")
+    refuse_pieces(f"the vocabulary of {path}", description.vocabulary)
     try:
         OnnxRuntime.check(description.model, description.labels, description.text)
     except ValueError as error:

@@ -1,70 +1,57 @@
-"""Convert a scikit-learn pipeline of word n-grams and a linear classifier."""
+"""Convert a scikit-learn pipeline of n-grams and a linear classifier."""
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import scipy
 import sklearn
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer, TfidfVectorizer
-from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, SGDClassifier
-from sklearn.multiclass import OneVsRestClassifier
-from sklearn.naive_bayes import ComplementNB, MultinomialNB
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import Normalizer
 
 from classifier.artifact import Calibration
+from classifier.runtimes.arrays import MAX_MEMBERS, MAX_NUMBERS
+from classifier.runtimes.ensemble import EnsembleSettings, Part, array_prefix
 from classifier.runtimes.linear import LinearSettings, pack_arrays
-from classifier.text import TextSettings
 from classifier.validation import first_error
 from training_import.conversion.converted import (
     Converted,
     ImportOptions,
     Package,
     UnsupportedModel,
-    class_labels,
     cleaning_before,
     cleaning_note,
 )
-from training_import.ngrams import ngram_tree
+from training_import.conversion.labels import class_labels
+from training_import.conversion.older_sklearn import way_out
+from training_import.conversion.sklearn_classifiers import (
+    Scoring,
+    calibrated_members,
+    members_of,
+    read_classifier,
+)
+from training_import.conversion.sklearn_features import (
+    MAX_TOKENS,
+    Step,
+    View,
+    flattened,
+    read_features,
+    refuse,
+    text_column,
+    type_name,
+)
+from training_import.ngrams import NgramTree, ngram_tree
+from training_import.samples import ANY_WORDS
 from training_import.versions import library_versions
 
 TOLERANCE = 1e-6
 
-MAX_TOKENS = 10_000
-"""scikit-learn reads the whole text. The service accepts no text of more characters than this."""
-
-SUPPORTED = (
-    "CountVectorizer or TfidfVectorizer with analyzer='word' and no callables; after CountVectorizer also "
-    "TfidfTransformer; then Normalizer with 'l1' or 'l2'; then LogisticRegression, LogisticRegressionCV, "
-    "SGDClassifier(loss='log_loss'), MultinomialNB, ComplementNB, or OneVsRestClassifier of one of these"
-)
-
-_Step = tuple[str, Any]
-_Norm = Literal["l1", "l2"] | None
-
-
-@dataclass(frozen=True)
-class _Weighting:
-    """How the counts of n-grams become features."""
-
-    term_frequency: Literal["binary", "count", "log"]
-    idf: NDArray[np.float64] | None
-    """The inverse document frequency of each feature (features); None if it is not used."""
-    norm: _Norm
-
-
-@dataclass(frozen=True)
-class _Linear:
-    """The weights (features, columns) and intercept (columns) of a classifier; one column for two classes."""
-
-    weights: NDArray[np.float64]
-    intercept: NDArray[np.float64]
-    activation: Literal["softmax", "one-vs-rest"]
+_Arrays = dict[str, NDArray[Any]]
 
 
 def convert_sklearn(package: Package, options: ImportOptions) -> Converted:
@@ -73,68 +60,199 @@ def convert_sklearn(package: Package, options: ImportOptions) -> Converted:
     Raises UnsupportedModel, which names the step that cannot be converted, and says what can.
     """
     steps = _steps(package)
-    try:
+    with _missing_attributes(package):
         return _convert(steps, package, options)
+
+
+@contextmanager
+def _missing_attributes(package: Package) -> Iterator[None]:
+    """Raise UnsupportedModel for an attribute that a part of the model does not have.
+
+    A model of another version of scikit-learn may lack attributes, and so does one that was not fitted.
+    """
+    try:
+        yield
     except AttributeError as error:
-        # A model of another version of scikit-learn may lack attributes; a model that was not fitted does.
+        why = way_out(package.sklearn_versions) if package.sklearn_versions else "was it fitted?"
+        raise UnsupportedModel(f"the scikit-learn model lacks an attribute: {error}; {why}") from error
+
+
+def _convert(steps: Sequence[Step], package: Package, options: ImportOptions) -> Converted:
+    classifier_name, classifier = steps[-1]
+    scoring = _scoring(steps, options)
+    views = scoring.views
+    labels = class_labels(options, package.class_names, classifier.classes_)
+    made = sum(len(view.columns) for view in views)
+    if made != len(scoring.weights):
         raise UnsupportedModel(
-            f"the scikit-learn model lacks an attribute: {error}; was it fitted, and saved by the installed "
-            "version of scikit-learn?"
-        ) from error
-
-
-def _convert(steps: Sequence[_Step], package: Package, options: ImportOptions) -> Converted:
-    (_, vectorizer), (classifier_name, classifier) = steps[0], steps[-1]
-    text = _text_settings(steps[0], options)
-    weighting = _weighting(steps)
-    linear = _linear(classifier_name, classifier)
-    labels = class_labels(options, len(classifier.classes_), _own_labels(classifier.classes_))
-
-    terms = list(map(str, sorted(vectorizer.vocabulary_, key=vectorizer.vocabulary_.__getitem__)))
-    if len(terms) != len(linear.weights):
-        raise UnsupportedModel(
-            f"step {steps[0][0]!r} makes {len(terms)} features, but step {classifier_name!r} was trained on "
-            f"{len(linear.weights)}; they do not belong together"
+            f"step {steps[0][0]!r} makes {made} features, but step {classifier_name!r} was trained on "
+            f"{len(scoring.weights)}; they do not belong together"
         )
-    ngrams = _ngrams(steps[0], terms)
-    # A vocabulary given by hand may have n-grams of a length that no text is searched for.
-    columns = np.array(sorted(ngrams), np.intp)
-    tree = ngram_tree([ngrams[column] for column in columns])
-    weights = np.zeros((tree.node_count, linear.weights.shape[1]))
-    weights[tree.nodes] = linear.weights[columns]
-    arrays = {**tree.arrays, "weights": weights, "intercept": linear.intercept}
-    if weighting.idf is not None or (weighting.norm is not None and not tree.is_feature.all()):
-        # The norm includes every node whose scale is not 0, so a mere beginning of an n-gram must have 0.
-        scale = np.zeros(tree.node_count)
-        scale[tree.nodes] = 1 if weighting.idf is None else weighting.idf[columns]
-        arrays["scale"] = scale
-
-    cleaned = cleaning_before(options, text)
-
-    def original(texts: Sequence[str]) -> NDArray[np.float64]:
-        features: Any = [cleaned(text) for text in texts]
-        for _, step in steps[:-1]:
-            features = step.transform(features)
-        return np.asarray(classifier.predict_proba(features), np.float64)
-
+    bounds = np.cumsum([len(view.columns) for view in views])[:-1]
+    parts = [
+        _part(view, weights, scoring.intercept if number == 0 else np.zeros_like(scoring.intercept))
+        for number, (view, weights) in enumerate(zip(views, np.split(scoring.weights, bounds), strict=True))
+    ]
+    model, arrays = _model(scoring, parts)
+    _check_arrays(arrays)
     return Converted(
         labels=labels,
-        text=text,
-        model=LinearSettings(term_frequency=weighting.term_frequency, norm=weighting.norm),
-        vocabulary=tree.vocabulary,
+        text=views[0].text,
+        model=model,
+        vocabulary=tuple(token for tree, _ in parts for token in tree.vocabulary),
         weights=pack_arrays(arrays),
-        calibration=Calibration(activation=linear.activation),
+        calibration=None if scoring.activation is None else Calibration(activation=scoring.activation),
         threshold=package.threshold,
-        original=original,
+        original=_original(steps, package, options, views[0], scoring.activation is not None),
         tolerance=TOLERANCE,
-        words=[*tree.vocabulary, *(terms[column] for column in columns if len(ngrams[column]) > 1)],
-        description="scikit-learn " + ", ".join(_type(step) for _, step in steps),
+        words=[word for view, (tree, _) in zip(views, parts, strict=True) for word in _words(view, tree)],
+        description="scikit-learn " + ", ".join(type_name(step) for _, step in steps),
         versions=library_versions({"scipy": scipy, "scikit-learn": sklearn}),
-        notes=(*package.notes, cleaning_note(options), *_notes(package, options, classifier)),
+        notes=(*package.notes, cleaning_note(options), *_notes(package, options)),
     )
 
 
-def _notes(package: Package, options: ImportOptions, classifier: Any) -> tuple[str, ...]:
+def _scoring(steps: Sequence[Step], options: ImportOptions) -> Scoring:
+    """Read the steps of a pipeline, or a single step, which is a calibrated Pipeline."""
+    if len(steps) > 1:
+        return read_classifier(steps[-1], read_features(steps[:-1], options))
+    ((name, classifier),) = steps
+    pipelines = [flattened(name, member) for member in members_of(classifier)]
+    members = [read_classifier(part[-1], read_features(part[:-1], options)) for part in pipelines]
+    return calibrated_members(name, classifier, members)
+
+
+def _part(
+    view: View, weights: NDArray[np.float64], intercept: NDArray[np.float64]
+) -> tuple[NgramTree, _Arrays]:
+    """Return the tree of a view's n-grams, and the arrays that `LinearRuntime` reads."""
+    of_column = np.zeros((view.size, weights.shape[1]))
+    of_column[view.columns] = weights * view.factor[:, None]
+    if view.hashing is not None:
+        return _hashed_part(view, of_column, intercept)
+    # An n-gram without a weight counts only for the norm. A vocabulary given by hand may have n-grams of a
+    # length that no text is searched for.
+    counts = view.scale != 0 if view.norm else np.isin(np.arange(view.size), view.columns)
+    columns = np.array([column for column in sorted(view.ngrams) if counts[column]], np.intp)
+    tree = ngram_tree([view.ngrams[column] for column in columns])
+    values = np.zeros((tree.node_count, weights.shape[1]))
+    values[tree.nodes] = of_column[columns] * (1 if view.norm else view.scale[columns, None])
+    arrays: _Arrays = {**tree.arrays, "weights": values, "intercept": intercept}
+    if view.norm and ((view.scale[columns] != 1).any() or not tree.is_feature.all()):
+        # The norm includes every node whose scale is not 0, so a mere beginning of an n-gram must have 0.
+        scale = np.zeros(tree.node_count)
+        scale[tree.nodes] = view.scale[columns]
+        arrays["scale"] = scale
+    return tree, arrays
+
+
+def _hashed_part(
+    view: View, weights: NDArray[np.float64], intercept: NDArray[np.float64]
+) -> tuple[NgramTree, _Arrays]:
+    """Return an empty tree, and the arrays that `HashedModel` reads."""
+    arrays: _Arrays = {"weights": weights, "intercept": intercept}
+    if view.norm and (view.scale != 1).any():
+        arrays["scale"] = view.scale
+    return ngram_tree([]), arrays
+
+
+def _model(
+    scoring: Scoring, parts: Sequence[tuple[NgramTree, _Arrays]]
+) -> tuple[LinearSettings | EnsembleSettings, _Arrays]:
+    """Return the settings and arrays of the simplest runtime that scores texts like this."""
+    views = scoring.views
+    if len(views) == 1 and scoring.calibration is None and views[0].hashing is None:
+        return LinearSettings(term_frequency=views[0].term_frequency, norm=views[0].norm), parts[0][1]
+    arrays = {
+        array_prefix(number) + name: array
+        for number, (_, of_part) in enumerate(parts)
+        for name, array in of_part.items()
+    }
+    try:
+        settings = EnsembleSettings(
+            parts=tuple(
+                Part(
+                    text=view.text,
+                    tokens=len(tree.vocabulary),
+                    term_frequency=view.term_frequency,
+                    norm=view.norm,
+                    hashing=view.hashing,
+                )
+                for view, (tree, _) in zip(views, parts, strict=True)
+            ),
+            calibration=scoring.calibration,
+        )
+    except ValidationError as error:
+        raise UnsupportedModel(f"the model cannot be imported: {first_error(error)}") from error
+    return settings, {**arrays, **scoring.calibrators}
+
+
+def _check_arrays(arrays: _Arrays) -> None:
+    """Raise UnsupportedModel for weights that no service would load."""
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise UnsupportedModel(
+            "the model has a weight that is not a finite number, so it cannot be compared; train it again"
+        )
+    if len(arrays) > MAX_MEMBERS:
+        raise UnsupportedModel(
+            f"the model has {len(arrays)} arrays of weights, because it reads a text in so many ways; at "
+            f"most {MAX_MEMBERS} are allowed, so use fewer vectorizers or shorter n-grams"
+        )
+    numbers = sum(array.size for array in arrays.values())
+    if numbers > MAX_NUMBERS:
+        raise UnsupportedModel(
+            f"the model has {numbers:,} weights; at most {MAX_NUMBERS:,} are allowed, so use fewer features: "
+            "max_features of a vectorizer, or n_features of a HashingVectorizer"
+        )
+
+
+def _words(view: View, tree: NgramTree) -> list[str]:
+    """Return tokens and n-grams to make texts of."""
+    if view.hashing is not None:
+        return list(ANY_WORDS)
+    are_words = view.text.units == "words"
+    longer = [ngram for ngram in view.ngrams.values() if len(ngram) > 1]
+    return [*tree.vocabulary, *((" " if are_words else "").join(ngram) for ngram in longer)]
+
+
+def _original(
+    steps: Sequence[Step],
+    package: Package,
+    options: ImportOptions,
+    view: View,
+    has_probabilities: bool,
+) -> Callable[[Sequence[str]], NDArray[np.float64]]:
+    cleaned = cleaning_before(options, view.text)
+    classifier = steps[-1][1]
+
+    def original(texts: Sequence[str]) -> NDArray[np.float64]:
+        with _missing_attributes(package):
+            features: Any = _as_input(steps[0], [cleaned(text) for text in texts])
+            for _, step in steps[:-1]:
+                features = step.transform(features)
+            if has_probabilities:
+                return np.asarray(classifier.predict_proba(features), np.float64)
+            scores = np.asarray(classifier.decision_function(features), np.float64)
+        # A single score is the second class's against the first.
+        return np.stack([np.zeros_like(scores), scores], axis=1) if scores.ndim == 1 else scores
+
+    return original
+
+
+def _as_input(first: Step, texts: Sequence[str]) -> Any:
+    """Return texts as the first step reads them: a list, or a table with one column of texts."""
+    _, estimator = first
+    if type(estimator) is not ColumnTransformer:
+        return texts
+    import pandas as pd
+
+    column = text_column(first)
+    names = list(getattr(estimator, "feature_names_in_", range(estimator.n_features_in_)))
+    name = names[column] if isinstance(column, int) else column
+    return pd.DataFrame({other: texts if other == name else "" for other in names})
+
+
+def _notes(package: Package, options: ImportOptions) -> tuple[str, ...]:
     notes: tuple[str, ...] = ()
     if package.max_tokens is not None or options.max_tokens is not None:
         stated = options.max_tokens if package.max_tokens is None else package.max_tokens
@@ -142,179 +260,41 @@ def _notes(package: Package, options: ImportOptions, classifier: Any) -> tuple[s
             f"max_tokens {stated} is not used: a scikit-learn vectorizer reads the whole text, and so does "
             f"this model, up to {MAX_TOKENS:,} tokens.",
         )
-    if options.labels is None and _own_labels(classifier.classes_) is None:
-        notes += (
-            f"Its classes are {', '.join(map(str, classifier.classes_))}; here they are called negative and "
-            "positive.",
-        )
     return notes
 
 
-def _type(step: Any) -> str:
-    return type(step).__name__
-
-
-def _refuse(name: str, why: str) -> UnsupportedModel:
-    return UnsupportedModel(f"step {name!r} {why}. Supported are {SUPPORTED}")
-
-
-def _steps(package: Package) -> list[_Step]:
-    """Return all steps by their names. Pipelines in pipelines are flattened, and empty steps left out."""
-    steps: list[_Step] = [] if package.tokenizer is None else _flattened("vectorizer", package.tokenizer)
-    steps += _flattened("model", package.model)
-    if type(steps[0][1]) not in {CountVectorizer, TfidfVectorizer}:
-        raise _refuse(steps[0][0], f"is {_type(steps[0][1])}; the first step must be a vectorizer of words")
-    if len(steps) < 2:
-        raise _refuse(steps[0][0], "is the only step; there is no classifier after it")
-    return steps
-
-
-def _flattened(name: str, estimator: Any) -> list[_Step]:
-    if type(estimator) is Pipeline:
-        return [
-            (f"{name}.{inner}" if name not in {"model", "vectorizer"} else inner, step)
-            for outer, part in estimator.steps
-            for inner, step in _flattened(outer, part)
-        ]
-    return [] if estimator is None or estimator == "passthrough" else [(name, estimator)]
-
-
-def _text_settings(step: _Step, options: ImportOptions) -> TextSettings:
-    """Return the cleaning that the vectorizer does, with the steps before it that the options name."""
-    name, vectorizer = step
-    for parameter in ("preprocessor", "tokenizer"):
-        if (value := getattr(vectorizer, parameter)) is not None:
-            raise _refuse(name, f"({_type(vectorizer)}) has its own {parameter}, {value!r}")
-    if vectorizer.analyzer != "word":
-        raise _refuse(name, f"({_type(vectorizer)}) has analyzer={vectorizer.analyzer!r}")
-    if vectorizer.input != "content":
-        raise _refuse(name, f"({_type(vectorizer)}) reads input={vectorizer.input!r}, not texts")
-    if vectorizer.strip_accents not in {None, "ascii", "unicode"}:
-        raise _refuse(name, f"({_type(vectorizer)}) has strip_accents={vectorizer.strip_accents!r}")
-    if np.dtype(vectorizer.dtype) not in {np.dtype(t) for t in ("int32", "int64", "float32", "float64")}:
-        raise _refuse(name, f"({_type(vectorizer)}) counts in {np.dtype(vectorizer.dtype)}, which overflows")
-    try:
-        return TextSettings(
-            normalize=None,
-            strip_html=options.strip_html,
-            lowercase=bool(vectorizer.lowercase),
-            strip_accents=vectorizer.strip_accents,
-            remove_special_chars=options.remove_special_chars,
-            token_pattern=vectorizer.token_pattern,
-            stopwords=tuple(sorted({*(vectorizer.get_stop_words() or ()), *options.stopwords})),
-            unknown="keep",
-            max_tokens=MAX_TOKENS,
-        )
-    except ValidationError as error:
-        raise _refuse(name, f"({_type(vectorizer)}) cannot be imported: {first_error(error).rule}") from error
-
-
-def _ngrams(step: _Step, terms: Sequence[str]) -> dict[int, tuple[str, ...]]:
-    """Return the tokens of each feature that a text can have, by the feature's column."""
-    name, vectorizer = step
-    shortest, longest = vectorizer.ngram_range
-    if longest == 1:
-        return {column: (term,) for column, term in enumerate(terms)}
-    find_all = re.compile(vectorizer.token_pattern).findall
-    for term in terms:
-        if spaced := [token for token in find_all(term) if " " in token]:
-            raise _refuse(
-                name,
-                f"({_type(vectorizer)}) makes n-grams of tokens with spaces, such as {spaced[0]!r}; "
-                "it is not known where such a token ends",
-            )
-    split = {column: tuple(term.split(" ")) for column, term in enumerate(terms)}
-    return {column: ngram for column, ngram in split.items() if shortest <= len(ngram) <= longest}
-
-
-def _weighting(steps: Sequence[_Step]) -> _Weighting:
-    """Read the weighting from the vectorizer and from the steps between it and the classifier."""
-    _, vectorizer = steps[0]
-    weighting = _Weighting("binary" if vectorizer.binary else "count", None, None)
-    if type(vectorizer) is TfidfVectorizer:
-        weighting = _tfidf(steps[0], weighting)
-    for place, (name, step) in enumerate(steps[1:-1], start=1):
-        if type(step) is TfidfTransformer and place == 1 and type(vectorizer) is CountVectorizer:
-            weighting = _tfidf((name, step), weighting)
-        elif type(step) is Normalizer and step.norm in {"l1", "l2"}:
-            weighting = replace(weighting, norm=step.norm)  # a later norm replaces an earlier one
-        else:
-            raise _refuse(name, f"is {step!r}, which cannot be converted at this position")
-    return weighting
-
-
-def _tfidf(step: _Step, counts: _Weighting) -> _Weighting:
-    name, tfidf = step
-    if tfidf.norm not in {"l1", "l2", None}:
-        raise _refuse(name, f"({_type(tfidf)}) has norm={tfidf.norm!r}")
-    # The logarithm does not change a count of 1, so it does not change binary features.
-    frequency = "log" if tfidf.sublinear_tf and counts.term_frequency == "count" else counts.term_frequency
-    idf = np.asarray(tfidf.idf_, np.float64) if tfidf.use_idf else None
-    return _Weighting(frequency, idf, tfidf.norm)
-
-
-def _linear(name: str, classifier: Any) -> _Linear:
-    kind = type(classifier)
-    if kind is OneVsRestClassifier:
-        return _one_vs_rest(name, classifier)
-    if kind in {LogisticRegression, LogisticRegressionCV}:
-        _check_old_logistic(name, classifier)
-        return _from_coefficients(classifier, "softmax")
-    if kind is SGDClassifier:
-        if classifier.loss != "log_loss":
-            raise _refuse(
-                name, f"is SGDClassifier(loss={classifier.loss!r}), which gives no logistic probabilities"
-            )
-        return _from_coefficients(classifier, "one-vs-rest")
-    if kind in {MultinomialNB, ComplementNB}:
-        weights = np.asarray(classifier.feature_log_prob_, np.float64).T
-        # ComplementNB has a prior, but uses it only if there is a single class.
-        prior = classifier.class_log_prior_ if kind is MultinomialNB else np.zeros(weights.shape[1])
-        intercept = np.asarray(prior, np.float64)
-        if weights.shape[1] == 2:
-            weights, intercept = weights[:, 1:] - weights[:, :1], intercept[1:] - intercept[:1]
-        return _Linear(weights, intercept, "softmax")
-    raise _refuse(name, f"is {_type(classifier)}, which cannot be converted exactly")
-
-
-def _from_coefficients(classifier: Any, activation: Literal["softmax", "one-vs-rest"]) -> _Linear:
-    coefficients = classifier.coef_  # a sparse matrix after `sparsify()`
-    coefficients = coefficients.toarray() if hasattr(coefficients, "toarray") else coefficients
-    weights = np.asarray(coefficients, np.float64).T
-    columns = weights.shape[1]
-    intercept = np.broadcast_to(np.asarray(classifier.intercept_, np.float64), (columns,)).copy()
-    return _Linear(weights, intercept, "softmax" if columns == 1 else activation)
-
-
-def _check_old_logistic(name: str, classifier: Any) -> None:
-    """Raise UnsupportedModel if an older release gave other answers.
-
-    It had the setting `multi_class`, which this release ignores.
-    """
-    setting = vars(classifier).get("multi_class", "deprecated")
-    classes = len(classifier.classes_)
-    one_vs_rest = setting == "ovr" or (setting in {"auto", "warn"} and classifier.solver == "liblinear")
-    if (classes > 2 and one_vs_rest) or (classes == 2 and setting == "multinomial"):
-        raise _refuse(
-            name,
-            f"is {_type(classifier)}(multi_class={setting!r}, solver={classifier.solver!r}) with {classes} "
-            "classes from an older scikit-learn; the installed release gives other answers",
-        )
-
-
-def _one_vs_rest(name: str, classifier: OneVsRestClassifier) -> _Linear:
-    if classifier.multilabel_:
-        raise _refuse(name, "is a OneVsRestClassifier for texts with several labels")
-    parts = [_linear(f"{name}.estimator", estimator) for estimator in classifier.estimators_]
-    return _Linear(
-        np.hstack([part.weights for part in parts]),
-        np.concatenate([part.intercept for part in parts]),
-        "softmax" if len(parts) == 1 else "one-vs-rest",
+def _is_calibrated_pipeline(estimator: Any) -> bool:
+    return type(estimator) is CalibratedClassifierCV and all(
+        type(member) is Pipeline and len(flattened("", member)) > 1 for member in members_of(estimator)
     )
 
 
-def _own_labels(classes: NDArray[Any]) -> tuple[str, ...] | None:
-    """Return the names of the classes; None if they are two numbers without a meaning, such as 0 and 1."""
-    if classes.ndim == 1 and classes.tolist() in ([0, 1], [-1, 1], [False, True]):
-        return None
-    return tuple(map(str, classes))
+def _steps(package: Package) -> list[Step]:
+    """Return all steps by their names. Pipelines in pipelines are flattened, and empty steps left out."""
+    steps = [] if package.tokenizer is None else flattened("vectorizer", package.tokenizer)
+    steps += flattened("model", package.model)
+    if not steps:
+        raise UnsupportedModel("the file has no model, but an empty one")
+    if len(steps) == 1 and _is_calibrated_pipeline(steps[0][1]):
+        return steps
+    if len(steps) == 1 and (inner := _pipeline_in(steps[0][1])):
+        raise refuse(
+            steps[0][0],
+            f"is {type_name(steps[0][1])} of {inner}, so each of its classifiers may have another "
+            f"vectorizer; train it as Pipeline([vectorizer, {type_name(steps[0][1])}(classifier)])",
+        )
+    if len(steps) < 2:
+        raise refuse(
+            steps[0][0],
+            f"is {type_name(steps[0][1])}, the only step; a vectorizer and a classifier are needed, in one "
+            "file or with --vectorizer",
+        )
+    return steps
+
+
+def _pipeline_in(classifier: Any) -> str | None:
+    """Return the name of the type that the classifier was made with, if it is a Pipeline; else None."""
+    inner: Any = getattr(classifier, "estimator", None)
+    while type(inner) is FrozenEstimator:
+        inner = inner.estimator
+    return type_name(inner) if type(inner) is Pipeline else None

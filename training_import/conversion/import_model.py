@@ -11,15 +11,27 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from classifier.artifact import FORMAT_VERSION, Artifact, Manifest
 from classifier.drift.reference import Reference, build_reference
 from classifier.drift.window import features_of
 from classifier.errors import ClassifierError
 from classifier.pipeline import Classifier
-from training_import.conversion.converted import Converted, ImportOptions, Original, Package, UnsupportedModel
+from classifier.validation import shortened
+from datafiles.surrogates import replace_surrogates
+from training_import.conversion.calibrate import calibrated
+from training_import.conversion.converted import (
+    ClassLabels,
+    Converted,
+    ImportOptions,
+    Package,
+    UnsupportedModel,
+)
+from training_import.conversion.expected import Expected, read_expected
 from training_import.conversion.foreign_files import SourceKind, read_pickle, read_skops, source_kind
 from training_import.samples import generated_texts, golden_cases
+from training_import.strongest import strongest_section
 
 MIN_CHECKED_TEXTS = 200
 
@@ -31,18 +43,68 @@ MAX_GENERATED_WORDS = 2000
 
 MAX_SHOWN_CHARACTERS = 300
 
+EXPECTED_TOLERANCE = 1e-4
+"""How far a probability may be from that of `--expected`, which is often written with four digits."""
 
-def import_model(source: Path, options: ImportOptions, texts: Sequence[str] = ()) -> Artifact:
+ORIGINAL = "the original"
+
+NOT_COMPARED = (
+    "Nothing was compared with the original: its tokenizer did not come with the file, so the description of "
+    "the tokenizer could not be checked. Give --expected with texts and the original's probabilities."
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How far the imported model's probabilities are from those of the original."""
+
+    compared_with: str
+    texts: int
+    real: int
+    """How many of the texts are real; the others are made from the vocabulary."""
+    largest: float
+    """The largest difference between two probabilities."""
+    tolerance: float
+    """The difference that is allowed."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """An imported model, with what a person should know about the import."""
+
+    artifact: Artifact
+    labels: ClassLabels
+    comparisons: tuple[Comparison, ...]
+    unused: tuple[str, ...]
+    """The keys of the package that were not used."""
+    notes: tuple[str, ...]
+
+
+def import_model(
+    source: Path, options: ImportOptions, texts: Sequence[str] = (), labels: Sequence[str] = ()
+) -> Artifact:
+    """Return only the artifact of `convert_and_compare`."""
+    return convert_and_compare(source, options, texts, labels).artifact
+
+
+def convert_and_compare(
+    source: Path, options: ImportOptions, texts: Sequence[str] = (), labels: Sequence[str] = ()
+) -> Imported:
     """Convert a foreign model, compare it with the original, and make an artifact.
 
-    The two are compared on `texts`, which are real, and on generated texts, at least 200 in all. Raises
-    UnsupportedModel if the model cannot be converted exactly, or if an answer differs.
+    The two are compared on `texts`, which are real, and on generated texts, at least 200 in all, and on the
+    texts of `options.expected`. `labels` are those of the real texts, which a model without probabilities is
+    calibrated with. Raises UnsupportedModel if the model cannot be converted exactly, or if an answer
+    differs.
     """
     converted = _convert(source, options)
+    if converted.calibration is None:
+        converted = calibrated(converted, texts, labels)
+    expected = None if options.expected is None else read_expected(options.expected, converted.labels.names)
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         name=options.name,
-        labels=converted.labels,
+        labels=converted.labels.names,
         text=converted.text,
         model=converted.model,
         threshold=0.5 if converted.threshold is None else converted.threshold,
@@ -54,14 +116,57 @@ def import_model(source: Path, options: ImportOptions, texts: Sequence[str] = ()
     )
     artifact = Artifact(manifest, converted.vocabulary, converted.weights)
     checked = check_texts(texts, converted.words, converted.text.max_tokens)
-    largest = largest_difference(
-        artifact, converted.original, checked, converted.tolerance, converted.compared_with
+    check = _compare_with_original(artifact, converted, checked, len(texts))
+    comparisons = (
+        *([check] if converted.has_original else []),
+        *([] if expected is None else [_compare_with_expected(artifact, expected)]),
     )
-    metrics = {"import_largest_difference": largest, "import_checked_texts": float(len(checked))}
-    additions = {"metrics": metrics, "reference": _reference(artifact, texts)}
+    additions = {"metrics": _metrics(comparisons), "reference": _reference(artifact, texts)}
     artifact = replace(artifact, manifest=manifest.model_copy(update=additions))
-    card = _model_card(source, options, converted, len(texts), len(checked), largest)
-    return replace(artifact, golden=golden_cases(artifact, seed=0), model_card=card)
+    notes = (*converted.labels.notes, *converted.notes, *([] if comparisons else [NOT_COMPARED]))
+    imported = Imported(artifact, converted.labels, comparisons, converted.unused, notes)
+    card = _model_card(source, converted, imported, check)
+    strongest = strongest_section(artifact)
+    if strongest is not None:
+        card += f"\n{strongest}\n"
+    return replace(
+        imported,
+        artifact=replace(
+            artifact, golden=golden_cases(artifact, seed=0), model_card=replace_surrogates(card)
+        ),
+    )
+
+
+def _compare_with_original(
+    artifact: Artifact, converted: Converted, texts: Sequence[str], real: int
+) -> Comparison:
+    """Compare with the original, or if it did not come with the file, answers in batches with single ones."""
+    name = ORIGINAL if converted.has_original else "its own answers to single texts"
+    try:
+        expected = converted.original(texts)
+    except ClassifierError:
+        raise
+    except Exception as error:  # a foreign model can raise anything
+        why = shortened(str(error), MAX_SHOWN_CHARACTERS)  # It can have all of the texts.
+        raise UnsupportedModel(f"{name} cannot score the texts: {why}") from error
+    largest = largest_difference(artifact, expected, texts, converted.tolerance, name)
+    return Comparison(name, len(texts), real, largest, converted.tolerance)
+
+
+def _compare_with_expected(artifact: Artifact, expected: Expected) -> Comparison:
+    name = f"the probabilities of {expected.name}"
+    largest = largest_difference(artifact, expected.probabilities, expected.texts, EXPECTED_TOLERANCE, name)
+    count = len(expected.texts)
+    return Comparison(name, count, count, largest, EXPECTED_TOLERANCE)
+
+
+def _metrics(comparisons: Sequence[Comparison]) -> dict[str, float]:
+    metrics: dict[str, float] = {}
+    for one in comparisons:
+        prefix = "import" if one.compared_with == ORIGINAL else "import_expected"
+        metrics[f"{prefix}_largest_difference"] = one.largest
+        metrics[f"{prefix}_checked_texts"] = float(one.texts)
+    return metrics
 
 
 def _reference(artifact: Artifact, texts: Sequence[str]) -> Reference | None:
@@ -86,27 +191,57 @@ def _convert_onnx_file(source: Path, options: ImportOptions) -> Converted:
 
 def _convert_keras_file(source: Path, options: ImportOptions) -> Converted:
     from training_import.conversion.from_keras import convert_keras, load_keras, read_word_index
+    from training_import.conversion.text_vectorization import vectorization_layer
 
     model = load_keras(source)
-    return convert_keras(Package(model, read_word_index(source, options.word_index, model)), options)
+    if options.vectorizer is not None:
+        return convert_keras(_with_vectorizer(Package(model), options), options)
+    splits_texts = vectorization_layer(model) is not None and options.word_index is None
+    tokenizer = None if splits_texts else read_word_index(source, options.word_index, model)
+    return convert_keras(Package(model, tokenizer), options)
 
 
 def _convert_skops_file(source: Path, options: ImportOptions) -> Converted:
-    return _convert_package(read_skops(source), options)
+    return _convert_package(read_skops(source, options), options)
 
 
 def _convert_pickle(source: Path, options: ImportOptions) -> Converted:
     return _convert_package(read_pickle(source, options), options)
 
 
+def _with_vectorizer(package: Package, options: ImportOptions) -> Package:
+    """Return the package with the vectorizer or tokenizer that is in a file of its own."""
+    path = options.vectorizer
+    if path is None:
+        return package
+    if package.tokenizer is not None:
+        raise UnsupportedModel(f"{path}: the file of the model has a vectorizer or tokenizer already")
+    kind = source_kind(path)
+    if kind not in {"pickle", "skops"}:
+        raise UnsupportedModel(
+            f"{path} is {_SOURCES[kind].name}; a vectorizer is in a pickle or a skops file"
+        )
+    part = (read_pickle if kind == "pickle" else read_skops)(path, options)
+    return replace(
+        package,
+        tokenizer=part.model,
+        sklearn_versions=tuple(sorted({*package.sklearn_versions, *part.sklearn_versions})),
+        notes=(*package.notes, *(note for note in part.notes if note not in package.notes)),
+    )
+
+
 def _convert_package(package: Package, options: ImportOptions) -> Converted:
+    package = _with_vectorizer(package, options)
     if _is_keras(package.model):
         from training_import.conversion.from_keras import convert_keras
 
-        return convert_keras(package, options)
-    from training_import.conversion.from_sklearn import convert_sklearn
+        converted = convert_keras(package, options)
+    else:
+        from training_import.conversion.from_sklearn import convert_sklearn
+        from training_import.conversion.searches import open_searches
 
-    return convert_sklearn(package, options)
+        converted = convert_sklearn(open_searches(package), options)
+    return replace(converted, unused=package.unused)
 
 
 @dataclass(frozen=True)
@@ -117,17 +252,22 @@ class _Source:
     convert: Callable[[Path, ImportOptions], Converted]
     takes_word_index: bool = False
     takes_tokenizer: bool = False
+    takes_vectorizer: bool = True
     takes_cleaning: bool = True
 
     def check(self, source: Path, options: ImportOptions) -> None:
         """Raise UnsupportedModel for an option that would have no effect."""
         if options.word_index is not None and not self.takes_word_index:
-            raise UnsupportedModel(
-                f"{source}: a word index goes with a .keras file only; this is {self.name}"
-            )
+            raise UnsupportedModel(f"{source}: a word index goes with a Keras file only; this is {self.name}")
         if options.tokenizer is not None and not self.takes_tokenizer:
             raise UnsupportedModel(
                 f"{source}: a tokenizer description goes with an ONNX file only; this is {self.name}"
+            )
+        if options.vectorizer is not None and not self.takes_vectorizer:
+            raise UnsupportedModel(f"{source} is {self.name}, which a vectorizer does not go with")
+        if options.vectorizer is not None and options.word_index is not None:
+            raise UnsupportedModel(
+                f"{source}: a word index and a vectorizer are given; only one has an effect"
             )
         if not self.takes_cleaning and (options.cleans or options.max_tokens is not None):
             raise UnsupportedModel(
@@ -138,10 +278,16 @@ class _Source:
 
 _SOURCES: Mapping[SourceKind, _Source] = MappingProxyType(
     {
-        "keras": _Source("a .keras file", _convert_keras_file, takes_word_index=True),
+        "keras": _Source("a Keras file", _convert_keras_file, takes_word_index=True),
         "skops": _Source("a skops file", _convert_skops_file),
         "pickle": _Source("a pickle", _convert_pickle),
-        "onnx": _Source("an ONNX file", _convert_onnx_file, takes_tokenizer=True, takes_cleaning=False),
+        "onnx": _Source(
+            "an ONNX file",
+            _convert_onnx_file,
+            takes_tokenizer=True,
+            takes_vectorizer=False,
+            takes_cleaning=False,
+        ),
     }
 )
 
@@ -164,16 +310,16 @@ def check_texts(texts: Sequence[str], words: Sequence[str | None], max_tokens: i
 
 def largest_difference(
     artifact: Artifact,
-    original: Original,
+    expected: NDArray[np.float64],
     texts: Sequence[str],
     tolerance: float,
-    compared_with: str = "the original",
+    compared_with: str = ORIGINAL,
 ) -> float:
-    """Return the largest difference between a probability of the artifact and of the original.
+    """Return the largest difference between a probability of the artifact and `expected` (texts, classes).
 
-    Raises UnsupportedModel if it is above `tolerance`, with the text for which it is largest.
+    Raises UnsupportedModel if it is above `tolerance`, with the text for which it is largest. `compared_with`
+    is what the message calls the other side.
     """
-    expected = original(texts)
     try:
         imported = Classifier(artifact).probabilities(texts)
     except ClassifierError:
@@ -199,23 +345,46 @@ def largest_difference(
     return largest
 
 
-def _model_card(
-    source: Path, options: ImportOptions, converted: Converted, real: int, checked: int, largest: float
-) -> str:
+def _model_card(source: Path, converted: Converted, imported: Imported, check: Comparison) -> str:
+    manifest = imported.artifact.manifest
     notes = (
-        *converted.notes,
+        *imported.notes,
+        *([f"Not used from the package: {', '.join(imported.unused)}."] if imported.unused else []),
         "Its training data and accuracy are not known; "
         "`text-classifier evaluate` measures its accuracy on your data.",
-        "Its probabilities are those of the original: the import did not calibrate them.",
+        *(
+            ["Its probabilities are those of the original: the import did not calibrate them."]
+            if manifest.calibration.method == "none"
+            else []
+        ),
     )
     return (
-        f"# {options.name}\n\n"
-        f"A text classifier (kind *{converted.model.kind}*) for {len(converted.labels)} classes: "
-        f"{', '.join(converted.labels)}.\n\n"
+        f"# {manifest.name}\n\n"
+        f"A text classifier (kind *{manifest.model.kind}*) for {len(manifest.labels)} classes: "
+        f"{', '.join(manifest.labels)} ({imported.labels.source}).\n\n"
         f"Imported from {source.name} (SHA-256 {hashlib.sha256(source.read_bytes()).hexdigest()}): "
         f"{converted.description}.\n\n"
-        f"## Check\n\nCompared with {converted.compared_with}, on {checked} texts, {real} of them real "
-        f"and the others made from its vocabulary: no probability differs by more than {largest:.3g}; up to "
-        f"{converted.tolerance:g} is allowed.\n\n"
+        f"## Check\n\n{_say_check(converted, imported, check)}\n\n"
         "## Notes\n\n" + "".join(f"- {note}\n" for note in notes)
     )
+
+
+def _say_check(converted: Converted, imported: Imported, check: Comparison) -> str:
+    """Say what the import compared, and what it did not."""
+    sentences = [
+        f"Compared with {one.compared_with}, on {_say_texts(one)}: no probability differs by more than "
+        f"{one.largest:.3g}; up to {one.tolerance:g} is allowed."
+        for one in imported.comparisons
+    ]
+    if not converted.has_original:
+        sentences.append(
+            f"Its answers to single texts are those that it gives in batches, on {_say_texts(check)}; a "
+            f"difference of {check.tolerance:g} is allowed. This does not compare it with the original."
+        )
+    return "\n\n".join(sentences)
+
+
+def _say_texts(comparison: Comparison) -> str:
+    if comparison.real == comparison.texts:
+        return f"{comparison.texts} texts"
+    return f"{comparison.texts} texts, {comparison.real} of them real and the others made from its vocabulary"

@@ -1,7 +1,7 @@
 """Compare the texts of a file with the held-out texts of a model."""
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from classifier.drift.report import MIN_TEXTS, DriftReport, FeatureDrift, compar
 from classifier.drift.window import Bins, features_of
 from classifier.errors import ClassifierError
 from classifier.pipeline import Classifier
-from training_import.dataset import NoText
+from training_import.rows import BadRow, Skipped, Tally
 
 CHUNK = 256
 
@@ -22,14 +22,14 @@ class SourceDrift:
     """The comparison of all texts of a source."""
 
     report: DriftReport
-    skipped: Mapping[NoText, int]
-    """How many of its rows have no text, by the reason."""
+    skipped: Skipped
+    """Its rows without a text."""
 
 
 def measure_drift(
     classifier: Classifier,
     source: str,
-    rows: Iterable[str | NoText],
+    rows: Iterable[str | BadRow],
     psi_alarm: float,
     advance: Callable[[int], None] = lambda _: None,
 ) -> SourceDrift:
@@ -46,26 +46,22 @@ def measure_drift(
         )
     bins = Bins(manifest.reference)
     counts = np.zeros(bins.size, np.int64)
-    skipped = dict.fromkeys(NoText, 0)
+    tally = Tally()
     remaining = iter(rows)
     while chunk := list(itertools.islice(remaining, CHUNK)):
         texts = [row for row in chunk if isinstance(row, str)]
         if texts:
             counts += bins.count(bins.places(features_of(list(classifier.runs(texts)))))
-        for reason in skipped:
-            skipped[reason] += chunk.count(reason)
+        for row in chunk:
+            if isinstance(row, BadRow):
+                tally.add(row)
         advance(len(chunk))
+    skipped = tally.skipped()
     report = compare(manifest.reference, manifest.labels, bins.by_feature(counts), psi_alarm)
     if report.texts < MIN_TEXTS:
         few = f"{source} has {report.texts} texts; at least {MIN_TEXTS} are needed to compare them"
-        raise ClassifierError("; ".join(filter(None, (few, say_skipped(skipped)))))
+        raise ClassifierError(f"{few}; skipped: {skipped.reasons()}" if skipped.total else few)
     return SourceDrift(report, skipped)
-
-
-def say_skipped(skipped: Mapping[NoText, int]) -> str:
-    """Say how many rows were skipped, and why; empty if none was."""
-    reasons = ", ".join(f"{count:,} {reason.value}" for reason, count in skipped.items() if count)
-    return f"skipped {sum(skipped.values()):,} rows without a text: {reasons}" if reasons else ""
 
 
 def write_drift_plots(report: DriftReport, folder: Path) -> list[Path]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 from sklearn import metrics
 
 from classifier.artifact import Calibration
@@ -12,8 +13,12 @@ from classifier.errors import ClassifierError
 from classifier.pipeline import Classifier, to_probabilities
 from classifier.runtimes import Scores
 from training_import.dataset import Dataset
+from training_import.labels import spell_label
 
 ECE_BINS = 15
+
+NO_CLASS = -1
+"""In place of the index of a class, for a text that no class is right for."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,17 @@ class ClassMetrics:
     recall: float
     f1: float
     support: int
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """The texts of one class that were predicted as one other class."""
+
+    truth: str
+    predicted: str
+    count: int
+    share: float
+    """The share of all texts of the true class."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +58,39 @@ class Evaluation:
     confusion: tuple[tuple[int, ...], ...]
     """confusion[i][j] is the number of texts of class i that were predicted as class j."""
 
+    @property
+    def accuracy_interval(self) -> tuple[float, float]:
+        """The interval that has the true accuracy with a confidence of 95 % (Wilson, 1927)."""
+        hits = sum(row[place] for place, row in enumerate(self.confusion))
+        interval = stats.binomtest(hits, self.rows).proportion_ci(0.95, "wilson")
+        return float(interval.low), float(interval.high)
+
+    @property
+    def macro_f1(self) -> float:
+        """The mean F1 of the classes that have texts."""
+        return float(np.mean([row.f1 for row in self.by_class if row.support]))
+
+    @property
+    def confusions(self) -> tuple["Confusion", ...]:
+        """Each pair of classes that was confused, the most frequent first."""
+        found = [
+            Confusion(truth.label, predicted, count, count / truth.support)
+            for truth, counts in zip(self.by_class, self.confusion, strict=True)
+            for predicted, count in zip(self.labels, counts, strict=True)
+            if count and predicted != truth.label
+        ]
+        return tuple(sorted(found, key=lambda one: (-one.count, one.truth, one.predicted)))
+
+    @property
+    def baseline(self) -> float:
+        """The accuracy of the same answer to all texts: their most frequent class."""
+        return max(row.support for row in self.by_class) / self.rows
+
+    @property
+    def is_above_baseline(self) -> bool:
+        """Whether the model is certainly better than the same answer to all texts."""
+        return self.accuracy_interval[0] > self.baseline
+
     def headline(self, prefix: str) -> dict[str, float]:
         """Return the figures for a manifest, rounded to six digits."""
         names = ("accuracy", "log_loss", "roc_auc", "ece")
@@ -52,6 +101,8 @@ class Evaluation:
 class ReliabilityBin:
     """The texts whose confidence is in one bin."""
 
+    low: float
+    """Where the bin begins; it is 1 / ECE_BINS wide."""
     confidence: float
     accuracy: float
     count: int
@@ -68,7 +119,14 @@ def reliability(
         inside = places == place
         if inside.any():
             hits = float((predicted == truth)[inside].mean())
-            bins.append(ReliabilityBin(float(confidence[inside].mean()), hits, int(inside.sum())))
+            bins.append(
+                ReliabilityBin(
+                    low=place / ECE_BINS,
+                    confidence=float(confidence[inside].mean()),
+                    accuracy=hits,
+                    count=int(inside.sum()),
+                )
+            )
     return bins
 
 
@@ -111,13 +169,25 @@ def evaluate_probabilities(
     )
 
 
-def class_indices(labels: Sequence[str], classes: Sequence[str]) -> NDArray[np.intp]:
-    """Return the index of each label (n); raises ClassifierError for a label that is not a class."""
-    unknown = sorted(set(labels) - set(classes))
+def class_indices(labels: Sequence[str | None], classes: Sequence[str]) -> NDArray[np.intp]:
+    """Return the index of each label (n), or NO_CLASS for None.
+
+    A label is also that of a class which files spell like it: "1" for the class "1.0" of an imported model.
+    Raises ClassifierError for a label that is not a class.
+    """
+    spelled = [spell_label(label) for label in classes]
+    places: dict[str | None, int] = {
+        label: i for i, label in enumerate(spelled) if spelled.count(label) == 1
+    } | {label: i for i, label in enumerate(classes)}
+    unknown = sorted({label for label in labels if label is not None}.difference(places))
     if unknown:
         raise ClassifierError(f"label {unknown[0]!r} is none of the classes {', '.join(classes)}")
-    places = {label: i for i, label in enumerate(classes)}
-    return np.array([places[label] for label in labels], np.intp)
+    return np.array([places.get(label, NO_CLASS) for label in labels], np.intp)
+
+
+def without_neutral(labels: Sequence[str], neutral_label: str | None) -> list[str | None]:
+    """Return the same labels (n) with None for each neutral one, for which no class is right."""
+    return [None if label == neutral_label else label for label in labels]
 
 
 def evaluate_scores(

@@ -2,14 +2,17 @@
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from classifier.errors import ClassifierError
 from classifier.runtimes.onnx import NETWORK, OnnxSettings
 from classifier.text import Tokenizer
 from training_import.keras_export import export_onnx
+from training_import.training.class_weights import text_weights
 from training_import.training.task import NOTHING_TO_LEARN, Fitted, Progress, TrainingTask
 from training_import.versions import library_versions
 
@@ -56,16 +59,31 @@ def train(task: TrainingTask, progress: Progress) -> Fitted:
     model = _network(len(vocabulary) + FIRST_ID, task.classes)
     stop = keras.callbacks.EarlyStopping("val_loss", patience=1, restore_best_weights=True)
 
-    class _Report(keras.callbacks.Callback):  # type: ignore[misc]
-        def on_epoch_begin(self, epoch: int, logs: object = None) -> None:  # noqa: ARG002
-            progress(f"epoch {epoch + 1} of at most {EPOCHS}")
+    batches = -(-len(task.train_rows) // BATCH_SIZE)
 
+    class _Report(keras.callbacks.Callback):  # type: ignore[misc]
+        _epoch = 0
+
+        def on_epoch_begin(self, epoch: int, logs: object = None) -> None:  # noqa: ARG002
+            self._epoch = epoch
+            progress(f"epoch {epoch + 1} of at most {EPOCHS}", epoch / EPOCHS)
+
+        def on_train_batch_end(self, batch: int, logs: Mapping[str, float]) -> None:
+            figures = f"loss {logs['loss']:.3f}, accuracy {100 * logs['accuracy']:.1f} %"
+            share = (self._epoch + (batch + 1) / batches) / EPOCHS
+            progress(f"epoch {self._epoch + 1} of at most {EPOCHS}: {figures}", share)
+
+    def given(rows: NDArray[np.intp]) -> tuple[Any, Any, Any]:
+        return inputs[rows], task.truth[rows], text_weights(task.class_weight, task.truth[rows], task.classes)
+
+    texts, truth, weights = given(task.train_rows)
     history = model.fit(
-        inputs[task.train_rows],
-        task.truth[task.train_rows],
+        texts,
+        truth,
+        sample_weight=weights,
         batch_size=BATCH_SIZE,
         epochs=EPOCHS,
-        validation_data=(inputs[task.held_out_rows], task.truth[task.held_out_rows]),
+        validation_data=given(task.held_out_rows),
         callbacks=[stop, _Report()],
         verbose=0,
     ).history
@@ -100,5 +118,5 @@ def _network(id_count: int, classes: int) -> Any:
     pooled = layers.Dropout(DROPOUT)(layers.GlobalMaxPooling1D()(features))
     hidden = layers.Dropout(DROPOUT)(layers.Dense(HIDDEN, activation="relu")(pooled))
     model = keras.Model(ids, layers.Dense(classes)(hidden))
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
     return model

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from classifier.artifact import Calibration
 from classifier.drift.features import TextFeatures, unknown_shares
@@ -13,15 +14,19 @@ from training_import.training.task import Fitted
 
 
 def held_out_reference(
-    texts: Sequence[str], settings: TextSettings, fitted: Fitted, calibration: Calibration
+    texts: Sequence[str],
+    settings: TextSettings,
+    fitted: Fitted,
+    rows: NDArray[np.bool_],
+    calibration: Calibration,
 ) -> Reference | None:
     """Return the reference that the held-out texts give; None if there are too few of them.
 
-    The scores and the vocabulary are those of the model that was not trained on these texts. The finished
-    model may have been trained on them too. It then knows more of their words, and is surer of their
-    labels, than it is with any other text.
+    `rows` (held out) says which scores are those of these n texts. The scores and the vocabulary are those
+    of the model that was not trained on these texts. The finished model may have been trained on them too.
+    It then knows more of their words, and is surer of their labels, than it is with any other text.
     """
-    probabilities = to_probabilities(fitted.held_out_scores, calibration)
+    probabilities = to_probabilities(fitted.held_out_scores[rows], calibration)
     predicted = probabilities.argmax(axis=1)
     encoded = Tokenizer(settings, fitted.held_out_vocabulary).encode(texts)
     features = TextFeatures(

@@ -1,6 +1,6 @@
 """The task that a trainer receives, and the model that it returns."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,9 +9,16 @@ from numpy.typing import NDArray
 
 from classifier.runtimes import RuntimeSettings, Scores
 from classifier.text import TextSettings
+from training_import.training.class_weights import ClassWeight
 
-Progress = Callable[[str], None]
-"""Receives the name of the step that is starting."""
+
+class Progress(Protocol):
+    """Receives what a training does."""
+
+    def __call__(self, step: str, share: float | None = None) -> None:
+        """Receive the name of the running step and, if it is known, how much of it is done (0 to 1)."""
+        ...
+
 
 NOTHING_TO_LEARN = "no word occurs twice in the training texts, so there is nothing to learn"
 
@@ -28,8 +35,13 @@ class TrainingTask:
     """The indices of the texts to train on."""
     held_out_rows: NDArray[np.intp]
     """The indices of the texts to choose and calibrate on."""
+    is_short: NDArray[np.bool_]
+    """Which texts (n) are the short ones that a model of long texts also has to be right on."""
+    is_phrase: NDArray[np.bool_]
+    """Which of those (n) are written for the training, so that they do not show how words are used."""
     text_settings: TextSettings
     seed: int
+    class_weight: ClassWeight | None = None
 
 
 @dataclass(frozen=True)

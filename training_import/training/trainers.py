@@ -20,6 +20,10 @@ class TrainerEntry:
     max_tokens: int
     """Most tokens of a text that are read. A network is trained on texts padded to this length, so it bounds
     the time of training and of an answer."""
+    marks_negation: bool
+    """Whether negated tokens are marked. A network reads the words in their order, so it needs no marks."""
+    reads_short_texts: bool
+    """Whether it can make a model that is right on long texts and on short ones."""
 
     def load(self) -> Trainer:
         """Import the trainer."""
@@ -29,7 +33,11 @@ class TrainerEntry:
 
 TRAINERS: Mapping[Kind, TrainerEntry] = MappingProxyType(
     {
-        "linear": TrainerEntry("training_import.training.linear", max_tokens=10_000),
-        "cnn": TrainerEntry("training_import.training.cnn", max_tokens=400),
+        "linear": TrainerEntry(
+            "training_import.training.linear", max_tokens=10_000, marks_negation=True, reads_short_texts=True
+        ),
+        "cnn": TrainerEntry(
+            "training_import.training.cnn", max_tokens=400, marks_negation=False, reads_short_texts=False
+        ),
     }
 )
