@@ -43,7 +43,8 @@ from benchmarks.report import machine_facts
 from benchmarks.spread import Spread, spread
 from classifier.artifact import Artifact, read_artifact, write_artifact
 from classifier.pipeline import Classifier, load_classifier, to_probabilities
-from classifier.runtimes.onnx import NETWORK, OnnxSettings, import_onnxruntime
+from classifier.runtimes.network import NETWORK, import_onnxruntime
+from classifier.runtimes.onnx import OnnxSettings
 from classifier.settings import PreprocessingSettings
 from classifier.text import Tokenizer
 from training_import.conversion.converted import ImportOptions

@@ -133,8 +133,10 @@ class Classifier:
     cost: Callable[[str], int]
     """The size of a text in a batch; the time of a batch grows with the sum of its texts' sizes."""
 
-    def __init__(self, artifact: Artifact, batch_size: int = 100) -> None:
+    def __init__(self, artifact: Artifact, batch_size: int = 100, threads: int = 1) -> None:
         """Make a classifier that runs at most `batch_size` texts through the model together.
+
+        If the model is a network on the CPU, `threads` of them score a text.
 
         Raises ArtifactError if the weights do not fit the manifest.
         """
@@ -146,7 +148,12 @@ class Classifier:
         self.samples = _samples([case.text for case in artifact.golden])
         self._batch_size = batch_size
         self._runtime: Runtime[Any] = runtime_of(manifest.model.kind).load(
-            manifest.model, artifact.weights, artifact.vocabulary, manifest.text, len(manifest.labels)
+            manifest.model,
+            artifact.weights,
+            artifact.vocabulary,
+            manifest.text,
+            len(manifest.labels),
+            threads,
         )
         self.cost = self._runtime.cost
 
@@ -317,14 +324,16 @@ def _samples(texts: Sequence[str]) -> tuple[Sequence[str], ...]:
     return (texts, [(joined * (MAX_TEXT_CHARS // len(joined) + 1))[:MAX_TEXT_CHARS]]) if texts else ()
 
 
-def load_classifier(folder: Path, batch_size: int = 100) -> Classifier:
+def load_classifier(folder: Path, batch_size: int = 100, threads: int = 1) -> Classifier:
     """Load an artifact and check with its golden cases that it answers as it did when it was made.
+
+    `Classifier` says what the two numbers are.
 
     Raises ArtifactError, which names the file and what is wrong.
     """
     artifact = read_artifact(folder)
     try:
-        classifier = Classifier(artifact, batch_size)
+        classifier = Classifier(artifact, batch_size, threads)
         classifier.check_golden(artifact.golden)
     except (ArtifactError, FloatingPointError) as error:
         raise ArtifactError(f"{folder}: {error}") from error

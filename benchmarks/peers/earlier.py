@@ -15,7 +15,8 @@ from benchmarks.peers.pipeline import CONFIDENCE_THRESHOLD, HOST, artifact, port
 from classifier.answers import prediction_answer
 from classifier.artifact import read_artifact
 from classifier.pipeline import Prediction, to_probabilities
-from classifier.runtimes.onnx import NETWORK, OnnxSettings
+from classifier.runtimes.network import NETWORK
+from classifier.runtimes.onnx import OnnxSettings
 from classifier.schema import PredictionAnswer, PredictRequest
 from classifier.text import Tokenizer
 

@@ -15,6 +15,7 @@ from classifier.runtimes.runtime import (
     Terms,
     WeightedNgram,
 )
+from classifier.runtimes.transformer import TransformerRuntime
 
 __all__ = [
     "RUNTIMES",
@@ -32,6 +33,7 @@ RUNTIMES: Mapping[str, type[Runtime[Any]]] = {
     "linear": LinearRuntime,
     "ensemble": EnsembleRuntime,
     "onnx": OnnxRuntime,
+    "transformer": TransformerRuntime,
 }
 """Each kind of model by the name that manifests give it."""
 

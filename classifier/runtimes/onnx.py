@@ -1,30 +1,25 @@
 """Networks that ONNX Runtime runs."""
 
-import os
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType, ModuleType
-from typing import Any, Literal, Self
+from types import MappingProxyType
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from classifier.errors import ArtifactError
-from classifier.runtimes.runtime import (
-    Runtime,
-    RuntimeSettings,
-    Scored,
-    Scores,
-    Terms,
-    WeightedNgram,
-    bytes_cost,
+from classifier.runtimes.network import (
+    MAX_NETWORK_BYTES,
+    NETWORK,
+    Network,
+    NetworkRuntime,
+    check_shape,
+    groups_of_similar_lengths,
 )
+from classifier.runtimes.runtime import RuntimeSettings, Scored, Scores, bytes_cost
 from classifier.text import Encoded, TextSettings, Tokenizer
 
-NETWORK = "model.onnx"
-PADDING_RATIO = 1.25
-PADDING_TOKENS = 8
-"""Texts run together if the longest has at most `PADDING_RATIO` times the tokens of the shortest, plus
-`PADDING_TOKENS`."""
+TYPES = MappingProxyType({"tensor(int32)": np.int32, "tensor(int64)": np.int64, "tensor(float)": np.float32})
 
 
 class OnnxSettings(RuntimeSettings):
@@ -44,30 +39,17 @@ class OnnxSettings(RuntimeSettings):
     """(n, classes) logits or probabilities, or (n, 1) probabilities of the second of two classes."""
 
 
-def import_onnxruntime() -> ModuleType:
-    """Import ONNX Runtime without its telemetry, which would report facts about the machine and its models.
-
-    Raises ModuleNotFoundError. Source: https://github.com/microsoft/onnxruntime/pull/27379
-    """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
-
-    return onnxruntime  # type: ignore[no-any-return]
-
-
-class OnnxRuntime(Runtime[Encoded]):
-    """Runs a network in ONNX Runtime, on a GPU if the build for CUDA finds one, else on one CPU thread.
+class OnnxRuntime(NetworkRuntime[Encoded]):
+    """Runs a network that reads the ids of a vocabulary.
 
     It only pads the ids of a text, and does not cut them.
     """
 
     settings_type = OnnxSettings
-    max_bytes = MappingProxyType({NETWORK: 2**31 - 1})
-    """The largest ONNX model that one file can hold."""
+    max_bytes = MappingProxyType({NETWORK: MAX_NETWORK_BYTES})
     lock_file = "requirements/network.txt"
     gpu_lock_file = "requirements/gpu.txt"
     """The build for CUDA, with CUDA's libraries."""
-    releases_gil = True
     cost = staticmethod(bytes_cost)
 
     @classmethod
@@ -94,52 +76,32 @@ class OnnxRuntime(Runtime[Encoded]):
         vocabulary: Sequence[str | None],
         text: TextSettings,
         classes: int,
+        threads: int = 1,
     ) -> Self:
         """Make a runtime from the parts of an artifact; see `Runtime`."""
-        return cls(weights[NETWORK], settings, Tokenizer(text, vocabulary), classes)
+        return cls(weights[NETWORK], settings, Tokenizer(text, vocabulary), classes, threads)
 
-    def __init__(self, network: bytes, settings: OnnxSettings, tokenizer: Tokenizer, classes: int) -> None:
-        try:
-            onnxruntime = import_onnxruntime()
-        except ModuleNotFoundError as error:
+    def __init__(
+        self,
+        content: bytes,
+        settings: OnnxSettings,
+        tokenizer: Tokenizer,
+        classes: int,
+        threads: int = 1,
+    ) -> None:
+        network = Network(content, self.lock_file, threads)
+        if len(network.inputs) != 1 or len(network.outputs) != 1 or network.inputs[0][1] not in TYPES:
             raise ArtifactError(
-                f"a network needs ONNX Runtime, which is not installed; {self.lock_file} has it"
-            ) from error
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        cuda = "CUDAExecutionProvider"
-        # TF32 has fewer digits than the comparison with golden cases needs.
-        providers: list[Any] = (
-            [(cuda, {"use_tf32": "0"})] if cuda in onnxruntime.get_available_providers() else []
-        )
-        if providers:
-            onnxruntime.preload_dlls()
-        try:
-            self._session = onnxruntime.InferenceSession(
-                network, options, providers=[*providers, "CPUExecutionProvider"]
+                "model.onnx must have one input of int32, int64 or float ids and one output; it has "
+                f"{network.inputs} and {network.outputs}"
             )
-        except Exception as error:  # onnxruntime has a class for each kind of fault
-            raise ArtifactError(f"model.onnx cannot be loaded by ONNX Runtime: {error}") from error
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        types = {"tensor(int32)": np.int32, "tensor(int64)": np.int64, "tensor(float)": np.float32}
-        if len(inputs) != 1 or len(outputs) != 1 or inputs[0].type not in types:
-            raise ArtifactError(
-                f"model.onnx must have one input of int32, int64 or float ids and one output; it has "
-                f"{[(i.name, i.type) for i in inputs]} and {[o.name for o in outputs]}"
-            )
-        if providers and cuda not in self._session.get_providers():
-            raise ArtifactError(
-                "ONNX Runtime for CUDA is installed, but no GPU can be used; the lines above say why"
-            )
-        self.device = "cuda" if providers else "cpu"
-        self._input, self._dtype = inputs[0].name, types[inputs[0].type]
+        self.device = network.device
+        self._network = network
+        (self._input, type_), (self._output,) = network.inputs[0], network.outputs
+        self._dtype = TYPES[type_]
         self._settings = settings
         self._tokenizer = tokenizer
         self._classes = classes
-        self._megabytes = len(network) / 1e6
         self._model_ids = np.arange(tokenizer.unknown_id + 1) + settings.first_id
         if settings.unknown_id is not None:
             self._model_ids[tokenizer.unknown_id] = settings.unknown_id
@@ -153,7 +115,9 @@ class OnnxRuntime(Runtime[Encoded]):
         starts = np.concatenate([[0], batch.ends[:-1] + 1])
         lengths = batch.ends - starts
         scores = np.empty((len(lengths), self._classes))
-        for rows in self._groups(lengths):
+        is_padded = self._settings.pad_to is not None
+        groups = [lengths.argsort(kind="stable")] if is_padded else groups_of_similar_lengths(lengths)
+        for rows in groups:
             width = self._settings.pad_to or max(int(lengths[rows[-1]]), 1)
             inputs = np.full((len(rows), width), self._settings.pad_id, self._dtype)
             for line, row in enumerate(rows):
@@ -162,27 +126,13 @@ class OnnxRuntime(Runtime[Encoded]):
                     inputs[line, : len(ids)] = ids
                 else:
                     inputs[line, width - len(ids) :] = ids
-            (output,) = self._session.run(None, {self._input: inputs})
-            scores[rows] = self._logits(np.asarray(output, np.float64), len(rows))
+            output = self._network.run(self._output, {self._input: inputs})
+            scores[rows] = self._logits(output, len(rows))
         return Scored(scores, np.zeros(len(lengths), bool))
-
-    def _groups(self, lengths: NDArray[np.int64]) -> list[NDArray[np.intp]]:
-        """Group texts of similar lengths, which need little padding; from short to long."""
-        order = lengths.argsort(kind="stable")
-        if self._settings.pad_to is not None:
-            return [order]
-        cuts = []
-        longest = 0.0
-        for place, length in enumerate(lengths[order].tolist()):
-            if length > longest:
-                cuts.append(place)
-                longest = PADDING_RATIO * length + PADDING_TOKENS
-        return np.split(order, cuts[1:])
 
     def _logits(self, output: NDArray[np.float64], n: int) -> Scores:
         columns = 1 if self._settings.output == "sigmoid" else self._classes
-        if output.shape != (n, columns):
-            raise ArtifactError(f"the model's output has shape {output.shape}; expected {(n, columns)}")
+        check_shape(output, (n, columns))
         if self._settings.output == "logits":
             return output
         if self._settings.output == "sigmoid":
@@ -193,29 +143,6 @@ class OnnxRuntime(Runtime[Encoded]):
         """Return the places of the tokens; see `Runtime`."""
         return self._tokenizer.places(text)
 
-    @classmethod
-    def strongest(
-        cls,
-        settings: OnnxSettings,
-        weights: Mapping[str, bytes],
-        vocabulary: Sequence[str | None],
-        text: TextSettings,
-        targets: NDArray[np.float64],
-        count: int,
-        for_short_texts: bool = False,
-    ) -> list[list[WeightedNgram]] | None:
-        """Return None, because a network has no weights of n-grams; see `Runtime`."""
-        return None
-
-    def contributions(
-        self,
-        text: str,  # noqa: ARG002
-        batch: Encoded,  # noqa: ARG002
-        row: int,  # noqa: ARG002
-    ) -> Terms | None:
-        """Return None, because the scores of a network are not a sum; see `Runtime`."""
-        return None
-
     def describe(self) -> str:
         """Say how large the network is; see `Runtime`."""
-        return f"the network that reads them has {self._megabytes:.1f} MB"
+        return f"the network that reads them has {self._network.megabytes:.1f} MB"

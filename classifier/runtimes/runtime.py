@@ -114,8 +114,11 @@ class Runtime(Protocol[AnyBatch]):
         vocabulary: Sequence[str | None],
         text: TextSettings,
         classes: int,
+        threads: int = 1,
     ) -> Self:
         """Make a runtime from the parts of an artifact; `weights` has the content of each weight file.
+
+        A text is scored by at most `threads` threads, if the kind of model can use several.
 
         Raises ArtifactError, which names the file and what is wrong with it.
         """

@@ -22,7 +22,7 @@ from onnx import TensorProto, helper
 
 from classifier.artifact import Artifact, write_artifact
 from classifier.pipeline import Classifier, load_classifier
-from classifier.runtimes.onnx import NETWORK
+from classifier.runtimes.network import NETWORK
 from training_import.conversion.converted import ImportOptions, UnsupportedModel
 from training_import.conversion.import_model import convert_and_compare, import_model, largest_difference
 from training_import.keras_export import export_onnx

@@ -23,7 +23,8 @@ from tiny import tiny_artifact, with_golden
 
 from classifier.artifact import write_artifact
 from classifier.pipeline import Classifier, load_classifier
-from classifier.runtimes.onnx import NETWORK, OnnxSettings
+from classifier.runtimes.network import NETWORK
+from classifier.runtimes.onnx import OnnxSettings
 from classifier.text import TextSettings
 
 CONNECTIONS = 64

@@ -23,7 +23,8 @@ from signals import default_signals
 from tiny import FOUR_LABELS, tiny_artifact, with_golden, write_tiny
 
 from classifier.artifact import read_artifact, write_artifact
-from classifier.runtimes.onnx import NETWORK, OnnxSettings
+from classifier.runtimes.network import NETWORK
+from classifier.runtimes.onnx import OnnxSettings
 from model_store import HOW_TO_SAVE
 
 BY_MAKE = (sys.executable, "-m", "cli", "serve")

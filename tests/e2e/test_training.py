@@ -14,7 +14,7 @@ import pytest
 from classifier.artifact import Artifact, read_artifact, write_artifact
 from classifier.errors import ClassifierError
 from classifier.pipeline import Classifier, load_classifier
-from classifier.runtimes.onnx import NETWORK
+from classifier.runtimes.network import NETWORK
 from classifier.settings import PreprocessingSettings
 from training_import.dataset import Dataset, read_dataset
 from training_import.evaluation.evaluate import evaluate

@@ -29,7 +29,8 @@ from classifier.artifact import (
 from classifier.errors import ArtifactError
 from classifier.pipeline import load_classifier
 from classifier.runtimes.linear import LinearRuntime, pack_arrays, unpack_arrays
-from classifier.runtimes.onnx import NETWORK, OnnxSettings
+from classifier.runtimes.network import NETWORK
+from classifier.runtimes.onnx import OnnxSettings
 
 FILES = ("MODEL_CARD.md", "golden.jsonl", "vocabulary.json", "weights.npz")
 

@@ -9,7 +9,8 @@ from typer.testing import CliRunner, Result
 
 import model_store
 from classifier.artifact import GoldenCase, write_artifact
-from classifier.runtimes.onnx import NETWORK, OnnxSettings
+from classifier.runtimes.network import NETWORK
+from classifier.runtimes.onnx import OnnxSettings
 from cli.app import app
 from cli.models import NoNgrams
 

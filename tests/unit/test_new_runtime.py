@@ -62,6 +62,7 @@ class ConstantRuntime:
         vocabulary: Sequence[str | None],
         text: TextSettings,
         classes: int,
+        threads: int = 1,
     ) -> Self:
         table = np.array(json.loads(weights["constants.json"]), np.float64)
         if table.shape != (settings.rows, classes):

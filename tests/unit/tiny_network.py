@@ -7,7 +7,8 @@ from onnx import TensorProto, helper, numpy_helper
 from tiny import tiny_artifact
 
 from classifier.artifact import Artifact
-from classifier.runtimes.onnx import NETWORK, OnnxSettings
+from classifier.runtimes.network import NETWORK
+from classifier.runtimes.onnx import OnnxSettings
 from classifier.text import TextSettings
 
 WORD_WEIGHTS = {"good": 0.5, "great": 1.0, "bad": -0.75, "film": 0.1}

@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from classifier.artifact import Calibration
 from classifier.pipeline import to_probabilities
-from classifier.runtimes.onnx import NETWORK, OnnxSettings
+from classifier.runtimes.network import NETWORK
+from classifier.runtimes.onnx import OnnxSettings
 from classifier.text import TextSettings
 from classifier.validation import first_error
 from training_import.conversion import text_vectorization

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from classifier.artifact import Calibration
 from classifier.pipeline import to_probabilities
-from classifier.runtimes.onnx import NETWORK, OnnxRuntime, OnnxSettings, import_onnxruntime
+from classifier.runtimes.network import NETWORK, import_onnxruntime
+from classifier.runtimes.onnx import OnnxRuntime, OnnxSettings
 from classifier.text import TextSettings, Tokenizer
 from classifier.validation import first_error
 from training_import.conversion.converted import Converted, ImportOptions, UnsupportedModel

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.errors import ClassifierError
-from classifier.runtimes.onnx import NETWORK, OnnxSettings
+from classifier.runtimes.network import NETWORK
+from classifier.runtimes.onnx import OnnxSettings
 from classifier.text import Tokenizer
 from training_import.keras_export import export_onnx
 from training_import.training.class_weights import text_weights
