@@ -55,14 +55,14 @@ def generated_texts(
     return texts
 
 
-def golden_cases(artifact: Artifact, seed: int) -> tuple[GoldenCase, ...]:
-    """Generate texts from the artifact's vocabulary, with the probabilities that it gives them now.
+def golden_cases(artifact: Artifact, words: Sequence[str | None], seed: int) -> tuple[GoldenCase, ...]:
+    """Generate texts from words, with the probabilities that the artifact gives them now.
 
     None has a token with a lone surrogate, which no file can hold. The probabilities are rounded to nine
     digits, which are the same on every processor, so training again gives the same file.
     """
-    words = [word for word in artifact.vocabulary if word and replace_surrogates(word) == word]
-    texts = generated_texts(words, GOLDEN_CASES, seed)
+    writable = [word for word in words if word and replace_surrogates(word) == word]
+    texts = generated_texts(writable, GOLDEN_CASES, seed)
     probabilities = Classifier(artifact).probabilities(texts)
     return tuple(
         GoldenCase(text=text, probabilities=tuple(round(p, 9) for p in row))

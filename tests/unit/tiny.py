@@ -73,7 +73,7 @@ def doubting_artifact(min_evidence: float = 1.0, **changes: Any) -> Artifact:
 
 def with_golden(artifact: Artifact) -> Artifact:
     """Return the same artifact with golden cases that it passes."""
-    return replace(artifact, golden=golden_cases(artifact, seed=1))
+    return replace(artifact, golden=golden_cases(artifact, artifact.vocabulary, seed=1))
 
 
 def write_tiny(folder: Path, labels: tuple[str, ...] = BINARY_LABELS, **changes: Any) -> Path:

@@ -110,6 +110,8 @@ class Converted:
     """What a person should know or check; for the screen and the model card."""
     unused: tuple[str, ...] = ()
     """The keys of the package that were not used."""
+    files: tuple[Path, ...] = ()
+    """The files that a model in a folder was read from."""
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from training_import.conversion.labels import NAMING_KEYS, read_class_names
 SUPPORTED_SOURCES = (
     "a Keras model (.keras or .h5) with a word index or a TextVectorization layer; a scikit-learn Pipeline, "
     "or a package, which is a dict with a model and its vectorizer or tokenizer (skops, joblib or pickle); "
-    "an ONNX file with a description of its tokenizer"
+    "an ONNX file with a description of its tokenizer; a folder of Hugging Face with a transformer in ONNX"
 )
 
-SourceKind = Literal["keras", "skops", "pickle", "onnx"]
+SourceKind = Literal["keras", "skops", "pickle", "onnx", "transformer"]
 
 MAX_UNPACKED_BYTES = 8 * 2**30
 """Most bytes to which a skops or Keras file may unpack."""
@@ -90,12 +90,12 @@ _NAME_OF_A_PICKLE = (
 
 
 def source_kind(source: Path) -> SourceKind:
-    """Return the kind of a file, by its first bytes or else by its ending.
+    """Return the kind of a file, by its first bytes or else by its ending, or the kind of a folder.
 
     Nothing in the file is run. Raises UnsupportedModel.
     """
     if source.is_dir():
-        raise UnsupportedModel(_say_folder(source))
+        return _folder_kind(source)
     try:
         with source.open("rb") as file:
             start = file.read(16)
@@ -113,14 +113,14 @@ def source_kind(source: Path) -> SourceKind:
     raise UnsupportedModel(f"{source} begins with {start!r}; supported are: {SUPPORTED_SOURCES}")
 
 
-def _say_folder(source: Path) -> str:
+def _folder_kind(source: Path) -> SourceKind:
     if (source / "saved_model.pb").exists():
-        return (
+        raise UnsupportedModel(
             f"{source} is a SavedModel folder; load it with the version of TensorFlow that made it and save "
             f"it as .keras: `tf.keras.models.load_model({source.name!r}).save({source.name + '.keras'!r})`. "
             f"If `model.export` made it, call `model.save({source.name + '.keras'!r})` there instead"
         )
-    return f"{source} is a folder; an import reads one file: {SUPPORTED_SOURCES}"
+    return "transformer"
 
 
 def _zip_kind(source: Path) -> SourceKind:

@@ -15,8 +15,8 @@ from classifier.text import TextSettings, Tokenizer
 from classifier.validation import first_error
 from training_import.conversion.converted import Converted, ImportOptions, UnsupportedModel
 from training_import.conversion.labels import class_labels
+from training_import.conversion.network_files import check_operators, external_tensors, read_network
 from training_import.conversion.subwords import refuse_pieces
-from training_import.onnx_graph import all_graphs, constants
 from training_import.versions import library_versions
 
 TOLERANCE = 1e-5
@@ -24,9 +24,6 @@ TOLERANCE = 1e-5
 
 SUM_TOLERANCE = 1e-3
 """How far from 1 the sum of the probabilities may be, in the single precision of the model."""
-
-DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
-"""The domains whose operators are part of ONNX Runtime."""
 
 
 class TokenizerDescription(BaseModel):
@@ -44,8 +41,13 @@ class TokenizerDescription(BaseModel):
 
 def convert_onnx(source: Path, options: ImportOptions) -> Converted:
     """Check the file and its description; raises UnsupportedModel, which names what is wrong."""
+    parsed = read_network(source)
+    check_operators(source, parsed)
+    for tensor in external_tensors(parsed):
+        raise UnsupportedModel(
+            f"{source} has the weights {tensor.name!r} in another file; save it with all data in one file"
+        )
     network = source.read_bytes()
-    _check_network(source, network)
     description = _read_description(source, options.tokenizer)
     labels = class_labels(options, (), np.array(description.labels))
     tokenizer = Tokenizer(description.text, description.vocabulary)
@@ -98,31 +100,6 @@ def _read_description(source: Path, path: Path | None) -> TokenizerDescription:
     except ValueError as error:
         raise UnsupportedModel(f"{path}: {error}") from error
     return description
-
-
-def _check_network(source: Path, network: bytes) -> None:
-    """Raise UnsupportedModel for weights outside of the file, and for operators that are not ONNX's own."""
-    import onnx
-
-    try:
-        model = onnx.load_model_from_string(network)
-    except Exception as error:  # protobuf's class has no public name
-        raise UnsupportedModel(f"{source} is not an ONNX file: {error}") from error
-    if not model.graph.node:
-        raise UnsupportedModel(f"{source} is not an ONNX file: it has no operators")
-    local = {function.domain for function in model.functions}
-    graphs = [graph for part in (model.graph, *model.functions) for graph in all_graphs(part)]
-    for node in (node for graph in graphs for node in graph.node):
-        if node.domain not in DOMAINS | local:
-            raise UnsupportedModel(
-                f"{source} has the custom operator {node.domain}.{node.op_type} (node {node.name!r}); "
-                "only ONNX's own operators are supported"
-            )
-    for tensor in (tensor for graph in graphs for tensor in constants(graph)):
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            raise UnsupportedModel(
-                f"{source} has the weights {tensor.name!r} in another file; save it with all data in one file"
-            )
 
 
 def _check_sums(

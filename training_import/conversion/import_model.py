@@ -132,7 +132,9 @@ def convert_and_compare(
     return replace(
         imported,
         artifact=replace(
-            artifact, golden=golden_cases(artifact, seed=0), model_card=replace_surrogates(card)
+            artifact,
+            golden=golden_cases(artifact, converted.vocabulary or converted.words, seed=0),
+            model_card=replace_surrogates(card),
         ),
     )
 
@@ -187,6 +189,12 @@ def _convert_onnx_file(source: Path, options: ImportOptions) -> Converted:
     from training_import.conversion.from_onnx import convert_onnx
 
     return convert_onnx(source, options)
+
+
+def _convert_folder(source: Path, options: ImportOptions) -> Converted:
+    from training_import.conversion.from_transformers import convert_transformer
+
+    return convert_transformer(source, options)
 
 
 def _convert_keras_file(source: Path, options: ImportOptions) -> Converted:
@@ -288,6 +296,7 @@ _SOURCES: Mapping[SourceKind, _Source] = MappingProxyType(
             takes_vectorizer=False,
             takes_cleaning=False,
         ),
+        "transformer": _Source("a folder of Hugging Face", _convert_folder, takes_vectorizer=False),
     }
 )
 
@@ -362,11 +371,18 @@ def _model_card(source: Path, converted: Converted, imported: Imported, check: C
         f"# {manifest.name}\n\n"
         f"A text classifier (kind *{manifest.model.kind}*) for {len(manifest.labels)} classes: "
         f"{', '.join(manifest.labels)} ({imported.labels.source}).\n\n"
-        f"Imported from {source.name} (SHA-256 {hashlib.sha256(source.read_bytes()).hexdigest()}): "
+        f"Imported from {source.name} ({_say_digests(converted.files or (source,))}): "
         f"{converted.description}.\n\n"
         f"## Check\n\n{_say_check(converted, imported, check)}\n\n"
         "## Notes\n\n" + "".join(f"- {note}\n" for note in notes)
     )
+
+
+def _say_digests(files: Sequence[Path]) -> str:
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    if len(files) == 1:
+        return f"SHA-256 {digests[0]}"
+    return "; ".join(f"SHA-256 of {path.name} {digest}" for path, digest in zip(files, digests, strict=True))
 
 
 def _say_check(converted: Converted, imported: Imported, check: Comparison) -> str:

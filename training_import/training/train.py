@@ -135,7 +135,7 @@ def train(
     }
     artifact = replace(artifact, manifest=manifest.model_copy(update={"metrics": metrics}))
     progress("writing golden cases and model card")
-    artifact = replace(artifact, golden=golden_cases(artifact, seed))
+    artifact = replace(artifact, golden=golden_cases(artifact, artifact.vocabulary, seed))
     figures = Figures(
         before=before,
         after=after,

@@ -1,0 +1,400 @@
+"""Convert a folder of Hugging Face with a transformer in ONNX: its network, its tokenizer and its labels."""
+
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.artifact import Calibration
+from classifier.errors import ArtifactError
+from classifier.pipeline import to_probabilities
+from classifier.runtimes.network import NETWORK, import_onnxruntime
+from classifier.runtimes.transformer import (
+    INPUTS,
+    MAX_TOKENIZER_BYTES,
+    TOKENIZER,
+    TransformerRuntime,
+    TransformerSettings,
+    WordPieces,
+    import_tokenizers,
+    unknown_id_of,
+)
+from classifier.schema import MAX_TEXT_CHARS
+from classifier.text import TextSettings
+from classifier.validation import shortened
+from training_import.conversion.converted import (
+    ClassNames,
+    Converted,
+    ImportOptions,
+    Original,
+    UnsupportedModel,
+    cleaning_before,
+)
+from training_import.conversion.labels import class_labels
+from training_import.conversion.network_files import (
+    add_external_data,
+    check_operators,
+    check_weights,
+    read_network,
+)
+from training_import.versions import library_versions
+
+CONFIG = "config.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+NETWORKS = (NETWORK, f"onnx/{NETWORK}")
+"""Where the network of a folder is; the second place is that of the Hugging Face Hub."""
+
+CHECKPOINTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+
+TOLERANCE = 1e-4
+
+MAX_JSON_BYTES = 4 * 2**20
+
+DEFAULT_MAX_TOKENS = 512
+"""How many tokens are read if neither the folder nor the user says it."""
+
+MAX_TOKENS = 8192
+"""Most tokens that are read. Models that could read more would need gigabytes of memory for one text."""
+
+MAX_TOKENIZER_SECONDS = 2.0
+"""Most seconds that the tokenizer may take for a text of the greatest length that the service accepts."""
+
+PADDED_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "xlm-roberta-xl"})
+"""The architectures whose positions begin after the id of the padding, so the first ones are never used."""
+
+_NUMBERED = re.compile(r"LABEL_\d+")
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """The files of a folder that an import reads."""
+
+    network: Path
+    tokenizer: Path
+    config: Mapping[str, Any]
+    tokenizer_config: Mapping[str, Any]
+
+
+def convert_transformer(source: Path, options: ImportOptions) -> Converted:
+    """Convert a folder; raises UnsupportedModel, which names the file and what is wrong with it."""
+    folder = _read_folder(source)
+    _check_task(source / CONFIG, folder.config)
+    if options.stopwords:
+        raise UnsupportedModel("stop words cannot be removed for a transformer, which splits texts itself")
+    tokenizer = _read_bytes(folder.tokenizer, MAX_TOKENIZER_BYTES)
+    unknown_id = _unknown_id(folder.tokenizer, tokenizer)
+    network = _read_checked_network(folder.network)
+    pad_id = _pad_id(folder, tokenizer)
+    limit, limit_notes = _max_length(folder, options, pad_id)
+    try:
+        special_tokens = WordPieces(
+            tokenizer, TextSettings(max_tokens=1), unknown_id, TransformerRuntime.lock_file
+        ).special_tokens
+    except ArtifactError as error:
+        raise UnsupportedModel(f"{folder.tokenizer}: {error}") from error
+    if limit <= special_tokens:
+        raise UnsupportedModel(
+            f"{source}: at most {limit} tokens are read, but {special_tokens} of them are special tokens; "
+            "--max-tokens must be greater"
+        )
+    text = TextSettings(
+        normalize="NFC" if options.cleans else None,
+        strip_html=options.strip_html,
+        lowercase=False,
+        remove_special_chars=options.remove_special_chars,
+        max_tokens=limit - special_tokens,
+    )
+    settings = TransformerSettings(pad_id=pad_id, unknown_id=unknown_id)
+    original, classes = _original(folder.network, network, tokenizer, text, limit, options)
+    _check_speed(folder.tokenizer, tokenizer)
+    names = _class_names(source / CONFIG, folder.config)
+    labels = class_labels(options, names, classes)
+    numbered = [name for name in labels.names if _NUMBERED.fullmatch(name)]
+    return Converted(
+        labels=labels,
+        text=text,
+        model=settings,
+        vocabulary=(),
+        weights={NETWORK: network, TOKENIZER: tokenizer},
+        original=original,
+        tolerance=TOLERANCE,
+        words=_words(tokenizer),
+        description=f"a transformer{_architecture(folder.config)}",
+        versions=library_versions({"onnxruntime": import_onnxruntime(), "tokenizers": import_tokenizers()}),
+        files=(folder.network, folder.tokenizer),
+        notes=(
+            *(
+                [
+                    f"{CONFIG} calls classes {', '.join(numbered[:3])}, which does not say what they mean; name "
+                    "them with --labels."
+                ]
+                if numbered
+                else []
+            ),
+            *limit_notes,
+        ),
+    )
+
+
+def _read_folder(source: Path) -> _Folder:
+    """Find the files of a folder; raises UnsupportedModel, which says what is missing and how to make it."""
+    network = next((source / name for name in NETWORKS if (source / name).exists()), None)
+    if network is None:
+        found = next((name for name in CHECKPOINTS if (source / name).exists()), None)
+        if found is not None:
+            raise UnsupportedModel(
+                f"{source} is a checkpoint of PyTorch ({found}) without a network in ONNX; export it with "
+                f"`optimum-cli export onnx --model {source} OUTPUT` (pip install optimum-onnx), and import "
+                "OUTPUT"
+            )
+        raise UnsupportedModel(
+            f"{source} is a folder without {' or '.join(NETWORKS)}; a folder of Hugging Face with a network "
+            f"in ONNX has {NETWORK}, {TOKENIZER} and {CONFIG}"
+        )
+    for name in (TOKENIZER, CONFIG):
+        if not (source / name).exists():
+            raise UnsupportedModel(f"{source} has no {name}{_how_to_make(name)}")
+    tokenizer_config = source / TOKENIZER_CONFIG
+    return _Folder(
+        network,
+        source / TOKENIZER,
+        _read_json(source / CONFIG),
+        _read_json(tokenizer_config) if tokenizer_config.exists() else {},
+    )
+
+
+def _how_to_make(name: str) -> str:
+    if name == CONFIG:
+        return ", which has the labels; copy it from the checkpoint that was exported"
+    return (
+        "; make it from the tokenizer's other files with transformers: "
+        "`AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)`"
+    )
+
+
+def _read_bytes(path: Path, max_bytes: int) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > max_bytes:
+            raise UnsupportedModel(f"{path} has {size:,} bytes; at most {max_bytes:,} are read")
+        return path.read_bytes()
+    except OSError as error:
+        raise UnsupportedModel(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _read_json(path: Path) -> Mapping[str, Any]:
+    try:
+        content = json.loads(_read_bytes(path, MAX_JSON_BYTES))
+    except (ValueError, RecursionError) as error:
+        raise UnsupportedModel(f"{path} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise UnsupportedModel(f"{path} is not a JSON object")
+    return content
+
+
+def _check_task(path: Path, config: Mapping[str, Any]) -> None:
+    """Raise UnsupportedModel for a model that does not classify texts with one label each."""
+    problem = config.get("problem_type")
+    if problem == "multi_label_classification":
+        raise UnsupportedModel(
+            f"{path}: problem_type is {problem!r}; models that give a text several labels cannot be imported "
+            "yet"
+        )
+    if problem == "regression":
+        raise UnsupportedModel(
+            f"{path}: problem_type is 'regression'; this service predicts labels, not numbers"
+        )
+    architectures = config.get("architectures")
+    tasks = [str(name) for name in architectures] if isinstance(architectures, list) else []
+    if tasks and not any(name.endswith("ForSequenceClassification") for name in tasks):
+        raise UnsupportedModel(
+            f"{path}: the model is {tasks[0]}; only ...ForSequenceClassification classifies a whole text"
+        )
+
+
+def _class_names(path: Path, config: Mapping[str, Any]) -> tuple[ClassNames, ...]:
+    """Return what `id2label` says; raises UnsupportedModel if its classes are not 0, 1, 2 and so on."""
+    names = config.get("id2label")
+    if names is None:
+        return ()
+    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+        raise UnsupportedModel(f"{path}: id2label is {_shown(names)}; it must be {{class: name}}")
+    if set(names) != set(map(str, range(len(names)))):
+        raise UnsupportedModel(
+            f"{path}: id2label names the classes {_shown(list(names))}; they must be 0 to {len(names) - 1}"
+        )
+    return (ClassNames("id2label", {int(class_): name for class_, name in names.items()}, is_list=False),)
+
+
+def _shown(value: Any) -> str:
+    return shortened(repr(value), 200)
+
+
+def _architecture(config: Mapping[str, Any]) -> str:
+    return f" of the architecture {config['model_type']}" if isinstance(config.get("model_type"), str) else ""
+
+
+def _unknown_id(path: Path, tokenizer: bytes) -> int | None:
+    try:
+        return unknown_id_of(tokenizer)
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+        raise UnsupportedModel(f"{path} is not a tokenizer: {error}") from error
+
+
+def _read_checked_network(path: Path) -> bytes:
+    """Return a network with all of its weights in one file."""
+    model = read_network(path)
+    check_operators(path, model)
+    add_external_data(path, model)
+    check_weights(path, model)
+    for value in model.graph.input:
+        sizes = [each.dim_value for each in value.type.tensor_type.shape.dim]
+        if value.name in INPUTS and (len(sizes) != 2 or any(sizes)):
+            raise UnsupportedModel(
+                f"{path}: the input {value.name!r} has the shape {tuple(sizes)}; the number of texts and of "
+                "tokens must be open (dynamic axes)"
+            )
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def _pad_id(folder: _Folder, tokenizer: bytes) -> int:
+    """Return the id of the padding that the folder names, or else 0."""
+    padding = json.loads(tokenizer).get("padding") or {}
+    for found in (folder.config.get("pad_token_id"), padding.get("pad_id"), 0):
+        if isinstance(found, int) and not isinstance(found, bool) and found >= 0:
+            return found
+    raise AssertionError("0 is an id")
+
+
+def _max_length(folder: _Folder, options: ImportOptions, pad_id: int) -> tuple[int, tuple[str, ...]]:
+    """Return how many tokens are read, special ones included, and what a person should know about it.
+
+    The limit in `tokenizer.json` is not used: it is what an example once needed, such as 128 of MiniLM.
+    """
+    positions = folder.config.get("max_position_embeddings")
+    reads = positions if isinstance(positions, int) and positions > 0 else None
+    if reads is not None and folder.config.get("model_type") in PADDED_POSITIONS:
+        reads -= pad_id + 1
+    if options.max_tokens is not None:
+        if reads is not None and options.max_tokens > reads:
+            raise UnsupportedModel(
+                f"--max-tokens is {options.max_tokens}; the model has positions for {reads} tokens"
+            )
+        return options.max_tokens, ()
+    said = folder.tokenizer_config.get("model_max_length")
+    limits = [each for each in (reads, said) if isinstance(each, int | float) and 0 < each <= MAX_TOKENS]
+    limit = int(min(limits, default=DEFAULT_MAX_TOKENS))
+    return limit, (
+        f"It reads {limit} tokens of a text, special ones included; --max-tokens can lower this number, which "
+        "makes long texts faster.",
+    )
+
+
+def _original(
+    path: Path,
+    network: bytes,
+    tokenizer: bytes,
+    text: TextSettings,
+    limit: int,
+    options: ImportOptions,
+) -> tuple[Original, int]:
+    """Return a run of graph and tokenizer that shares no code with the runtime, and its number of classes.
+
+    Each text runs by itself, so there is no padding.
+    """
+    onnxruntime, tokenizers = import_onnxruntime(), import_tokenizers()
+    options_ = onnxruntime.SessionOptions()
+    options_.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(network, options_, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has a class for each kind of fault
+        raise UnsupportedModel(f"{path} cannot be loaded by ONNX Runtime: {error}") from error
+    names = [each.name for each in session.get_inputs()]
+    outputs = [each.name for each in session.get_outputs()]
+    pieces = tokenizers.Tokenizer.from_str(tokenizer.decode())
+    pieces.no_padding()
+    pieces.enable_truncation(limit)
+    before = cleaning_before(options, text)
+
+    def scores(one: str) -> NDArray[np.float64]:
+        encoding = pieces.encode(before(one))
+        count = len(encoding.ids)
+        values = {
+            "input_ids": encoding.ids,
+            "attention_mask": encoding.attention_mask,
+            "token_type_ids": encoding.type_ids,
+            "position_ids": list(range(count)),
+        }
+        found = session.run(
+            ["logits" if "logits" in outputs else outputs[0]],
+            {name: np.array([values[name]], np.int64) for name in names},
+        )
+        return np.asarray(found[0], np.float64)
+
+    unknown = [name for name in names if name not in INPUTS]
+    if unknown:
+        raise UnsupportedModel(
+            f"{path} has the input {unknown[0]!r}; a transformer that classifies texts has "
+            f"{', '.join(sorted(INPUTS))}, or some of them"
+        )
+    shape = _shape_at_the_limit(path, scores, limit)
+    if len(shape) != 2:
+        raise UnsupportedModel(
+            f"{path} gives an output of the shape {shape} for one text; a classifier gives one score for "
+            "each class. A sentence encoder needs a classifier first"
+        )
+    if shape[1] == 1:
+        raise UnsupportedModel(
+            f"{path} gives one number for a text; this service predicts labels (a regression has no labels)"
+        )
+
+    def original(texts: Sequence[str]) -> NDArray[np.float64]:
+        return to_probabilities(np.concatenate([scores(one) for one in texts]), Calibration())
+
+    return original, shape[1]
+
+
+def _shape_at_the_limit(path: Path, scores: Any, limit: int) -> tuple[int, ...]:
+    """Return the shape of what the network gives for the longest text that it reads."""
+    try:
+        shape: tuple[int, ...] = scores("a " * (limit + 1)).shape
+    except Exception as error:  # onnxruntime has a class for each kind of fault
+        raise UnsupportedModel(
+            f"{path} cannot run a text of {limit} tokens: {shortened(str(error), 300)}. If the model reads "
+            "fewer, say how many with --max-tokens"
+        ) from error
+    return shape
+
+
+def _check_speed(path: Path, tokenizer: bytes) -> None:
+    """Raise UnsupportedModel for a tokenizer that some text would make so slow that others wait."""
+    pieces = import_tokenizers().Tokenizer.from_str(tokenizer.decode())
+    for part in ("a", "1", " ", "!", "a ", "a!", "'s ", "\n", "\u4f60", "\U0001f600", "e\u0301"):
+        text = (part * MAX_TEXT_CHARS)[:MAX_TEXT_CHARS]
+        begin = time.perf_counter()
+        pieces.encode_batch_fast([text])
+        seconds = time.perf_counter() - begin
+        if seconds > MAX_TOKENIZER_SECONDS:
+            raise UnsupportedModel(
+                f"{path} takes {seconds:.1f} s for {MAX_TEXT_CHARS:,} characters of {part!r}; at most "
+                f"{MAX_TOKENIZER_SECONDS:g} s are allowed, because such a text would delay those of others"
+            )
+
+
+def _words(tokenizer: bytes) -> list[str]:
+    """Return the words of a vocabulary by their ids, without pieces that are only parts of a word."""
+    vocabulary = import_tokenizers().Tokenizer.from_str(tokenizer.decode()).get_vocab()
+    marked = any(token.startswith(("\u2581", "\u0120")) for token in vocabulary)
+    words = []
+    for token in sorted(vocabulary, key=vocabulary.__getitem__):
+        word = token.lstrip("\u2581\u0120")
+        if word.isalpha() and (not marked or token != word):
+            words.append(word)
+    return words
