@@ -23,8 +23,9 @@ from onnx import TensorProto, helper
 from classifier.artifact import Artifact, write_artifact
 from classifier.pipeline import Classifier, load_classifier
 from classifier.runtimes.network import NETWORK
+from training_import.conversion.comparison import compare
 from training_import.conversion.converted import ImportOptions, UnsupportedModel
-from training_import.conversion.import_model import convert_and_compare, import_model, largest_difference
+from training_import.conversion.import_model import convert_and_compare, import_model
 from training_import.keras_export import export_onnx
 
 ROOT = Path(__file__).parents[2]
@@ -329,7 +330,7 @@ def test_a_converted_network_that_differs_from_the_original_is_refused(tmp_path)
     wrong = replace(artifact, weights={NETWORK: export_onnx(model)})
     message = r"where 0\.0001 is allowed: for the text '.+It was the worst of 8"
     with pytest.raises(UnsupportedModel, match=message):
-        largest_difference(wrong, np.hstack([1 - expected, expected]), TEXTS, 1e-4)
+        compare(wrong, np.hstack([1 - expected, expected]), TEXTS, 1e-4)
 
 
 # ONNX with a description

@@ -33,6 +33,7 @@ from training_import.conversion.converted import (
     Converted,
     ImportOptions,
     Original,
+    Quantized,
     UnsupportedModel,
     cleaning_before,
 )
@@ -43,6 +44,7 @@ from training_import.conversion.network_files import (
     check_weights,
     read_network,
 )
+from training_import.conversion.network_sizes import optimized, quantized
 from training_import.versions import library_versions
 
 CONFIG = "config.json"
@@ -53,6 +55,9 @@ NETWORKS = (NETWORK, f"onnx/{NETWORK}")
 CHECKPOINTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
 
 TOLERANCE = 1e-4
+
+MAX_COMPARED_TEXTS = 1000
+"""Most real texts that are compared: the original runs each by itself, which takes up to 0.1 s."""
 
 MAX_JSON_BYTES = 4 * 2**20
 
@@ -110,20 +115,29 @@ def convert_transformer(source: Path, options: ImportOptions) -> Converted:
         remove_special_chars=options.remove_special_chars,
         max_tokens=limit - special_tokens,
     )
-    settings = TransformerSettings(pad_id=pad_id, unknown_id=unknown_id)
+    settings = TransformerSettings(
+        pad_id=pad_id, unknown_id=unknown_id, runs_alone=options.quantize is not None
+    )
     original, classes = _original(folder.network, network, tokenizer, text, limit, options)
     _check_speed(folder.tokenizer, tokenizer)
     names = _class_names(source / CONFIG, folder.config)
     labels = class_labels(options, names, classes)
     numbered = [name for name in labels.names if _NUMBERED.fullmatch(name)]
+    served = optimized(network)
+    quantization = None
+    if options.quantize is not None:
+        before, served = len(served), optimized(quantized(network))
+        quantization = Quantized(options.quantize, before, len(served), options.min_agreement)
     return Converted(
         labels=labels,
         text=text,
         model=settings,
         vocabulary=(),
-        weights={NETWORK: network, TOKENIZER: tokenizer},
+        weights={NETWORK: served, TOKENIZER: tokenizer},
         original=original,
-        tolerance=TOLERANCE,
+        tolerance=TOLERANCE if quantization is None else 1.0,
+        max_compared=MAX_COMPARED_TEXTS,
+        quantization=quantization,
         words=_words(tokenizer),
         description=f"a transformer{_architecture(folder.config)}",
         versions=library_versions({"onnxruntime": import_onnxruntime(), "tokenizers": import_tokenizers()}),
@@ -131,8 +145,8 @@ def convert_transformer(source: Path, options: ImportOptions) -> Converted:
         notes=(
             *(
                 [
-                    f"{CONFIG} calls classes {', '.join(numbered[:3])}, which does not say what they mean; name "
-                    "them with --labels."
+                    f"{CONFIG} calls classes {', '.join(numbered[:3])}, which does not say what they mean; "
+                    "name them with --labels."
                 ]
                 if numbered
                 else []
@@ -292,8 +306,8 @@ def _max_length(folder: _Folder, options: ImportOptions, pad_id: int) -> tuple[i
     limits = [each for each in (reads, said) if isinstance(each, int | float) and 0 < each <= MAX_TOKENS]
     limit = int(min(limits, default=DEFAULT_MAX_TOKENS))
     return limit, (
-        f"It reads {limit} tokens of a text, special ones included; --max-tokens can lower this number, which "
-        "makes long texts faster.",
+        f"It reads {limit} tokens of a text, special ones included; --max-tokens can lower this number, "
+        "which makes long texts faster.",
     )
 
 
