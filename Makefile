@@ -153,7 +153,7 @@ cluster-test: $(VENV)/.dev tools  ## Build, push and test on the cluster of KUBE
 	CLUSTER_TEST=1 $(BIN)/python -m pytest tests/cluster
 
 lock: $(VENV)/.uv  ## Resolve requirements/*.in and benchmarks/peers/*.in again
-	cd requirements && for layer in serve network gpu deploy train ui dev build mutants; do $(LOCK) $$layer.in -o $$layer.txt || exit 1; done
+	cd requirements && for layer in serve network gpu transformer transformer-gpu deploy train ui dev build mutants; do $(LOCK) $$layer.in -o $$layer.txt || exit 1; done
 	cd benchmarks/peers && for peer in $(PEERS); do $(LOCK) $$peer.in -o $$peer.txt || exit 1; done
 
 mutants: .venv-mutants/.installed  ## Change the core in a thousand ways and list the changes that no test notices; two hours
