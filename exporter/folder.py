@@ -79,8 +79,8 @@ def _read_object(path: Path) -> dict[str, Any] | None:
 def _refuse_custom_code(path: Path, content: Mapping[str, Any]) -> None:
     if content.get("auto_map"):
         raise RefusedCheckpoint(
-            f"{path} has 'auto_map', so the checkpoint needs Python code that comes with it. Such code is never "
-            "run; only architectures and tokenizers of the library transformers can be exported"
+            f"{path} has 'auto_map', so the checkpoint needs Python code that comes with it. Such code is "
+            "never run; only architectures and tokenizers of the library transformers can be exported"
         )
 
 

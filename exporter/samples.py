@@ -392,4 +392,4 @@ SAMPLES = (
         },
     ),
 )
-"""ELECTRA has weights in float16, XLM-R's are in three files, and DistilBERT's tokenizer pads and truncates."""
+"""ELECTRA has float16 weights, those of XLM-R are in three files, and DistilBERT's tokenizer file pads."""
