@@ -2,9 +2,10 @@
 
 import json
 import re
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from classifier.runtimes.transformer import (
 from classifier.schema import MAX_TEXT_CHARS
 from classifier.text import TextSettings
 from classifier.validation import shortened
+from training_import.conversion.checkpoints import export_checkpoint, predict_with_checkpoint
 from training_import.conversion.converted import (
     ClassNames,
     Converted,
@@ -88,6 +90,30 @@ class _Folder:
 
 def convert_transformer(source: Path, options: ImportOptions) -> Converted:
     """Convert a folder; raises UnsupportedModel, which names the file and what is wrong with it."""
+    is_exported = any((source / name).exists() for name in NETWORKS)
+    checkpoint = next((source / name for name in CHECKPOINTS if (source / name).exists()), None)
+    if is_exported or checkpoint is None:
+        return _convert_exported(source, options)
+    with tempfile.TemporaryDirectory() as temporary:
+        exported = Path(temporary) / source.resolve().name
+        notes = export_checkpoint(source, exported, options.trust_pickle)
+        converted = _convert_exported(exported, options)
+    before = cleaning_before(options, converted.text)
+
+    def original(texts: Sequence[str]) -> NDArray[np.float64]:
+        cleaned = [before(text) for text in texts]
+        return predict_with_checkpoint(source, cleaned, options.trust_pickle, converted.max_length)
+
+    return replace(
+        converted,
+        original=original,
+        description=f"{converted.description}, a checkpoint of PyTorch",
+        files=(checkpoint,),
+        notes=(*converted.notes, *notes),
+    )
+
+
+def _convert_exported(source: Path, options: ImportOptions) -> Converted:
     folder = _read_folder(source)
     _check_task(source / CONFIG, folder.config)
     if options.stopwords:
@@ -136,6 +162,7 @@ def convert_transformer(source: Path, options: ImportOptions) -> Converted:
         weights={NETWORK: served, TOKENIZER: tokenizer},
         original=original,
         tolerance=TOLERANCE if quantization is None else 1.0,
+        max_length=limit,
         max_compared=MAX_COMPARED_TEXTS,
         quantization=quantization,
         words=_words(tokenizer),
@@ -160,13 +187,6 @@ def _read_folder(source: Path) -> _Folder:
     """Find the files of a folder; raises UnsupportedModel, which says what is missing and how to make it."""
     network = next((source / name for name in NETWORKS if (source / name).exists()), None)
     if network is None:
-        found = next((name for name in CHECKPOINTS if (source / name).exists()), None)
-        if found is not None:
-            raise UnsupportedModel(
-                f"{source} is a checkpoint of PyTorch ({found}) without a network in ONNX; export it with "
-                f"`optimum-cli export onnx --model {source} OUTPUT` (pip install optimum-onnx), and import "
-                "OUTPUT"
-            )
         raise UnsupportedModel(
             f"{source} is a folder without {' or '.join(NETWORKS)}; a folder of Hugging Face with a network "
             f"in ONNX has {NETWORK}, {TOKENIZER} and {CONFIG}"
