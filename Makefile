@@ -62,10 +62,17 @@ ui: $(VENV)/.ui  ## Start the web client for the service at CLASSIFIER_URL; PORT
 	@echo "The web client asks the service at $${CLASSIFIER_URL:-http://127.0.0.1:3000}"
 	@$(BIN)/streamlit run ui/app.py $(if $(PORT),--server.port $(PORT))
 
-test: $(VENV)/.dev  ## Run all tests: unit, service and e2e
-	$(BIN)/python -m pytest
+# The tests of servers wait most of the time, so the others run beside them, with what processor time they leave.
+test: $(VENV)/.dev  ## Run all tests: service and e2e, beside them unit and training
+	@mkdir -p reports/tests
+	@nice -n 19 $(BIN)/python -m pytest tests/unit tests/training >reports/tests/unit-training.txt 2>&1 & \
+	beside=$$!; trap "kill $$beside" EXIT; \
+	$(BIN)/python -m pytest tests/service tests/e2e; servers=$$?; \
+	echo "The tests of tests/unit and tests/training, which ran beside these:"; \
+	wait $$beside; others=$$?; trap - EXIT; \
+	cat reports/tests/unit-training.txt; exit $$((servers + others))
 
-test-unit: $(VENV)/.dev  ## Run the unit tests, which take seconds
+test-unit: $(VENV)/.dev  ## Run the unit tests, which take minutes
 	$(BIN)/python -m pytest tests/unit
 
 ui-test: $(VENV)/.dev  ## Test the web client in a real browser: Chromium on the PATH, or CHROMIUM=its path
