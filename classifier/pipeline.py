@@ -133,10 +133,10 @@ class Classifier:
     cost: Callable[[str], int]
     """The size of a text in a batch; the time of a batch grows with the sum of its texts' sizes."""
 
-    def __init__(self, artifact: Artifact, batch_size: int = 100, threads: int = 1) -> None:
+    def __init__(self, artifact: Artifact, batch_size: int = 100, threads: int = 0) -> None:
         """Make a classifier that runs at most `batch_size` texts through the model together.
 
-        If the model is a network on the CPU, `threads` of them score a text.
+        If the model is a network on the CPU, a run uses `threads` threads; 0 lets the runtime choose.
 
         Raises ArtifactError if the weights do not fit the manifest.
         """
@@ -324,7 +324,7 @@ def _samples(texts: Sequence[str]) -> tuple[Sequence[str], ...]:
     return (texts, [(joined * (MAX_TEXT_CHARS // len(joined) + 1))[:MAX_TEXT_CHARS]]) if texts else ()
 
 
-def load_classifier(folder: Path, batch_size: int = 100, threads: int = 1) -> Classifier:
+def load_classifier(folder: Path, batch_size: int = 100, threads: int = 0) -> Classifier:
     """Load an artifact and check with its golden cases that it answers as it did when it was made.
 
     `Classifier` says what the two numbers are.

@@ -106,7 +106,7 @@ class InferenceSettings(_Section):
 class RuntimeSettings(_Section):
     """How the model runs."""
 
-    threads: int = Field(default=1, ge=1, le=256)
+    threads: int = Field(default=0, ge=0, le=256)
 
 
 class ExplainSettings(_Section):

@@ -144,7 +144,7 @@ class EnsembleRuntime(Runtime[EncodedParts]):
         vocabulary: Sequence[str | None],
         text: TextSettings,
         classes: int,
-        threads: int = 1,
+        threads: int = 0,
     ) -> Self:
         """Make a runtime from the parts of an artifact; see `Runtime`."""
         arrays = _unpack(weights)

@@ -253,7 +253,7 @@ class LinearRuntime(Runtime[Encoded]):
         vocabulary: Sequence[str | None],
         text: TextSettings,
         classes: int,
-        threads: int = 1,
+        threads: int = 0,
     ) -> Self:
         """Make a runtime from the parts of an artifact; see `Runtime`."""
         return cls(unpack_arrays(weights), settings, Tokenizer(text, vocabulary), column_count(classes))

@@ -38,7 +38,7 @@ def import_onnxruntime() -> ModuleType:
 class Network:
     """A network that is ready to run, on a GPU if the build for CUDA finds one, else on the CPU."""
 
-    def __init__(self, content: bytes, lock_file: str, threads: int = 1) -> None:
+    def __init__(self, content: bytes, lock_file: str, threads: int) -> None:
         """Load a network from the content of its file; `lock_file` has the packages that it needs.
 
         Raises ArtifactError if it cannot be loaded.

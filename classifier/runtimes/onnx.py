@@ -76,7 +76,7 @@ class OnnxRuntime(NetworkRuntime[Encoded]):
         vocabulary: Sequence[str | None],
         text: TextSettings,
         classes: int,
-        threads: int = 1,
+        threads: int = 0,
     ) -> Self:
         """Make a runtime from the parts of an artifact; see `Runtime`."""
         return cls(weights[NETWORK], settings, Tokenizer(text, vocabulary), classes, threads)
@@ -87,9 +87,10 @@ class OnnxRuntime(NetworkRuntime[Encoded]):
         settings: OnnxSettings,
         tokenizer: Tokenizer,
         classes: int,
-        threads: int = 1,
+        threads: int = 0,
     ) -> None:
-        network = Network(content, self.lock_file, threads)
+        """Make a runtime; a network of this kind is small, so it runs in one thread unless told otherwise."""
+        network = Network(content, self.lock_file, threads or 1)
         if len(network.inputs) != 1 or len(network.outputs) != 1 or network.inputs[0][1] not in TYPES:
             raise ArtifactError(
                 "model.onnx must have one input of int32, int64 or float ids and one output; it has "

@@ -114,11 +114,11 @@ class Runtime(Protocol[AnyBatch]):
         vocabulary: Sequence[str | None],
         text: TextSettings,
         classes: int,
-        threads: int = 1,
+        threads: int = 0,
     ) -> Self:
         """Make a runtime from the parts of an artifact; `weights` has the content of each weight file.
 
-        A text is scored by at most `threads` threads, if the kind of model can use several.
+        A run of the model uses `threads` threads, if the kind of model can use several; 0 lets it choose.
 
         Raises ArtifactError, which names the file and what is wrong with it.
         """

@@ -23,6 +23,7 @@ from classifier.runtimes.network import (
     check_shape,
     groups_of_similar_lengths,
 )
+from classifier.runtimes.processors import processors
 from classifier.runtimes.runtime import RuntimeSettings, Scored
 from classifier.text import TextSettings, cleaning
 
@@ -171,15 +172,16 @@ class TransformerRuntime(NetworkRuntime[Tokens]):
         vocabulary: Sequence[str | None],
         text: TextSettings,
         classes: int,
-        threads: int = 1,
+        threads: int = 0,
     ) -> Self:
-        """Make a runtime from the parts of an artifact; see `Runtime`."""
+        """Make a runtime from the parts of an artifact, by default with a thread for each processor."""
         if vocabulary:
             raise ArtifactError(
                 f"vocabulary.json has {len(vocabulary)} tokens; those of a transformer are in {TOKENIZER}"
             )
         pieces = WordPieces(weights[TOKENIZER], text, settings.unknown_id, cls.lock_file)
-        return cls(Network(weights[NETWORK], cls.lock_file, threads), settings, pieces, text, classes)
+        network = Network(weights[NETWORK], cls.lock_file, threads or processors())
+        return cls(network, settings, pieces, text, classes)
 
     def __init__(
         self,

@@ -22,7 +22,7 @@ from classifier.runtimes.runtime import TEXT_COST, RuntimeSettings, Scored, Scor
 from classifier.text import TextSettings
 from image.bento import BuildError, lock_file
 
-KINDS = "'linear', 'ensemble', 'onnx', 'constant'"
+KINDS = "'linear', 'ensemble', 'onnx', 'transformer', 'constant'"
 LABELS = ("joy", "fear", "anger")
 
 
@@ -62,7 +62,7 @@ class ConstantRuntime:
         vocabulary: Sequence[str | None],
         text: TextSettings,
         classes: int,
-        threads: int = 1,
+        threads: int = 0,
     ) -> Self:
         table = np.array(json.loads(weights["constants.json"]), np.float64)
         if table.shape != (settings.rows, classes):

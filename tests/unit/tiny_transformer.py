@@ -103,7 +103,7 @@ def runtime(
     """Return a runtime of the tiny transformer."""
     chosen = TransformerSettings(**({"pad_id": 0, "unknown_id": 1} | settings))
     pieces = WordPieces(tokenizer_file(), text, chosen.unknown_id, "requirements/transformer.txt")
-    loaded = Network(network or network_file(classes=classes), "requirements/transformer.txt")
+    loaded = Network(network or network_file(classes=classes), "requirements/transformer.txt", threads=1)
     return TransformerRuntime(loaded, chosen, pieces, text, classes)
 
 
