@@ -20,6 +20,7 @@ from serving.process.building import build_arguments
 from serving.process.heartbeat import start_heartbeat
 from serving.process.memory import release_when_idle, settle_memory
 from serving.process.model import check_model, load_model, with_model_of_bento
+from serving.process.slow_models import with_time_for
 from serving.process.stopping import drain, drain_on_sigterm
 from serving.process.supervision import supervise
 from serving.process.verbosity import change_level_on_signal
@@ -77,14 +78,15 @@ class TextClassifier:
 
     def __init__(self) -> None:
         classifier = load_model(Path(self.model.path), settings)
-        admission = Admission(settings.batching)
-        recorder = new_recorder(settings, classifier)
-        batcher = new_batcher(classifier, settings, admission, recorder.batch)
+        with_time = with_time_for(classifier, settings)
+        admission = Admission(with_time.batching)
+        recorder = new_recorder(with_time, classifier)
+        batcher = new_batcher(classifier, with_time, admission, recorder.batch)
         batcher.calibrate(classifier.samples)
         max_connections = listening.room_for_connections(settings.api.max_connections)
         connections = ConnectionContext.of(settings.api, admission, max_connections, recorder)
         stored_at = self.model.info.creation_time.timestamp()
-        self.running = RunningService(settings, classifier, batcher, connections, stored_at)
+        self.running = RunningService(with_time, classifier, batcher, connections, stored_at)
         self.in_process = InProcess(self.running)
         admission.stage = Stage.OPEN
 
