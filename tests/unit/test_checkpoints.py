@@ -1,4 +1,4 @@
-"""Checkpoints of PyTorch: what the exporter refuses before it reads a weight, and what an import says of it."""
+"""Checkpoints: what the exporter refuses before it reads a weight, and how an import runs the exporter."""
 
 import json
 import os
@@ -138,7 +138,7 @@ def test_an_adapter_is_refused(folder: Path) -> None:
     ("shards", "said"),
     [
         ({"a": "../a.safetensors"}, "names the file '../a.safetensors', which is not in the folder itself"),
-        ({"a": "/tmp/a.safetensors"}, "which is not in the folder itself"),
+        ({"a": "/elsewhere/a.safetensors"}, "which is not in the folder itself"),
         ({"a": "a.safetensors"}, "names the file 'a.safetensors', which does not exist"),
         ({}, "has no 'weight_map'"),
         ("a.safetensors", "has no 'weight_map'"),
@@ -235,7 +235,8 @@ def test_an_export_that_fails_says_why_and_leaves_nothing(
 def test_texts_and_probabilities_go_through_the_program(folder: Path, program: Path) -> None:
     let(
         program,
-        "texts = json.load(sys.stdin); print(json.dumps([[len(text), int(sys.argv[5][13:])] for text in texts]))",
+        "tokens = int(sys.argv[5].removeprefix('--max-tokens='))\n"
+        "print(json.dumps([[len(text), tokens] for text in json.load(sys.stdin)]))",
     )
     probabilities = predict_with_checkpoint(folder, ["a", "日本\ud800"], False, 7, python=program)
     assert probabilities.dtype == np.float64
