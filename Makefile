@@ -26,7 +26,7 @@ PEERS := fastapi litserve mlserver ray earlier
 PEER_STAMPS := $(PEERS:%=.venv-bench/%/.installed)
 LOCK := $(CURDIR)/$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
-SOURCES := benchmarks classifier cli datafiles image k8s model_store monitoring serving service.py training_import ui tests
+SOURCES := benchmarks classifier cli datafiles exporter image k8s model_store monitoring serving service.py training_import ui tests
 
 # Makes an option of a variable if it is given. An empty variable is also passed on, so that the command refuses it.
 given = $(if $(filter undefined,$(origin $(2))),,--$(1) '$($(2))')
@@ -48,7 +48,7 @@ NEEDED_BY_abort := IMAGE
 $(foreach goal,$(MAKECMDGOALS),$(foreach name,$(NEEDED_BY_$(goal)),$(if $($(name)),,\
 	$(error $(name) is not given; `make $(goal)` needs it, and k8s/README.md explains it))))
 
-.PHONY: help serve ui ui-test screenshots test test-unit fuzz lint format train-deps deploy-deps train bench bench-quick \
+.PHONY: help serve ui ui-test screenshots test test-unit fuzz lint format train-deps deploy-deps export-deps export-test train bench bench-quick \
 	bench-limits bento image ui-image push audit monitoring manifests deploy rollout-status rollback canary promote abort \
 	tools cluster-test lock mutants clean
 
@@ -62,10 +62,17 @@ ui: $(VENV)/.ui  ## Start the web client for the service at CLASSIFIER_URL; PORT
 	@echo "The web client asks the service at $${CLASSIFIER_URL:-http://127.0.0.1:3000}"
 	@$(BIN)/streamlit run ui/app.py $(if $(PORT),--server.port $(PORT))
 
-test: $(VENV)/.dev  ## Run all tests: unit, service and e2e
-	$(BIN)/python -m pytest
+# The tests of servers wait most of the time, so the others run beside them, with what processor time they leave.
+test: $(VENV)/.dev  ## Run all tests: service and e2e, beside them unit and training
+	@mkdir -p reports/tests
+	@nice -n 19 $(BIN)/python -m pytest tests/unit tests/training >reports/tests/unit-training.txt 2>&1 & \
+	beside=$$!; trap "kill $$beside" EXIT; \
+	$(BIN)/python -m pytest tests/service tests/e2e; servers=$$?; \
+	echo "The tests of tests/unit and tests/training, which ran beside these:"; \
+	wait $$beside; others=$$?; trap - EXIT; \
+	cat reports/tests/unit-training.txt; exit $$((servers + others))
 
-test-unit: $(VENV)/.dev  ## Run the unit tests, which take seconds
+test-unit: $(VENV)/.dev  ## Run the unit tests, which take minutes
 	$(BIN)/python -m pytest tests/unit
 
 ui-test: $(VENV)/.dev  ## Test the web client in a real browser: Chromium on the PATH, or CHROMIUM=its path
@@ -78,6 +85,9 @@ screenshots: $(VENV)/.dev  ## Make the pictures of all pages in reports/ui, and 
 
 fuzz: $(VENV)/.dev  ## Send hostile input for SECONDS=600; a failure prints the SEED and ONLY that repeat it
 	FUZZ_SECONDS=$(SECONDS) FUZZ_SEED=$(SEED) $(BIN)/python -m pytest tests/fuzz $(addprefix -k ,$(ONLY))
+
+export-test: $(VENV)/.dev .venv-export/.installed  ## Test the export of checkpoints with PyTorch and transformers
+	$(BIN)/python -m pytest tests/export
 
 lint: $(VENV)/.dev  ## Run ruff, mypy --strict, import-linter and vulture
 	$(BIN)/ruff check $(SOURCES)
@@ -93,6 +103,8 @@ format: $(VENV)/.dev  ## Format the code
 train-deps: $(VENV)/.train  ## Install the packages for training, evaluation and import
 
 deploy-deps: $(VENV)/.deploy  ## Install the packages for images, manifests and deployments
+
+export-deps: .venv-export/.installed  ## Install what exports checkpoints of Hugging Face, with PyTorch: 5.7 GB
 
 train: $(VENV)/.train  ## Train the bundled model again from the IMDB files DATA and TEST and NLTK's corpus in NLTK_DATA
 	$(COMMAND) train --data $(DATA) --test $(TEST) --short sentence_polarity --phrases film_phrases \
@@ -153,7 +165,8 @@ cluster-test: $(VENV)/.dev tools  ## Build, push and test on the cluster of KUBE
 	CLUSTER_TEST=1 $(BIN)/python -m pytest tests/cluster
 
 lock: $(VENV)/.uv  ## Resolve requirements/*.in and benchmarks/peers/*.in again
-	cd requirements && for layer in serve network gpu deploy train ui dev build mutants; do $(LOCK) $$layer.in -o $$layer.txt || exit 1; done
+	cd requirements && for layer in serve network gpu transformer transformer-gpu deploy train ui dev build mutants \
+		export; do $(LOCK) $$layer.in -o $$layer.txt || exit 1; done
 	cd benchmarks/peers && for peer in $(PEERS); do $(LOCK) $$peer.in -o $$peer.txt || exit 1; done
 
 mutants: .venv-mutants/.installed  ## Change the core in a thousand ways and list the changes that no test notices; two hours
@@ -161,7 +174,7 @@ mutants: .venv-mutants/.installed  ## Change the core in a thousand ways and lis
 	@.venv-mutants/bin/mutmut results
 
 clean:  ## Remove everything that make created here; the BentoML store stays
-	rm -rf $(VENV) .venv-bench .venv-mutants mutants .tools .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-bench .venv-export .venv-mutants mutants .tools .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -206,6 +219,12 @@ $(TOOLS:%=.tools/%): Makefile
 
 .venv-mutants/.installed: requirements/mutants.txt
 	@echo "Installing what mutation testing needs into $(@D)"
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
+.venv-export/.installed: requirements/export.txt
+	@echo "Installing what exports checkpoints into $(@D)"
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@

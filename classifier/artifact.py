@@ -75,9 +75,11 @@ class Quantization(_Part):
 
     dtype: str
     largest_difference: float
-    """The largest change of a probability over the held-out texts."""
-    accuracy_cost: float
-    """The accuracy lost on the held-out texts; negative if accuracy was gained."""
+    """The largest change of a probability over the held-out texts, or over those that an import compared."""
+    accuracy_cost: float | None
+    """The accuracy lost on these texts; negative if accuracy was gained, None if labels are not known."""
+    agreement: float | None = Field(default=None, exclude_if=lambda share: share is None)
+    """The share of these texts that kept their label, if an import made the weights smaller."""
 
 
 class Manifest(_Part):

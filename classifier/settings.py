@@ -103,6 +103,12 @@ class InferenceSettings(_Section):
     confidence_threshold: float = Field(default=0.5, ge=0, le=1)
 
 
+class RuntimeSettings(_Section):
+    """How the model runs."""
+
+    threads: int = Field(default=1, ge=1, le=256)
+
+
 class ExplainSettings(_Section):
     """How much an explanation may cost; see `classifier.explain`."""
 
@@ -176,6 +182,7 @@ class Settings(_Section):
     preprocessing: PreprocessingSettings = PreprocessingSettings()
     api: ApiSettings = ApiSettings()
     inference: InferenceSettings = InferenceSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
     explain: ExplainSettings = ExplainSettings()
     drift: DriftSettings = DriftSettings()
     feedback: FeedbackSettings = FeedbackSettings()

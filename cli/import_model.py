@@ -36,7 +36,11 @@ EXAMPLE = "It took a while to arrive, but it is good and I would buy it again."
 )
 def import_foreign(
     source: Annotated[
-        Path, typer.Argument(help="A .keras, .h5, .skops, .joblib, .pkl or .onnx file.", show_default=False)
+        Path,
+        typer.Argument(
+            help="A .keras, .h5, .skops, .joblib, .pkl or .onnx file, or a folder of Hugging Face.",
+            show_default=False,
+        ),
     ],
     name: Name,
     trust_pickle: Annotated[
@@ -62,8 +66,20 @@ def import_foreign(
     ] = None,
     max_tokens: Annotated[
         int | None,
-        typer.Option(min=1, help="Length that texts were padded to for a Keras model.", show_default=False),
+        typer.Option(
+            min=1,
+            help="Length that texts were padded to for a Keras model, or that a transformer reads.",
+            show_default=False,
+        ),
     ] = None,
+    quantize: Annotated[
+        Literal["int8"] | None,
+        typer.Option(help="Store the weights of a transformer in a smaller type.", show_default=False),
+    ] = None,
+    min_agreement: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of texts that must keep their label with --quantize."),
+    ] = 0.99,
     padding: Annotated[
         Literal["pre", "post"], typer.Option(help="The side where Keras padded texts.")
     ] = "pre",
@@ -131,6 +147,8 @@ def import_foreign(
         word_index=word_index,
         tokenizer=tokenizer,
         expected=expected,
+        quantize=quantize,
+        min_agreement=min_agreement,
         trust_pickle=trust_pickle,
         max_tokens=max_tokens,
         padding=padding,

@@ -24,7 +24,7 @@ from bentoml.images import Image
 import model_store
 from classifier.artifact import Artifact, read_artifact
 from classifier.errors import ClassifierError
-from classifier.runtimes import runtime_of
+from classifier.runtimes import RUNTIMES, runtime_of
 from classifier.settings import ModelSettings, load_settings
 from image.labels import COMMIT, MODEL, MODEL_DIGEST
 
@@ -124,7 +124,8 @@ def lock_file(kind: str, gpu: bool) -> Path:
     runtime = runtime_of(kind)
     lock = runtime.gpu_lock_file if gpu else runtime.lock_file
     if lock is None:
-        raise BuildError(f"the model is {kind}, and only networks (onnx) can run on a GPU")
+        networks = ", ".join(name for name, each in RUNTIMES.items() if each.gpu_lock_file is not None)
+        raise BuildError(f"the model is {kind}, and only networks ({networks}) can run on a GPU")
     return ROOT / lock
 
 

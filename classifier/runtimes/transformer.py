@@ -68,7 +68,7 @@ def import_tokenizers() -> ModuleType:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     import tokenizers
 
-    return tokenizers
+    return tokenizers  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ def check_model(settings: Settings) -> None:
 
 def load_model(folder: Path, settings: Settings) -> Classifier:
     """Load the model for serving; raises ArtifactError."""
-    classifier = load_classifier(folder, settings.inference.batch_size)
+    classifier = load_classifier(folder, settings.inference.batch_size, settings.runtime.threads)
     manifest = classifier.manifest
     _log.info(
         "model_loaded",

@@ -1,7 +1,9 @@
 """The web client beside the service: its pod, and a page in a real browser while the service is updated."""
 
+import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote_plus
 
 import pytest
 import yaml
@@ -26,13 +28,14 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from k8s.environment.loading import ENVIRONMENTS_PATH
 from ui.markup import percent
+from ui.views.classify import MAX_HISTORY
 
 WITH_UI = REPORTS / "environments-ui.yaml"
 DEPLOYMENT = "deployment/text-classifier-ui"
 SELECTOR = "app.kubernetes.io/name=text-classifier-ui"
 PATIENCE_MS = 30_000
 PAUSE_MS = 2000
-"""Between two texts during an update; the list of a visit has at most 50."""
+"""Between two texts during an update."""
 
 
 def deploy(image: str) -> str:
@@ -104,11 +107,16 @@ def page() -> Iterator[Page]:
 
 
 def classify(page: Page, text: str, number: int) -> None:
-    """Classify the text of this number in the visit, and wait for the answer."""
+    """Classify the text of this number in the visit, and wait until the page has worked on it.
+
+    The list of the visit has at most `MAX_HISTORY` texts, so after that many only the address tells.
+    """
     box = page.get_by_label("Text", exact=True)
     box.fill(text)
     box.press("Control+Enter")
-    expect(page.get_by_text(f"Texts of this visit ({number})")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page).to_have_url(re.compile(re.escape(quote_plus(text))), timeout=PATIENCE_MS)
+    listed = min(number, MAX_HISTORY)
+    expect(page.get_by_text(f"Texts of this visit ({listed})")).to_be_visible(timeout=PATIENCE_MS)
 
 
 def expect_confidence(page: Page, probabilities: Mapping[str, float]) -> None:
@@ -132,8 +140,12 @@ def test_a_page_keeps_its_visit_while_every_pod_of_the_service_is_replaced(
     with ThreadPoolExecutor(1) as pool:
         update = pool.submit(deploy, images["second"])
         while not update.done() or pods_of_the_service() > PODS:
+            text = TEXTS[
+                number % 2
+            ]  # The answers to the two texts differ, so the page must show the new one.
             number += 1
-            classify(page, f"{TEXTS[0]} {number}", number)
+            classify(page, text, number)
+            expect_confidence(page, *(model[text] for model in models))
             page.wait_for_timeout(PAUSE_MS)
         update.result()
     classify(page, TEXTS[1], number + 1)

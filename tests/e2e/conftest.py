@@ -1,18 +1,13 @@
 """Fixtures: real servers on free ports, started with `text-classifier serve` as by `make serve`."""
 
-import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-import nltk
 import pytest
 from ports import free_port
 from server_process import BY_MAKE, DEADLINE_SECONDS, Server, environment, running_server, wait_until
-
-from training_import.dataset import Dataset
-from training_import.sentence_polarity import read_sentence_polarity
 
 Serve = Callable[..., AbstractContextManager[Server]]
 Refuse = Callable[..., subprocess.CompletedProcess[str]]
@@ -57,29 +52,3 @@ def server(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     """One server that the tests of this folder share."""
     with serve(tmp_path_factory.mktemp("store")) as server:
         yield server
-
-
-def _require(project: Path, *paths: Path) -> None:
-    """Skip the test if a path is missing; fail where all data have to be there."""
-    missing = [path for path in paths if not path.exists()]
-    if missing:
-        if "REQUIRE_FULL_DATA" in os.environ or ("CI" in os.environ and (project.parent / "shared").exists()):
-            pytest.fail(f"{missing[0]} is missing, and this test is required here")
-        pytest.skip(f"{missing[0]} is missing")
-
-
-@pytest.fixture(scope="session")
-def imdb(project: Path) -> Path:
-    """The folder with the whole data set."""
-    folder = project.parent / "shared" / "data" / "imdb"
-    _require(project, folder / "train.parquet", folder / "test.parquet")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def sentences(project: Path) -> Dataset:
-    """The sentences of NLTK's corpus `sentence_polarity`."""
-    folder = Path(os.environ.get("NLTK_DATA") or project.parent / "shared" / "nltk_data")
-    _require(project, folder / "corpora" / "sentence_polarity.zip")
-    nltk.data.path.insert(0, str(folder))
-    return read_sentence_polarity()

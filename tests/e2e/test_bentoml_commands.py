@@ -155,7 +155,7 @@ def test_a_gpu_is_for_networks_only(bentoml: Run, tmp_path: Path) -> None:
     refused = bentoml(tmp_path, "build", "--arg", "gpu=true")
     assert refused.returncode == 1
     assert refused.stderr.splitlines()[-1] == (
-        "error: the model is linear, and only networks (onnx) can run on a GPU"
+        "error: the model is linear, and only networks (onnx, transformer) can run on a GPU"
     )
 
 

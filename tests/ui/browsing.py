@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Error, Page, expect
 from ports import free_port
 from server_process import PROJECT, wait_until
 from signals import default_signals
 
 WIDE, NARROW, HEIGHT = 1440, 390, 900
 PATIENCE_MS = 30_000
+OPEN_MS = 3_000
+"""How long a list stays open for a click, unless the script of the page runs."""
 expect.set_options(timeout=PATIENCE_MS)
 
 
@@ -72,3 +74,17 @@ def running_web(folder: Path, service_url: str, **variables: str) -> Iterator[We
 
 
 OpenPage = Callable[..., AbstractContextManager[Page]]
+
+
+def choose(page: Page, name: str, option: str) -> None:
+    """Choose an option of a list, which closes whenever the script of the page runs; then open it again."""
+    wanted = page.get_by_role("option", name=option)
+    for _ in range(PATIENCE_MS // OPEN_MS):
+        page.get_by_role("combobox", name=name).click()
+        try:
+            wanted.click(timeout=OPEN_MS)
+        except Error:  # The option was not there long enough.
+            page.keyboard.press("Escape")
+        else:
+            return
+    wanted.click()

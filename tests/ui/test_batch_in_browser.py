@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pyarrow.parquet as pq
 import pytest
-from browsing import OpenPage, Web, running_web
+from browsing import OpenPage, Web, choose, running_web
 from playwright.sync_api import Page, expect
 from server_process import Server, running_server
 
@@ -156,11 +156,9 @@ def test_rows_are_filtered_and_explained(web: Web, open_page: OpenPage, reviews:
         upload(page, reviews)
         start(page)
         finished(page)
-        page.get_by_role("combobox", name="Show").click()
-        page.get_by_role("option", name="Rows without an answer").click()
+        choose(page, "Show", "Rows without an answer")
         expect(page.get_by_text("40 rows. Select one")).to_be_visible()
-        page.get_by_role("combobox", name="Show").click()
-        page.get_by_role("option", name="Wrong answers").click()
+        choose(page, "Show", "Wrong answers")
         expect(page.get_by_text("40 rows. Select one")).not_to_be_visible()
         # The table is drawn on a canvas: its first column has the boxes that select a row.
         page.get_by_test_id("stDataFrame").locator(".dvn-scroller").click(position={"x": 16, "y": 52})

@@ -5,7 +5,7 @@ import subprocess
 
 import httpx
 import pytest
-from browsing import OpenPage, Web
+from browsing import OpenPage, Web, choose
 from playwright.sync_api import Page, expect
 from server_process import Server
 
@@ -50,8 +50,7 @@ def test_words_are_coloured_by_their_share_and_show_it(page: Page, service: Serv
 
 def test_another_label_can_be_explained(page: Page) -> None:
     classify(page, TEXT)
-    page.get_by_label("Explain the label").click()
-    page.get_by_role("option", name="positive").click()
+    choose(page, "Explain the label", "positive")
     expect(page.locator(".coloured span", has_text="nowhere")).to_have_class(re.compile("is-against"))
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-from browsing import OpenPage, Web
+from browsing import OpenPage, Web, choose
 from playwright.sync_api import expect
 
 
@@ -12,8 +12,7 @@ def test_a_threshold_is_tuned_for_a_wanted_recall_and_can_be_copied(
     with open_page(web, f"/thresholds?job={finished_job}") as page:
         slider = page.get_by_role("slider", name=re.compile("from this probability on"))
         expect(slider).to_have_value("0.5")
-        page.get_by_role("combobox", name="Threshold for").click()
-        page.get_by_role("option", name="a wanted recall").click()
+        choose(page, "Threshold for", "a wanted recall")
         expect(page.get_by_text("a recall of at least 95 %")).to_be_visible()
         expect(slider).not_to_have_value("0.5")
         chosen = float(slider.input_value())

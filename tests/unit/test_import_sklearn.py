@@ -45,9 +45,10 @@ from classifier.explain.explain import explain_text
 from classifier.explain.explanation import Method
 from classifier.pipeline import Classifier, load_classifier
 from classifier.runtimes.linear import pack_arrays, unpack_arrays
+from training_import.conversion.comparison import compare
 from training_import.conversion.converted import ImportOptions, UnsupportedModel
 from training_import.conversion.foreign_files import source_kind
-from training_import.conversion.import_model import check_texts, import_model, largest_difference
+from training_import.conversion.import_model import check_texts, import_model
 
 GOOD = [
     "a wonderful film with a wonderful cast",
@@ -957,14 +958,14 @@ def test_a_conversion_with_other_answers_is_refused_with_its_worst_text(tmp_path
     wrong = replace(artifact, weights=pack_arrays(arrays))
     texts = check_texts(["a film", "what a masterpiece!"], ["film"], 10)
     with pytest.raises(UnsupportedModel, match=r"1e-06 is allowed: for the text 'what a masterpiece!'"):
-        largest_difference(wrong, pipeline.predict_proba(texts), texts, 1e-6)
+        compare(wrong, pipeline.predict_proba(texts), texts, 1e-6)
 
 
 def test_an_original_whose_answer_is_not_a_number_is_refused(tmp_path):
     pipeline = make_pipeline(CountVectorizer(), LogisticRegression()).fit(*TWO)
     artifact = import_model(saved(tmp_path, pipeline), options(trust_pickle=True))
     with pytest.raises(UnsupportedModel, match="differs from the original by inf"):
-        largest_difference(artifact, np.full((1, 2), np.nan), ["a"], 1e-6)
+        compare(artifact, np.full((1, 2), np.nan), ["a"], 1e-6)
 
 
 def test_at_least_200_texts_are_checked_beginning_with_the_real_ones():

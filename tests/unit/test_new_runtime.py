@@ -233,7 +233,7 @@ def test_each_bento_uses_the_lock_file_of_its_kind(project: Path, kind: str, gpu
 
 @pytest.mark.parametrize("kind", ["linear", "constant"])
 def test_a_kind_without_a_lock_file_for_gpus_is_refused(kind: str) -> None:
-    with pytest.raises(BuildError, match=f"the model is {kind}, and only networks .onnx. can run on a GPU"):
+    with pytest.raises(BuildError, match=f"the model is {kind}, and only networks .onnx, transformer. can"):
         lock_file(kind, gpu=True)
 
 

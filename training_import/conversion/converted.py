@@ -37,9 +37,14 @@ class ImportOptions:
     """A JSON file that belongs to an .onnx file, as `from_onnx.TokenizerDescription` defines it."""
     expected: Path | None = None
     """A file of texts with the original's probabilities, as `expected.read_expected` reads it."""
+    quantize: Literal["int8"] | None = None
+    """The type that the weights of a transformer are stored in."""
+    min_agreement: float = 0.99
+    """Smallest share of the compared texts that must keep their label if the weights are stored in int8."""
     trust_pickle: bool = False
     max_tokens: int | None = None
-    """The number of ids that the texts of a Keras model were padded to, if the model does not say."""
+    """The number of ids that the texts of a Keras model were padded to, if the model does not say. The number
+    of tokens that a transformer reads, special tokens included."""
     padding: Literal["pre", "post"] = "pre"
     truncating: Literal["pre", "post"] = "pre"
     """The options of Keras's `pad_sequences`, with the same defaults."""
@@ -77,6 +82,18 @@ class ClassLabels:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Quantized:
+    """Weights that are stored in a smaller type, so answers differ from the original's."""
+
+    dtype: str
+    bytes_before: int
+    """The size of the network as it would be with its own weights."""
+    bytes_after: int
+    min_agreement: float
+    """Smallest share of the compared texts that must keep their label."""
+
+
 Original = Callable[[Sequence[str]], NDArray[np.float64]]
 """The foreign model with its own tokenizer: turns n texts into probabilities (n, classes)."""
 
@@ -112,6 +129,12 @@ class Converted:
     """The keys of the package that were not used."""
     files: tuple[Path, ...] = ()
     """The files that a model in a folder was read from."""
+    max_length: int = 0
+    """How many tokens a transformer reads, special tokens included."""
+    max_compared: int | None = None
+    """Most real texts that are compared, because the model is slow; None compares all of them."""
+    quantization: Quantized | None = None
+    """What storing the weights in a smaller type changed; None if they are stored as they are."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Recognize the kind of file that a foreign model is in, and read pickles and skops files."""
 
-import os
 import re
 import zipfile
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ import numpy as np
 
 from training_import.conversion.converted import ImportOptions, Package, UnsupportedModel
 from training_import.conversion.labels import NAMING_KEYS, read_class_names
+from training_import.tensorflow_logs import silence_tensorflow
 
 SUPPORTED_SOURCES = (
     "a Keras model (.keras or .h5) with a word index or a TextVectorization layer; a scikit-learn Pipeline, "
@@ -206,7 +206,7 @@ def read_pickle(source: Path, options: ImportOptions) -> Package:
             f"{source} is a pickle, and reading one runs any code that its author put in; nothing was read. "
             "If you trust its source, give --trust-pickle"
         )
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # a pickle of a Tokenizer loads TensorFlow
+    silence_tensorflow()  # A pickle of a Tokenizer loads it.
     import joblib
 
     from training_import.conversion.older_sklearn import (

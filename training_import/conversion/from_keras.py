@@ -1,7 +1,6 @@
 """Convert a Keras model with its Tokenizer to an ONNX network with its vocabulary."""
 
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -32,6 +31,7 @@ from training_import.conversion.converted import (
 from training_import.conversion.labels import class_labels
 from training_import.conversion.subwords import refuse_pieces
 from training_import.keras_export import export_onnx
+from training_import.tensorflow_logs import silence_tensorflow
 from training_import.versions import library_versions
 
 TOLERANCE = 1e-4
@@ -70,7 +70,7 @@ class WordIndex(BaseModel):
 
 def load_keras(source: Path) -> Any:
     """Load a .keras or .h5 file in safe mode, which runs no code from the file."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    silence_tensorflow()
     import keras
 
     with source.open("rb") as file:

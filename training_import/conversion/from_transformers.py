@@ -2,9 +2,10 @@
 
 import json
 import re
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,13 @@ from classifier.runtimes.transformer import (
 from classifier.schema import MAX_TEXT_CHARS
 from classifier.text import TextSettings
 from classifier.validation import shortened
+from training_import.conversion.checkpoints import export_checkpoint, predict_with_checkpoint
 from training_import.conversion.converted import (
     ClassNames,
     Converted,
     ImportOptions,
     Original,
+    Quantized,
     UnsupportedModel,
     cleaning_before,
 )
@@ -43,6 +46,7 @@ from training_import.conversion.network_files import (
     check_weights,
     read_network,
 )
+from training_import.conversion.network_sizes import optimized, quantized
 from training_import.versions import library_versions
 
 CONFIG = "config.json"
@@ -53,6 +57,9 @@ NETWORKS = (NETWORK, f"onnx/{NETWORK}")
 CHECKPOINTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
 
 TOLERANCE = 1e-4
+
+MAX_COMPARED_TEXTS = 1000
+"""Most real texts that are compared: the original runs each by itself, which takes up to 0.1 s."""
 
 MAX_JSON_BYTES = 4 * 2**20
 
@@ -83,6 +90,30 @@ class TransformerFolder:
 
 def convert_transformer(source: Path, options: ImportOptions) -> Converted:
     """Convert a folder; raises UnsupportedModel, which names the file and what is wrong with it."""
+    is_exported = any((source / name).exists() for name in NETWORKS)
+    checkpoint = next((source / name for name in CHECKPOINTS if (source / name).exists()), None)
+    if is_exported or checkpoint is None:
+        return _convert_exported(source, options)
+    with tempfile.TemporaryDirectory() as temporary:
+        exported = Path(temporary) / source.resolve().name
+        notes = export_checkpoint(source, exported, options.trust_pickle)
+        converted = _convert_exported(exported, options)
+    before = cleaning_before(options, converted.text)
+
+    def original(texts: Sequence[str]) -> NDArray[np.float64]:
+        cleaned = [before(text) for text in texts]
+        return predict_with_checkpoint(source, cleaned, options.trust_pickle, converted.max_length)
+
+    return replace(
+        converted,
+        original=original,
+        description=f"{converted.description}, a checkpoint of PyTorch",
+        files=(checkpoint,),
+        notes=(*converted.notes, *notes),
+    )
+
+
+def _convert_exported(source: Path, options: ImportOptions) -> Converted:
     folder = _read_folder(source)
     _check_task(source / CONFIG, folder.config)
     if options.stopwords:
@@ -110,20 +141,30 @@ def convert_transformer(source: Path, options: ImportOptions) -> Converted:
         remove_special_chars=options.remove_special_chars,
         max_tokens=limit - special_tokens,
     )
-    settings = TransformerSettings(pad_id=pad_id, unknown_id=unknown_id)
+    settings = TransformerSettings(
+        pad_id=pad_id, unknown_id=unknown_id, runs_alone=options.quantize is not None
+    )
     original, classes = _original(folder.network, network, tokenizer, text, limit, options)
     check_speed(folder.tokenizer, tokenizer)
     names = _class_names(source / CONFIG, folder.config)
     labels = class_labels(options, names, classes)
     numbered = [name for name in labels.names if _NUMBERED.fullmatch(name)]
+    served = optimized(network)
+    quantization = None
+    if options.quantize is not None:
+        before, served = len(served), optimized(quantized(network))
+        quantization = Quantized(options.quantize, before, len(served), options.min_agreement)
     return Converted(
         labels=labels,
         text=text,
         model=settings,
         vocabulary=(),
-        weights={NETWORK: network, TOKENIZER: tokenizer},
+        weights={NETWORK: served, TOKENIZER: tokenizer},
         original=original,
-        tolerance=TOLERANCE,
+        tolerance=TOLERANCE if quantization is None else 1.0,
+        max_length=limit,
+        max_compared=MAX_COMPARED_TEXTS,
+        quantization=quantization,
         words=vocabulary_words(tokenizer),
         description=f"a transformer{_architecture(folder.config)}",
         versions=library_versions({"onnxruntime": import_onnxruntime(), "tokenizers": import_tokenizers()}),
@@ -131,8 +172,8 @@ def convert_transformer(source: Path, options: ImportOptions) -> Converted:
         notes=(
             *(
                 [
-                    f"{CONFIG} calls classes {', '.join(numbered[:3])}, which does not say what they mean; name "
-                    "them with --labels."
+                    f"{CONFIG} calls classes {', '.join(numbered[:3])}, which does not say what they mean; "
+                    "name them with --labels."
                 ]
                 if numbered
                 else []
@@ -146,13 +187,6 @@ def _read_folder(source: Path) -> TransformerFolder:
     """Find the files of a folder; raises UnsupportedModel, which says what is missing and how to make it."""
     network = next((source / name for name in NETWORKS if (source / name).exists()), None)
     if network is None:
-        found = next((name for name in CHECKPOINTS if (source / name).exists()), None)
-        if found is not None:
-            raise UnsupportedModel(
-                f"{source} is a checkpoint of PyTorch ({found}) without a network in ONNX; export it with "
-                f"`optimum-cli export onnx --model {source} OUTPUT` (pip install optimum-onnx), and import "
-                "OUTPUT"
-            )
         raise UnsupportedModel(
             f"{source} is a folder without {' or '.join(NETWORKS)}; a folder of Hugging Face with a network "
             f"in ONNX has {NETWORK}, {TOKENIZER} and {CONFIG}"
@@ -298,8 +332,8 @@ def token_limit(
     limits = [each for each in (reads, said) if isinstance(each, int | float) and 0 < each <= MAX_TOKENS]
     limit = int(min(limits, default=DEFAULT_MAX_TOKENS))
     return limit, (
-        f"It reads {limit} tokens of a text, special ones included; --max-tokens can lower this number, which "
-        "makes long texts faster.",
+        f"It reads {limit} tokens of a text, special ones included; --max-tokens can lower this number, "
+        "which makes long texts faster.",
     )
 
 

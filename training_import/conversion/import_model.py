@@ -2,16 +2,12 @@
 
 import hashlib
 import itertools
-import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from classifier.artifact import FORMAT_VERSION, Artifact, Manifest
 from classifier.drift.reference import Reference, build_reference
@@ -21,6 +17,12 @@ from classifier.pipeline import Classifier
 from classifier.validation import shortened
 from datafiles.surrogates import replace_surrogates
 from training_import.conversion.calibrate import calibrated
+from training_import.conversion.comparison import (
+    MAX_SHOWN_CHARACTERS,
+    ORIGINAL,
+    Comparison,
+    compare,
+)
 from training_import.conversion.converted import (
     ClassLabels,
     Converted,
@@ -30,6 +32,7 @@ from training_import.conversion.converted import (
 )
 from training_import.conversion.expected import Expected, read_expected
 from training_import.conversion.foreign_files import SourceKind, read_pickle, read_skops, source_kind
+from training_import.conversion.quantization import measure_quantization, say_quantization
 from training_import.samples import generated_texts, golden_cases
 from training_import.strongest import strongest_section
 
@@ -41,31 +44,13 @@ MIN_GENERATED_TEXTS = 50
 MAX_GENERATED_WORDS = 2000
 """Most words of the generated text that is longer than what the model reads, unless the model reads fewer."""
 
-MAX_SHOWN_CHARACTERS = 300
-
 EXPECTED_TOLERANCE = 1e-4
 """How far a probability may be from that of `--expected`, which is often written with four digits."""
-
-ORIGINAL = "the original"
 
 NOT_COMPARED = (
     "Nothing was compared with the original: its tokenizer did not come with the file, so the description of "
     "the tokenizer could not be checked. Give --expected with texts and the original's probabilities."
 )
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """How far the imported model's probabilities are from those of the original."""
-
-    compared_with: str
-    texts: int
-    real: int
-    """How many of the texts are real; the others are made from the vocabulary."""
-    largest: float
-    """The largest difference between two probabilities."""
-    tolerance: float
-    """The difference that is allowed."""
 
 
 @dataclass(frozen=True)
@@ -115,15 +100,30 @@ def convert_and_compare(
         metrics={},
     )
     artifact = Artifact(manifest, converted.vocabulary, converted.weights)
-    checked = check_texts(texts, converted.words, converted.text.max_tokens)
-    check = _compare_with_original(artifact, converted, checked, len(texts))
+    rows = _compared_rows(len(texts), converted.max_compared)
+    real = [texts[row] for row in rows]
+    checked = check_texts(real, converted.words, converted.text.max_tokens)
+    check = _compare_with_original(artifact, converted, checked, len(real))
+    quantization, smaller = None, converted.quantization
+    if smaller is not None:
+        known = [labels[row] for row in rows] if labels else []
+        quantization = measure_quantization(smaller, check, converted.labels.names, known)
     comparisons = (
         *([check] if converted.has_original else []),
-        *([] if expected is None else [_compare_with_expected(artifact, expected)]),
+        *([] if expected is None else [_compare_with_expected(artifact, converted, expected)]),
     )
-    additions = {"metrics": _metrics(comparisons), "reference": _reference(artifact, texts)}
+    additions = {
+        "metrics": _metrics(comparisons),
+        "reference": _reference(artifact, texts),
+        "quantization": quantization,
+    }
     artifact = replace(artifact, manifest=manifest.model_copy(update=additions))
-    notes = (*converted.labels.notes, *converted.notes, *([] if comparisons else [NOT_COMPARED]))
+    notes = (
+        *converted.labels.notes,
+        *converted.notes,
+        *([say_quantization(smaller, quantization)] if smaller and quantization else []),
+        *([] if comparisons else [NOT_COMPARED]),
+    )
     imported = Imported(artifact, converted.labels, comparisons, converted.unused, notes)
     card = _model_card(source, converted, imported, check)
     strongest = strongest_section(artifact)
@@ -139,6 +139,13 @@ def convert_and_compare(
     )
 
 
+def _compared_rows(count: int, most: int | None) -> list[int]:
+    """Return the rows of the real texts that are compared, spread evenly."""
+    if most is None or count <= most:
+        return list(range(count))
+    return [row * count // most for row in range(most)]
+
+
 def _compare_with_original(
     artifact: Artifact, converted: Converted, texts: Sequence[str], real: int
 ) -> Comparison:
@@ -151,15 +158,14 @@ def _compare_with_original(
     except Exception as error:  # a foreign model can raise anything
         why = shortened(str(error), MAX_SHOWN_CHARACTERS)  # It can have all of the texts.
         raise UnsupportedModel(f"{name} cannot score the texts: {why}") from error
-    largest = largest_difference(artifact, expected, texts, converted.tolerance, name)
-    return Comparison(name, len(texts), real, largest, converted.tolerance)
+    return compare(artifact, expected, texts, converted.tolerance, name, real)
 
 
-def _compare_with_expected(artifact: Artifact, expected: Expected) -> Comparison:
+def _compare_with_expected(artifact: Artifact, converted: Converted, expected: Expected) -> Comparison:
     name = f"the probabilities of {expected.name}"
-    largest = largest_difference(artifact, expected.probabilities, expected.texts, EXPECTED_TOLERANCE, name)
-    count = len(expected.texts)
-    return Comparison(name, count, count, largest, EXPECTED_TOLERANCE)
+    tolerance = max(EXPECTED_TOLERANCE, converted.tolerance)
+    texts = expected.texts
+    return compare(artifact, expected.probabilities, texts, tolerance, name, len(texts))
 
 
 def _metrics(comparisons: Sequence[Comparison]) -> dict[str, float]:
@@ -262,6 +268,7 @@ class _Source:
     takes_tokenizer: bool = False
     takes_vectorizer: bool = True
     takes_cleaning: bool = True
+    takes_quantize: bool = False
 
     def check(self, source: Path, options: ImportOptions) -> None:
         """Raise UnsupportedModel for an option that would have no effect."""
@@ -277,6 +284,8 @@ class _Source:
             raise UnsupportedModel(
                 f"{source}: a word index and a vectorizer are given; only one has an effect"
             )
+        if options.quantize is not None and not self.takes_quantize:
+            raise UnsupportedModel(f"{source}: only a transformer can be quantized; this is {self.name}")
         if not self.takes_cleaning and (options.cleans or options.max_tokens is not None):
             raise UnsupportedModel(
                 f"{source}: for an ONNX file, cleaning and max_tokens belong in the `text` of the "
@@ -296,7 +305,9 @@ _SOURCES: Mapping[SourceKind, _Source] = MappingProxyType(
             takes_vectorizer=False,
             takes_cleaning=False,
         ),
-        "transformer": _Source("a folder of Hugging Face", _convert_folder, takes_vectorizer=False),
+        "transformer": _Source(
+            "a folder of Hugging Face", _convert_folder, takes_vectorizer=False, takes_quantize=True
+        ),
     }
 )
 
@@ -315,43 +326,6 @@ def check_texts(texts: Sequence[str], words: Sequence[str | None], max_tokens: i
     known = [word for word in words if word]
     long = itertools.islice(itertools.cycle(known), min(max_tokens, MAX_GENERATED_WORDS) + 10)
     return [*texts, *generated, " ".join(known[-20:]), " ".join(long)]
-
-
-def largest_difference(
-    artifact: Artifact,
-    expected: NDArray[np.float64],
-    texts: Sequence[str],
-    tolerance: float,
-    compared_with: str = ORIGINAL,
-) -> float:
-    """Return the largest difference between a probability of the artifact and `expected` (texts, classes).
-
-    Raises UnsupportedModel if it is above `tolerance`, with the text for which it is largest. `compared_with`
-    is what the message calls the other side.
-    """
-    try:
-        imported = Classifier(artifact).probabilities(texts)
-    except ClassifierError:
-        raise
-    except Exception as error:  # onnxruntime has a class for each kind of fault
-        raise UnsupportedModel(f"the imported model cannot score the texts: {error}") from error
-    if expected.shape != imported.shape:
-        raise UnsupportedModel(
-            f"{compared_with} gives probabilities of shape {expected.shape}, the imported model of "
-            f"{imported.shape}"
-        )
-    differences = np.nan_to_num(np.abs(imported - expected), nan=math.inf)
-    text, class_ = divmod(int(differences.argmax()), differences.shape[1])
-    largest = float(differences[text, class_])
-    if largest > tolerance:
-        label, shown = artifact.manifest.labels[class_], texts[text][:MAX_SHOWN_CHARACTERS]
-        raise UnsupportedModel(
-            f"the imported model differs from {compared_with} by {largest:.3g} where {tolerance:g} is "
-            f"allowed: for the text {shown!r} the probability of {label!r} is "
-            f"{imported[text, class_]:.8f} instead of {expected[text, class_]:.8f}. It was the worst of "
-            f"{len(texts)} texts"
-        )
-    return largest
 
 
 def _model_card(source: Path, converted: Converted, imported: Imported, check: Comparison) -> str:

@@ -28,7 +28,7 @@ def refuse_pieces(what: str, words: Sequence[str | None]) -> None:
     if special or is_subword:
         first = special[0] if special else pieces[0]
         raise UnsupportedModel(
-            f"{what} has {first!r}: these are sub-word pieces, as transformers have. This service splits "
-            "texts into whole words, so the model would get other ids than in its training. Whole "
-            "transformers cannot be imported yet"
+            f"{what} has {first!r}: these are sub-word pieces, as transformers have. A description of words "
+            "would give the model other ids than in its training. Import the whole folder of the transformer "
+            "instead, with its tokenizer.json"
         )

@@ -1,6 +1,5 @@
 """Train a convolutional network (Kim, EMNLP 2014), and export it to ONNX."""
 
-import os
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +12,7 @@ from classifier.runtimes.network import NETWORK
 from classifier.runtimes.onnx import OnnxSettings
 from classifier.text import Tokenizer
 from training_import.keras_export import export_onnx
+from training_import.tensorflow_logs import silence_tensorflow
 from training_import.training.class_weights import text_weights
 from training_import.training.reference import held_out_unknown_share
 from training_import.training.task import NOTHING_TO_LEARN, Fitted, Progress, TrainingTask
@@ -37,7 +37,7 @@ def train(task: TrainingTask, progress: Progress) -> Fitted:
     The layers are an embedding, a convolution, global max pooling and two dense layers. Padding is masked, so
     a text's scores do not depend on its padding: a served batch is only as wide as its longest text.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    silence_tensorflow()
     import keras
     import tensorflow as tf
 

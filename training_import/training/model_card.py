@@ -81,9 +81,11 @@ def trained_model_card(artifact: Artifact, figures: Figures, held_out_texts: Seq
         parts.append(_by_group(figures.groups))
     if manifest.quantization is not None:
         stored = manifest.quantization
+        cost = stored.accuracy_cost
         parts.append(
             f"## Smaller weights\n\nStored as {stored.dtype}: no held-out probability moved by more than "
-            f"{stored.largest_difference:.6f}, and accuracy fell by {100 * stored.accuracy_cost:.2f} points."
+            f"{stored.largest_difference:.6f}"
+            + ("." if cost is None else f", and accuracy fell by {100 * cost:.2f} points.")
         )
     strongest = strongest_section(artifact)
     if strongest is not None:

@@ -1,0 +1,53 @@
+"""What storing the weights of an imported network in a smaller type changes, and whether that is too much."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from classifier.artifact import Quantization
+from training_import.conversion.comparison import Comparison
+from training_import.conversion.converted import Quantized, UnsupportedModel
+
+
+def measure_quantization(
+    quantized: Quantized, check: Comparison, labels: Sequence[str], truth: Sequence[str]
+) -> Quantization:
+    """Return how the answers to the compared texts changed; real ones alone count if there are any.
+
+    `truth` has the labels of the real texts; it is empty if they are not known. Raises UnsupportedModel if
+    too few texts keep their label.
+    """
+    count = check.real or check.texts
+    before, after = check.expected[:count].argmax(axis=1), check.imported[:count].argmax(axis=1)
+    agreement = float((before == after).mean())
+    if agreement < quantized.min_agreement:
+        kind = "real" if check.real else "generated"
+        hint = "" if check.real else "give real texts with --data, of which fewer are close to call; or "
+        raise UnsupportedModel(
+            f"in {quantized.dtype}, {int((before != after).sum())} of {count:,} {kind} texts have another "
+            f"label ({agreement:.2%} agree; {quantized.min_agreement:.2%} must); {hint}--min-agreement "
+            "accepts less, and without --quantize the weights stay as they are"
+        )
+    cost = None
+    if truth:
+        classes = {label: number for number, label in enumerate(labels)}
+        right = np.array([classes.get(label, -1) for label in truth])
+        cost = float((before == right).mean() - (after == right).mean())
+    return Quantization(
+        dtype=quantized.dtype,
+        largest_difference=float(np.abs(check.imported - check.expected)[:count].max()),
+        accuracy_cost=cost,
+        agreement=agreement,
+    )
+
+
+def say_quantization(quantized: Quantized, measured: Quantization) -> str:
+    """Say in one sentence how much smaller the network is and what that costs."""
+    accuracy = ""
+    if measured.accuracy_cost is not None:
+        accuracy = f", and the accuracy on them falls by {100 * measured.accuracy_cost:.2f} points"
+    return (
+        f"Its weights are stored in {quantized.dtype}: {quantized.bytes_after / 1e6:.1f} MB instead of "
+        f"{quantized.bytes_before / 1e6:.1f}. {measured.agreement or 0:.2%} of the compared texts keep their "
+        f"label, no probability changes by more than {measured.largest_difference:.3f}{accuracy}."
+    )
