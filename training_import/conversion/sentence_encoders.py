@@ -37,6 +37,7 @@ from training_import.conversion.from_transformers import (
     token_limit,
     vocabulary_words,
 )
+from training_import.conversion.network_sizes import optimized
 from training_import.onnx_graph import all_graphs
 from training_import.sentence_encoder import LOGITS, SentenceEncoder, embedding_network
 
@@ -83,7 +84,7 @@ def read_encoder(source: Path, max_tokens: int | None = None) -> SentenceEncoder
     return SentenceEncoder(
         name=source.resolve().name,
         sha256=hashlib.sha256(content + tokenizer).hexdigest(),
-        network=embedding_network(model, output.name, output.is_pooled),
+        network=optimized(embedding_network(model, output.name, output.is_pooled)),
         tokenizer=tokenizer,
         settings=TransformerSettings(
             pad_id=padding, unknown_id=unknown, runs_alone=_scales_by_batch(model.graph)

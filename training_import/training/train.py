@@ -63,10 +63,10 @@ def train(
     library versions give the same artifact. Raises ClassifierError if the data cannot be learned from.
     """
     trainer = TRAINERS[kind]
+    _check_encoder(kind, trainer, encoder)
     data.main.check_learnable(trainer.min_rows_of_a_class)
     _check_test(data)
     labels = data.main.classes
-    _check_encoder(kind, trainer, encoder)
     if data.short is not None and not trainer.reads_short_texts:
         raise ClassifierError(f"short texts are only for models of kind 'linear', not {kind!r}")
     if data.phrases is not None and data.short is None:
