@@ -9,6 +9,8 @@ import typer
 
 from cli.console import new_app
 
+AG_NEWS = Path("../shared/data/agnews")
+
 app = new_app()
 bench = new_app()
 app.add_typer(
@@ -133,3 +135,25 @@ def web_client(
 
     with _wrong_usage():
         measure_web_client(rounds, large_rows, json_file)
+
+
+@bench.command("few-examples", epilog="Example: `text-classifier bench few-examples --encoder MiniLM`")
+def few_examples(
+    encoder: Annotated[
+        Path, typer.Option(help="Folder with a sentence encoder.", metavar="FOLDER", show_default=False)
+    ],
+    data: Annotated[Path, typer.Option(help="Labelled texts to draw the examples from.")] = AG_NEWS
+    / "train.parquet",
+    test: Annotated[Path, typer.Option(help="Labelled texts to test with.")] = AG_NEWS / "test.parquet",
+    examples: Annotated[
+        str, typer.Option(help="Comma-separated numbers of examples of a class.")
+    ] = "8,32,128,1000",
+    seeds: Annotated[int, typer.Option(min=1, help="How many samples are drawn of each size.")] = 5,
+    tested: Annotated[int, typer.Option(min=100, help="Number of test texts.")] = 2000,
+    output: Annotated[Path, typer.Option(help="File for the table.")] = Path("reports/few_examples.md"),
+) -> None:
+    """Compare a model with a sentence encoder with the other kinds, by how many examples a class has."""
+    from benchmarks.few_examples import measure_few_examples
+
+    with _wrong_usage():
+        measure_few_examples(encoder, data, test, examples, seeds, tested, output)

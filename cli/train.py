@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 app = new_app()
 
+MAX_ENCODER_TOKENS = 8192
+
 FINAL_PART = "final"
 """The part of a file of groups that the model card has; the other parts are for choosing."""
 
@@ -37,13 +39,45 @@ def _short_texts(
     return read_dataset(Path(source), text_column, label_column, encoding, max_bad_rows)
 
 
+def _check_encoder_options(kind: str | None, encoder: Path | None, max_tokens: int | None) -> None:
+    """Refuse options that would have no effect."""
+    if encoder is not None and kind is not None:
+        raise typer.BadParameter(
+            f"--kind {kind} and --encoder are both given; a model with an encoder is a kind of its own"
+        )
+    if encoder is None and max_tokens is not None:
+        raise typer.BadParameter(
+            "--max-tokens is for a model with an encoder; the setting preprocessing.max_tokens is for other "
+            "kinds"
+        )
+
+
 @app.command(epilog="Example: `text-classifier train --data reviews.csv --kind linear --name reviews`")
 def train(
     data: Data,
     name: Name,
     kind: Annotated[
-        Literal["linear", "cnn"], typer.Option(help="linear: weighted n-grams; cnn: a convolutional network.")
-    ] = "linear",
+        Literal["linear", "cnn"] | None,
+        typer.Option(help="linear: weighted n-grams; cnn: a convolutional network.", show_default="linear"),
+    ] = None,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with a sentence encoder (model.onnx, tokenizer.json), on which only a linear head "
+            "is trained, so few examples are enough; instead of --kind.",
+            metavar="FOLDER",
+            show_default=False,
+        ),
+    ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            help="How many tokens of a text an encoder reads, special ones included.",
+            min=1,
+            max=MAX_ENCODER_TOKENS,
+            show_default="what it can read, at most 256",
+        ),
+    ] = None,
     text_column: TextColumnName = "text",
     label_column: LabelColumnName = "label",
     test: Annotated[
@@ -90,10 +124,13 @@ def train(
 ) -> None:
     """Train a model on labelled texts and put it into the BentoML model store.
 
-    A fifth of the texts is held out to choose the model's settings and to calibrate its probabilities.
+    A fifth of the texts is held out to choose the model's settings and to calibrate its probabilities. With
+    --encoder each text is held out once, in a cross-validation.
     """
+    _check_encoder_options(kind, encoder, max_tokens)
     import model_store
     from classifier.settings import load_settings
+    from training_import.conversion.sentence_encoders import read_encoder
     from training_import.dataset import read_dataset
     from training_import.evaluation.groups import read_groups
     from training_import.training.material import DataSets
@@ -108,10 +145,11 @@ def train(
         groups=read_groups(groups, FINAL_PART, max_bad_rows) if groups else None,
     )
     with training() as progress:
-        task = progress.add_task("starting", total=None)
+        task = progress.add_task("starting" if encoder is None else "reading the encoder", total=None)
+        sentence_encoder = None if encoder is None else read_encoder(encoder, max_tokens)
         trained = train_model(
             data_sets,
-            kind,
+            "encoder" if encoder is not None else kind or "linear",
             name,
             settings.preprocessing,
             seed,
@@ -119,6 +157,7 @@ def train(
                 task, description=step, total=None if share is None else 1, completed=share or 0
             ),
             class_weight,
+            sentence_encoder,
         )
         tag = save(trained.artifact, output)
         progress.update(task, description="done", total=1, completed=1)

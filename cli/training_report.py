@@ -32,6 +32,8 @@ def print_training(tag: str, data: "DataSets", trained: "Trained", folder: Path)
     print_table(_by_class(data.main, held_out))
     print_table(_figures(trained))
     out.print()
+    for note in trained.notes:
+        out.print(Text(harmless(note)), soft_wrap=False)
     for warning in trained.warnings:
         out.print(Text(harmless(f"warning: {warning}"), "yellow"), soft_wrap=False)
     out.print(f"model card: {folder / 'MODEL_CARD.md'}")

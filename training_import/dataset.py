@@ -106,19 +106,19 @@ class Dataset:
             columns={name: keep(values) for name, values in self.columns.items()},
         )
 
-    def check_learnable(self) -> None:
+    def check_learnable(self, min_rows: int = MIN_ROWS_OF_A_CLASS) -> None:
         """Raise DatasetError unless there are at least two classes, each with enough texts."""
         counts = Counter(self.labels)
         if len(counts) < 2:
             raise DatasetError(f"{self.name} has only the class {self.labels[0]!r}; at least 2 are needed")
-        small = sorted((count, label) for label, count in counts.items() if count < MIN_ROWS_OF_A_CLASS)
+        small = sorted((count, label) for label, count in counts.items() if count < min_rows)
         if small:
             first = ", ".join(f"class {label!r} has {count}" for count, label in small[:MAX_SHOWN_CLASSES])
             rest = len(small) - MAX_SHOWN_CLASSES
             more = f", and {rest} more classes have too few" if rest > 0 else ""
             raise DatasetError(
                 f"{self.name}: for training, each of the {len(counts)} classes needs at least "
-                f"{MIN_ROWS_OF_A_CLASS} rows; {first}{more}. Add rows, or leave out those of such classes"
+                f"{min_rows} rows; {first}{more}. Add rows, or leave out those of such classes"
             )
 
 

@@ -183,20 +183,17 @@ def test_the_refusal_names_the_file_and_the_feature(tmp_path):
 
 def test_the_held_out_reference_is_of_the_model_that_did_not_see_the_texts_and_only_of_these_texts():
     texts = ["good film", "bad plot"] * 50
-    settings = TextSettings(max_tokens=8)
     artifact = tiny_artifact()
     fitted = Fitted(
         model=artifact.manifest.model,
         vocabulary=("good", "bad", "film", "plot"),
         weights={},
         held_out_scores=np.array([[0.0, 9.0]] + [[0.0, 2.0], [0.0, -1.0]] * 50),
-        held_out_vocabulary=("good", "bad", "film"),
+        held_out_unknown_share=np.array([1.0] + [0.0, 0.5] * 50),
         choices={},
         versions={},
     )
-    found = held_out_reference(texts, settings, fitted, np.repeat([False, True], [1, 100]), Calibration())
-    encoded = Tokenizer(settings, fitted.held_out_vocabulary).encode(texts)
-    assert unknown_shares(encoded.known, encoded.unknown).tolist() == [0, 0.5] * 50
+    found = held_out_reference(texts, fitted, np.repeat([False, True], [1, 100]), Calibration())
     assert found.unknown_share.edges == (0,)
     assert found.unknown_share.counts == (50, 50)
     assert found.label.counts == (50, 50, 0)

@@ -79,7 +79,7 @@ _NUMBERED = re.compile(r"LABEL_\d+")
 
 
 @dataclass(frozen=True)
-class _Folder:
+class TransformerFolder:
     """The files of a folder that an import reads."""
 
     network: Path
@@ -118,11 +118,11 @@ def _convert_exported(source: Path, options: ImportOptions) -> Converted:
     _check_task(source / CONFIG, folder.config)
     if options.stopwords:
         raise UnsupportedModel("stop words cannot be removed for a transformer, which splits texts itself")
-    tokenizer = _read_bytes(folder.tokenizer, MAX_TOKENIZER_BYTES)
-    unknown_id = _unknown_id(folder.tokenizer, tokenizer)
-    network = _read_checked_network(folder.network)
-    pad_id = _pad_id(folder, tokenizer)
-    limit, limit_notes = _max_length(folder, options, pad_id)
+    tokenizer = read_bytes(folder.tokenizer, MAX_TOKENIZER_BYTES)
+    unknown_id = read_unknown_id(folder.tokenizer, tokenizer)
+    network = read_checked_network(folder.network)
+    pad_id = find_pad_id(folder, tokenizer)
+    limit, limit_notes = token_limit(folder, options, pad_id)
     try:
         special_tokens = WordPieces(
             tokenizer, TextSettings(max_tokens=1), unknown_id, TransformerRuntime.lock_file
@@ -145,7 +145,7 @@ def _convert_exported(source: Path, options: ImportOptions) -> Converted:
         pad_id=pad_id, unknown_id=unknown_id, runs_alone=options.quantize is not None
     )
     original, classes = _original(folder.network, network, tokenizer, text, limit, options)
-    _check_speed(folder.tokenizer, tokenizer)
+    check_speed(folder.tokenizer, tokenizer)
     names = _class_names(source / CONFIG, folder.config)
     labels = class_labels(options, names, classes)
     numbered = [name for name in labels.names if _NUMBERED.fullmatch(name)]
@@ -165,7 +165,7 @@ def _convert_exported(source: Path, options: ImportOptions) -> Converted:
         max_length=limit,
         max_compared=MAX_COMPARED_TEXTS,
         quantization=quantization,
-        words=_words(tokenizer),
+        words=vocabulary_words(tokenizer),
         description=f"a transformer{_architecture(folder.config)}",
         versions=library_versions({"onnxruntime": import_onnxruntime(), "tokenizers": import_tokenizers()}),
         files=(folder.network, folder.tokenizer),
@@ -183,7 +183,7 @@ def _convert_exported(source: Path, options: ImportOptions) -> Converted:
     )
 
 
-def _read_folder(source: Path) -> _Folder:
+def _read_folder(source: Path) -> TransformerFolder:
     """Find the files of a folder; raises UnsupportedModel, which says what is missing and how to make it."""
     network = next((source / name for name in NETWORKS if (source / name).exists()), None)
     if network is None:
@@ -193,17 +193,18 @@ def _read_folder(source: Path) -> _Folder:
         )
     for name in (TOKENIZER, CONFIG):
         if not (source / name).exists():
-            raise UnsupportedModel(f"{source} has no {name}{_how_to_make(name)}")
+            raise UnsupportedModel(f"{source} has no {name}{how_to_make(name)}")
     tokenizer_config = source / TOKENIZER_CONFIG
-    return _Folder(
+    return TransformerFolder(
         network,
         source / TOKENIZER,
-        _read_json(source / CONFIG),
-        _read_json(tokenizer_config) if tokenizer_config.exists() else {},
+        read_json(source / CONFIG),
+        read_json(tokenizer_config) if tokenizer_config.exists() else {},
     )
 
 
-def _how_to_make(name: str) -> str:
+def how_to_make(name: str) -> str:
+    """Say how a missing file is made."""
     if name == CONFIG:
         return ", which has the labels; copy it from the checkpoint that was exported"
     return (
@@ -212,7 +213,8 @@ def _how_to_make(name: str) -> str:
     )
 
 
-def _read_bytes(path: Path, max_bytes: int) -> bytes:
+def read_bytes(path: Path, max_bytes: int) -> bytes:
+    """Read a file of at most `max_bytes`; raises UnsupportedModel."""
     try:
         size = path.stat().st_size
         if size > max_bytes:
@@ -222,9 +224,10 @@ def _read_bytes(path: Path, max_bytes: int) -> bytes:
         raise UnsupportedModel(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _read_json(path: Path) -> Mapping[str, Any]:
+def read_json(path: Path) -> Mapping[str, Any]:
+    """Read a file with a JSON object; raises UnsupportedModel."""
     try:
-        content = json.loads(_read_bytes(path, MAX_JSON_BYTES))
+        content = json.loads(read_bytes(path, MAX_JSON_BYTES))
     except (ValueError, RecursionError) as error:
         raise UnsupportedModel(f"{path} is not JSON: {error}") from error
     if not isinstance(content, dict):
@@ -274,14 +277,15 @@ def _architecture(config: Mapping[str, Any]) -> str:
     return f" of the architecture {config['model_type']}" if isinstance(config.get("model_type"), str) else ""
 
 
-def _unknown_id(path: Path, tokenizer: bytes) -> int | None:
+def read_unknown_id(path: Path, tokenizer: bytes) -> int | None:
+    """Return the id of what a tokenizer does not know, or None; raises UnsupportedModel."""
     try:
         return unknown_id_of(tokenizer)
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise UnsupportedModel(f"{path} is not a tokenizer: {error}") from error
 
 
-def _read_checked_network(path: Path) -> bytes:
+def read_checked_network(path: Path) -> bytes:
     """Return a network with all of its weights in one file."""
     model = read_network(path)
     check_operators(path, model)
@@ -298,7 +302,7 @@ def _read_checked_network(path: Path) -> bytes:
     return content
 
 
-def _pad_id(folder: _Folder, tokenizer: bytes) -> int:
+def find_pad_id(folder: TransformerFolder, tokenizer: bytes) -> int:
     """Return the id of the padding that the folder names, or else 0."""
     padding = json.loads(tokenizer).get("padding") or {}
     for found in (folder.config.get("pad_token_id"), padding.get("pad_id"), 0):
@@ -307,7 +311,9 @@ def _pad_id(folder: _Folder, tokenizer: bytes) -> int:
     raise AssertionError("0 is an id")
 
 
-def _max_length(folder: _Folder, options: ImportOptions, pad_id: int) -> tuple[int, tuple[str, ...]]:
+def token_limit(
+    folder: TransformerFolder, options: ImportOptions, pad_id: int
+) -> tuple[int, tuple[str, ...]]:
     """Return how many tokens are read, special ones included, and what a person should know about it.
 
     The limit in `tokenizer.json` is not used: it is what an example once needed, such as 128 of MiniLM.
@@ -407,7 +413,7 @@ def _shape_at_the_limit(path: Path, scores: Any, limit: int) -> tuple[int, ...]:
     return shape
 
 
-def _check_speed(path: Path, tokenizer: bytes) -> None:
+def check_speed(path: Path, tokenizer: bytes) -> None:
     """Raise UnsupportedModel for a tokenizer that some text would make so slow that others wait."""
     pieces = import_tokenizers().Tokenizer.from_str(tokenizer.decode())
     for part in ("a", "1", " ", "!", "a ", "a!", "'s ", "\n", "\u4f60", "\U0001f600", "e\u0301"):
@@ -422,7 +428,7 @@ def _check_speed(path: Path, tokenizer: bytes) -> None:
             )
 
 
-def _words(tokenizer: bytes) -> list[str]:
+def vocabulary_words(tokenizer: bytes) -> list[str]:
     """Return the words of a vocabulary by their ids, without pieces that are only parts of a word."""
     vocabulary = import_tokenizers().Tokenizer.from_str(tokenizer.decode()).get_vocab()
     marked = any(token.startswith(("\u2581", "\u0120")) for token in vocabulary)

@@ -14,6 +14,7 @@ from classifier.text import Tokenizer
 from training_import.keras_export import export_onnx
 from training_import.tensorflow_logs import silence_tensorflow
 from training_import.training.class_weights import text_weights
+from training_import.training.reference import held_out_unknown_share
 from training_import.training.task import NOTHING_TO_LEARN, Fitted, Progress, TrainingTask
 from training_import.versions import library_versions
 
@@ -95,7 +96,7 @@ def train(task: TrainingTask, progress: Progress) -> Fitted:
         model=OnnxSettings(first_id=FIRST_ID, unknown_id=UNKNOWN_ID, pad_id=PAD_ID, output="logits"),
         vocabulary=vocabulary,
         held_out_scores=np.asarray(scores, np.float64),
-        held_out_vocabulary=vocabulary,
+        held_out_unknown_share=held_out_unknown_share(task, vocabulary),
         choices={
             f"epoch {number}": f"held-out loss {loss:.4f}"
             for number, loss in enumerate(history["val_loss"], start=1)

@@ -12,22 +12,22 @@ from training_import.training.material import DataSets
 FEW_HELD_OUT_TEXTS = 100
 """With fewer held-out texts, the interval of the accuracy is more than about ten points wide."""
 
-FEW_ROWS_OF_A_CLASS = 20
-
 _SHOWN_CHARACTERS = 60
 _SHOWN_CLASSES = 5
 
 
-def doubts(data: DataSets, held_out: Evaluation, test: Evaluation | None, left_out: int) -> tuple[str, ...]:
+def doubts(
+    data: DataSets, held_out: Evaluation, test: Evaluation | None, left_out: int, few_rows: int
+) -> tuple[str, ...]:
     """Return warnings, one sentence each.
 
     `held_out` and `test` are the figures of the finished model. `left_out` is the number of training texts
-    that overlap with test texts.
+    that overlap with test texts. A class with fewer than `few_rows` rows is hardly learned.
     """
     return (
         *_of_accuracy("held-out", held_out),
         *(() if test is None else _of_accuracy("test", test)),
-        *_of_counts(data.main, held_out),
+        *_of_counts(data.main, held_out, few_rows),
         *_of_repeated_texts(data.main),
         *_of_overlap(data, left_out),
     )
@@ -43,17 +43,17 @@ def _of_accuracy(name: str, figures: Evaluation) -> Iterator[str]:
         )
 
 
-def _of_counts(data: Dataset, held_out: Evaluation) -> Iterator[str]:
+def _of_counts(data: Dataset, held_out: Evaluation, few_rows: int) -> Iterator[str]:
     if held_out.rows < FEW_HELD_OUT_TEXTS:
         yield (
             f"Only {held_out.rows} texts are held out; with fewer than {FEW_HELD_OUT_TEXTS} the figures are "
             "rough."
         )
-    few = [(label, count) for label, count in Counter(data.labels).items() if count < FEW_ROWS_OF_A_CLASS]
+    few = [(label, count) for label, count in Counter(data.labels).items() if count < few_rows]
     if few:
         rarest = sorted(few, key=lambda item: (item[1], item[0]))
         shown = listed([f"{label!r} ({count})" for label, count in rarest], _SHOWN_CLASSES)
-        yield f"Classes with fewer than {FEW_ROWS_OF_A_CLASS} rows are hardly learned: {shown}."
+        yield f"Classes with fewer than {few_rows} rows are hardly learned: {shown}."
 
 
 def _of_repeated_texts(data: Dataset) -> Iterator[str]:

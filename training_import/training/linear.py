@@ -19,6 +19,7 @@ from classifier.text import Tokenizer
 from training_import.calibration import fit_calibration
 from training_import.ngrams import ngram_tree
 from training_import.training.class_weights import text_weights
+from training_import.training.reference import held_out_unknown_share
 from training_import.training.task import NOTHING_TO_LEARN, Fitted, Progress, Rounding, TrainingTask
 from training_import.training.word_vectors import WordVectors, word_vectors
 from training_import.versions import library_versions
@@ -224,7 +225,7 @@ def train(task: TrainingTask, progress: Progress) -> Fitted:
         vocabulary=tree.vocabulary,
         weights=pack_arrays({**tree.arrays, **model.arrays(tree.nodes)}),
         held_out_scores=models[best].stored().scores(held_out),
-        held_out_vocabulary=tuple(name for name in ngrams if " " not in name),
+        held_out_unknown_share=held_out_unknown_share(task, [name for name in ngrams if " " not in name]),
         choices={f"C = {c:g}": f"{accuracy:.4f}" for c, accuracy in accuracies.items()}
         | {"chosen": f"C = {best:g}"},
         versions=library_versions({"scipy": scipy, "scikit-learn": sklearn}),

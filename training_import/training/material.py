@@ -1,6 +1,7 @@
 """The texts of a training: which are for training, for choosing, or for the final test."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -71,12 +72,7 @@ def split_material(data: DataSets, seed: int) -> Material:
     is_held_out = np.arange(len(texts)) >= len(texts) - len(short_held_out.texts)
     is_held_out[_held_out_rows(class_indices(data.main.labels, data.main.classes), seed)] = True
 
-    tested = [
-        *(data.test.texts if data.test else ()),
-        *short_test.texts,
-        *(data.groups.texts if data.groups else ()),
-    ]
-    keep = ~overlapping(texts, tested)
+    keep = ~overlapping(texts, [*_tested(data), *short_test.texts])
     rows = np.flatnonzero(keep).tolist()
     material = Material(
         texts=[texts[row] for row in rows],
@@ -91,6 +87,31 @@ def split_material(data: DataSets, seed: int) -> Material:
     )
     _check_classes(data, material, short_test)
     return material
+
+
+def fold_material(data: DataSets, _seed: int) -> Material:
+    """Return the material of a training that holds each text out once, in a fold of a cross-validation.
+
+    All texts are to train on, and all are held out. Texts that overlap with test texts are left out. Raises
+    DatasetError if a class has fewer than two texts, because one of them is held out.
+    """
+    keep = ~overlapping(data.main.texts, _tested(data))
+    main = data.main.only(keep.tolist())
+    left_out = int((~keep).sum())
+    counts = Counter(main.labels)
+    for label in data.main.classes:
+        if counts[label] < 2:
+            raise DatasetError(
+                f"{main.name}: class {label!r} has fewer than 2 texts to train on; {left_out} texts were "
+                "left out, because they overlap with test texts"
+            )
+    rows, none = np.arange(len(main.texts)), np.zeros(len(main.texts), bool)
+    return Material(main.texts, main.labels, none, none, rows, rows, data.test, None, left_out)
+
+
+def _tested(data: DataSets) -> list[str]:
+    """Return the texts for the figures of the finished model, short texts aside."""
+    return [*(data.test.texts if data.test else ()), *(data.groups.texts if data.groups else ())]
 
 
 def _check_classes(data: DataSets, material: Material, short_test: Dataset) -> None:

@@ -35,6 +35,10 @@ class Figures:
     groups: Sequence[GroupMetrics]
     choices: Mapping[str, str]
     """The options that were compared on the held-out texts, with their results."""
+    chosen_on: str
+    """The texts that they were compared on."""
+    notes: Sequence[str]
+    """What was decided about the model, one sentence each."""
     left_out: int
     """How many training texts overlapped with test texts."""
     class_weight: ClassWeight | None = None
@@ -57,8 +61,9 @@ def trained_model_card(artifact: Artifact, figures: Figures, held_out_texts: Seq
         + ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
         + "."
         + (f"\n\n{_BALANCED}" if figures.class_weight else "")
-        + _left_out(figures),
-        "## Choice\n\nThe best option on a held-out fifth of the training texts was chosen.\n\n"
+        + _left_out(figures)
+        + "".join(f"\n\n{note}" for note in figures.notes),
+        f"## Choice\n\nThe best option on {figures.chosen_on} was chosen.\n\n"
         + markdown_table(["option", "held-out result"], [[name, value] for name, value in choices.items()]),
         _evaluation("Held-out texts", after)
         + f"\n\nECE before calibration {before.ece:.4f}, after {after.ece:.4f} "

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from classifier.runtimes import RuntimeSettings, Scores
 from classifier.text import TextSettings
+from training_import.sentence_encoder import SentenceEncoder
 from training_import.training.class_weights import ClassWeight
 
 
@@ -19,6 +20,8 @@ class Progress(Protocol):
         """Receive the name of the running step and, if it is known, how much of it is done (0 to 1)."""
         ...
 
+
+CHOSEN_ON_HELD_OUT_TEXTS = "a held-out fifth of the training texts"
 
 NOTHING_TO_LEARN = "no word occurs twice in the training texts, so there is nothing to learn"
 
@@ -42,6 +45,8 @@ class TrainingTask:
     text_settings: TextSettings
     seed: int
     class_weight: ClassWeight | None = None
+    encoder: SentenceEncoder | None = None
+    """The encoder of a model of kind 'encoder'; None for the other kinds."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +68,20 @@ class Fitted:
     """The content of each weight file, by its name."""
     held_out_scores: Scores
     """The scores of the held-out texts (held out, classes), by a model that was not trained on them."""
-    held_out_vocabulary: tuple[str, ...]
-    """The tokens that this other model knows."""
+    held_out_unknown_share: NDArray[np.float64]
+    """The share of each held-out text's tokens (held out) that this other model does not know."""
     choices: Mapping[str, str]
     """The options that were compared on the held-out texts, with their results; for the model card."""
     versions: Mapping[str, str]
     """The versions of the libraries."""
     rounding: Rounding | None = None
     """None if the weights are stored as they were trained."""
+    chosen_on: str = CHOSEN_ON_HELD_OUT_TEXTS
+    """The texts that the options were compared on; for the model card."""
+    words: Sequence[str] = ()
+    """Words for golden cases, if the model has no vocabulary."""
+    notes: tuple[str, ...] = ()
+    """What was decided for the user, one sentence each; for the screen and the model card."""
 
 
 class Trainer(Protocol):

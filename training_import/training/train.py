@@ -22,10 +22,11 @@ from training_import.evaluation.metrics import (
     evaluate_scores,
 )
 from training_import.samples import golden_cases
+from training_import.sentence_encoder import SentenceEncoder
 from training_import.stopwords import stopwords
 from training_import.training.class_weights import ClassWeight, text_weights
 from training_import.training.doubts import doubts
-from training_import.training.material import DataSets, split_material
+from training_import.training.material import DataSets
 from training_import.training.model_card import Figures, trained_model_card
 from training_import.training.reference import held_out_reference
 from training_import.training.task import Fitted, Progress, TrainingTask
@@ -39,6 +40,8 @@ class Trained:
     artifact: Artifact
     evaluations: Mapping[str, Evaluation]
     """The figures by the name of the texts, in the plural."""
+    notes: tuple[str, ...]
+    """What was decided for the user, one sentence each."""
     warnings: tuple[str, ...]
     """What a person should know before trusting it, one sentence each."""
 
@@ -51,6 +54,7 @@ def train(
     seed: int,
     progress: Progress = lambda _step, _share=None: None,
     class_weight: ClassWeight | None = None,
+    encoder: SentenceEncoder | None = None,
 ) -> Trained:
     """Train, choose and calibrate a model.
 
@@ -58,10 +62,11 @@ def train(
     The test texts are used only once, at the end, for the figures in the manifest. The same arguments and
     library versions give the same artifact. Raises ClassifierError if the data cannot be learned from.
     """
-    data.main.check_learnable()
+    trainer = TRAINERS[kind]
+    _check_encoder(kind, trainer, encoder)
+    data.main.check_learnable(trainer.min_rows_of_a_class)
     _check_test(data)
     labels = data.main.classes
-    trainer = TRAINERS[kind]
     if data.short is not None and not trainer.reads_short_texts:
         raise ClassifierError(f"short texts are only for models of kind 'linear', not {kind!r}")
     if data.phrases is not None and data.short is None:
@@ -70,8 +75,8 @@ def train(
         if other is not None:  # An unknown label is refused now, not after the training.
             _check_labels(other.name, other.labels, labels)
     progress("looking for training texts that overlap with test texts")
-    material = split_material(data, seed)
-    settings = _text_settings(preprocessing, trainer)
+    material = trainer.split(data, seed)
+    settings = _text_settings(preprocessing, trainer) if encoder is None else encoder.text_settings
     task = TrainingTask(
         material.texts,
         class_indices(material.labels, labels),
@@ -83,6 +88,7 @@ def train(
         settings,
         seed,
         class_weight,
+        encoder,
     )
     fitted = trainer.load()(task, progress)
 
@@ -121,7 +127,7 @@ def train(
         | {"validation_ece_uncalibrated": round(before.ece, 6)}
         | ({} if short_after is None else short_after.headline("short_validation")),
         quantization=_quantization(fitted, held_out_truth, calibration),
-        reference=held_out_reference(held_out_texts, settings, fitted, ~is_short, calibration),
+        reference=held_out_reference(held_out_texts, fitted, ~is_short, calibration),
     )
     artifact = Artifact(manifest, fitted.vocabulary, fitted.weights)
     classifier = Classifier(artifact)
@@ -135,7 +141,7 @@ def train(
     }
     artifact = replace(artifact, manifest=manifest.model_copy(update={"metrics": metrics}))
     progress("writing golden cases and model card")
-    artifact = replace(artifact, golden=golden_cases(artifact, artifact.vocabulary, seed))
+    artifact = replace(artifact, golden=golden_cases(artifact, artifact.vocabulary or fitted.words, seed))
     figures = Figures(
         before=before,
         after=after,
@@ -144,11 +150,13 @@ def train(
         short_test=tested.get("short_test"),
         groups=_groups(classifier, data),
         choices=fitted.choices,
+        chosen_on=fitted.chosen_on,
+        notes=fitted.notes,
         left_out=material.left_out,
         class_weight=class_weight,
     )
     card = trained_model_card(artifact, figures, held_out_texts)
-    warnings = doubts(data, after, figures.test, material.left_out)
+    warnings = doubts(data, after, figures.test, material.left_out, trainer.few_rows_of_a_class)
     evaluations = {
         "held-out texts": after,
         "held-out short texts": short_after,
@@ -158,8 +166,18 @@ def train(
     return Trained(
         replace(artifact, model_card=card),
         {name: evaluation for name, evaluation in evaluations.items() if evaluation is not None},
+        fitted.notes,
         warnings,
     )
+
+
+def _check_encoder(kind: Kind, trainer: TrainerEntry, encoder: SentenceEncoder | None) -> None:
+    if trainer.needs_encoder and encoder is None:
+        raise ClassifierError(
+            f"a model of kind {kind!r} needs a sentence encoder; --encoder names its folder"
+        )
+    if encoder is not None and not trainer.needs_encoder:
+        raise ClassifierError(f"an encoder has no effect on a model of kind {kind!r}")
 
 
 def _check_test(data: DataSets) -> None:

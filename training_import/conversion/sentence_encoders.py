@@ -1,0 +1,235 @@
+"""Read a folder of Hugging Face with a sentence encoder in ONNX."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from classifier.errors import ArtifactError
+from classifier.runtimes.network import Network
+from classifier.runtimes.transformer import (
+    INPUTS,
+    MAX_TOKENIZER_BYTES,
+    TOKENIZER,
+    TransformerRuntime,
+    TransformerSettings,
+    WordPieces,
+)
+from classifier.text import TextSettings
+from classifier.validation import listed, shortened
+from training_import.conversion.converted import ImportOptions, UnsupportedModel
+from training_import.conversion.from_transformers import (
+    CHECKPOINTS,
+    CONFIG,
+    NETWORKS,
+    TOKENIZER_CONFIG,
+    TransformerFolder,
+    check_speed,
+    find_pad_id,
+    how_to_make,
+    read_bytes,
+    read_checked_network,
+    read_json,
+    read_unknown_id,
+    token_limit,
+    vocabulary_words,
+)
+from training_import.conversion.network_sizes import optimized
+from training_import.onnx_graph import all_graphs
+from training_import.sentence_encoder import LOGITS, SentenceEncoder, embedding_network
+
+TOKEN_OUTPUTS = ("last_hidden_state", "token_embeddings")
+"""What exporters call the vectors of the tokens; the second name is that of sentence-transformers."""
+
+TEXT_OUTPUT = "sentence_embedding"
+"""What sentence-transformers calls the vector of a text, which it pools as its authors decided."""
+
+DEFAULT_MAX_TOKENS = 256
+"""How many tokens are read unless the user says it. Most sentence encoders were trained on 128 or 256 tokens,
+and the time of a text grows with its tokens."""
+
+_SHOWN_OUTPUTS = 5
+
+
+@dataclass(frozen=True)
+class _Output:
+    """The output of a network that embeddings are made from."""
+
+    name: str
+    is_pooled: bool
+    """Whether it has one vector for each text, not one for each token."""
+    dimensions: int
+
+
+def read_encoder(source: Path, max_tokens: int | None = None) -> SentenceEncoder:
+    """Read a folder; raises UnsupportedModel, which names the file and what is wrong with it.
+
+    `max_tokens` is how many tokens of a text are read, special tokens included; at most
+    `DEFAULT_MAX_TOKENS` if it is None.
+    """
+    import onnx
+
+    folder = _read_folder(source)
+    tokenizer = read_bytes(folder.tokenizer, MAX_TOKENIZER_BYTES)
+    unknown, padding = read_unknown_id(folder.tokenizer, tokenizer), find_pad_id(folder, tokenizer)
+    limit = _limit(folder, max_tokens, padding)
+    pieces = _pieces(source, tokenizer, unknown, limit)
+    content = read_checked_network(folder.network)
+    output = _output(folder.network, content, pieces, limit)
+    check_speed(folder.tokenizer, tokenizer)
+    model = onnx.load_model_from_string(content)
+    return SentenceEncoder(
+        name=source.resolve().name,
+        sha256=hashlib.sha256(content + tokenizer).hexdigest(),
+        network=optimized(embedding_network(model, output.name, output.is_pooled)),
+        tokenizer=tokenizer,
+        settings=TransformerSettings(
+            pad_id=padding, unknown_id=unknown, runs_alone=_scales_by_batch(model.graph)
+        ),
+        dimensions=output.dimensions,
+        max_tokens=limit - pieces.special_tokens,
+        words=vocabulary_words(tokenizer),
+        notes=(_how_pooled(output), *_about_limit(limit, max_tokens)),
+    )
+
+
+def _read_folder(source: Path) -> TransformerFolder:
+    """Find the files of a folder; raises UnsupportedModel, which says what is missing and how to make it."""
+    if not source.is_dir():
+        raise UnsupportedModel(
+            f"{source} is not a folder; an encoder is a folder with {NETWORKS[0]} and {TOKENIZER}"
+        )
+    network = next((source / name for name in NETWORKS if (source / name).exists()), None)
+    if network is None:
+        found = next((name for name in CHECKPOINTS if (source / name).exists()), None)
+        if found is not None:
+            raise UnsupportedModel(
+                f"{source} is a checkpoint of PyTorch ({found}) without a network in ONNX; export it with "
+                f"`optimum-cli export onnx --task feature-extraction --model {source} OUTPUT` (pip install "
+                "optimum-onnx), and give OUTPUT"
+            )
+        raise UnsupportedModel(f"{source} has no {' or '.join(NETWORKS)}, the network of the encoder")
+    if not (source / TOKENIZER).exists():
+        raise UnsupportedModel(f"{source} has no {TOKENIZER}{how_to_make(TOKENIZER)}")
+    config, tokenizer_config = (
+        read_json(source / name) if (source / name).exists() else {} for name in (CONFIG, TOKENIZER_CONFIG)
+    )
+    return TransformerFolder(network, source / TOKENIZER, config, tokenizer_config)
+
+
+def _limit(folder: TransformerFolder, max_tokens: int | None, padding: int) -> int:
+    """Return how many tokens are read, special tokens included."""
+    limit, _ = token_limit(folder, ImportOptions(name="encoder", max_tokens=max_tokens), padding)
+    return limit if max_tokens is not None else min(limit, DEFAULT_MAX_TOKENS)
+
+
+def _about_limit(limit: int, max_tokens: int | None) -> Sequence[str]:
+    if max_tokens is not None:
+        return ()
+    return (
+        f"It reads {limit} tokens of a text, special ones included; --max-tokens sets another number, and a "
+        "text takes longer the more tokens are read.",
+    )
+
+
+def _how_pooled(output: _Output) -> str:
+    if output.is_pooled:
+        return f"The vector of a text is the output {output.name} of the encoder, scaled to unit length."
+    return (
+        f"The vector of a text is the mean of the output {output.name} over its tokens, scaled to unit "
+        "length."
+    )
+
+
+def _pieces(source: Path, tokenizer: bytes, unknown: int | None, limit: int) -> WordPieces:
+    """Return the tokenizer; it reads `limit` tokens, special ones included."""
+
+    def reading(tokens: int) -> WordPieces:
+        text = TextSettings(max_tokens=tokens)
+        try:
+            return WordPieces(tokenizer, text, unknown, TransformerRuntime.lock_file)
+        except ArtifactError as error:
+            raise UnsupportedModel(f"{source / TOKENIZER}: {error}") from error
+
+    special_tokens = reading(1).special_tokens
+    if limit <= special_tokens:
+        raise UnsupportedModel(
+            f"{source}: at most {limit} tokens are read, but {special_tokens} of them are special tokens; "
+            "--max-tokens must be greater"
+        )
+    return reading(limit - special_tokens)
+
+
+def _output(path: Path, content: bytes, pieces: WordPieces, limit: int) -> _Output:
+    """Find the output with the vectors, and run a text that is as long as the encoder reads.
+
+    Raises UnsupportedModel if the network is not an encoder, or cannot run such a text.
+    """
+    try:
+        network = Network(content, TransformerRuntime.lock_file)
+    except ArtifactError as error:
+        raise UnsupportedModel(f"{path}: {error}") from error
+    names = [name for name, _ in network.inputs]
+    unknown = [name for name in names if name not in INPUTS]
+    if unknown or "input_ids" not in names:
+        raise UnsupportedModel(
+            f"{path} has the inputs {listed(names, _SHOWN_OUTPUTS)}; a sentence encoder has input_ids and "
+            f"perhaps {', '.join(sorted(INPUTS - {'input_ids'}))}"
+        )
+    name = _vectors_of(path, network.outputs)
+    (encoding,) = pieces.encode(["a " * (limit + 1)]).encodings
+    values: Mapping[str, Sequence[int]] = {
+        "input_ids": encoding.ids,
+        "attention_mask": encoding.attention_mask,
+        "token_type_ids": encoding.type_ids,
+        "position_ids": range(len(encoding.ids)),
+    }
+    types = {"tensor(int32)": np.int32, "tensor(int64)": np.int64}
+    try:
+        found = network.run(
+            name, {each: np.array([values[each]], types.get(type_)) for each, type_ in network.inputs}
+        )
+    except Exception as error:  # onnxruntime has a class for each kind of fault
+        raise UnsupportedModel(
+            f"{path} cannot run a text of {limit} tokens: {shortened(str(error), 300)}. If the encoder reads "
+            "fewer, say how many with --max-tokens"
+        ) from error
+    is_pooled = found.ndim == 2 and found.shape[0] == 1
+    if not is_pooled and (found.ndim != 3 or found.shape[:2] != (1, len(encoding.ids))):
+        raise UnsupportedModel(
+            f"{path}: for a text of {len(encoding.ids)} tokens the output {name!r} has the shape "
+            f"{found.shape}; it must be (texts, tokens, dimensions) or (texts, dimensions)"
+        )
+    if not np.isfinite(found).all():
+        raise UnsupportedModel(f"{path}: the output {name!r} has a value that is not finite")
+    if not is_pooled and "attention_mask" not in names:
+        raise UnsupportedModel(
+            f"{path} has no input attention_mask, which says over which tokens the mean is taken"
+        )
+    return _Output(name, is_pooled, found.shape[-1])
+
+
+def _vectors_of(path: Path, outputs: Sequence[str]) -> str:
+    """Return the name of the output that embeddings are made from."""
+    found = next((name for name in (TEXT_OUTPUT, *TOKEN_OUTPUTS) if name in outputs), None)
+    if found is not None:
+        return found
+    if LOGITS in outputs:
+        raise UnsupportedModel(
+            f"{path} has the output {LOGITS}, so it is not a sentence encoder; `text-classifier import` "
+            "takes finished classifiers"
+        )
+    if len(outputs) > 1:
+        raise UnsupportedModel(
+            f"{path} has the outputs {listed(outputs, _SHOWN_OUTPUTS)}; a sentence encoder has one output, "
+            f"or one that is called {', '.join((*TOKEN_OUTPUTS, TEXT_OUTPUT))}"
+        )
+    return outputs[0]
+
+
+def _scales_by_batch(graph: Any) -> bool:
+    """Return whether numbers are scaled by the largest of the whole batch; see `TransformerSettings`."""
+    return any(node.op_type.startswith("DynamicQuantize") for part in all_graphs(graph) for node in part.node)
