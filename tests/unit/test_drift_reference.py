@@ -21,7 +21,6 @@ from classifier.drift.reference import (
     build_reference,
 )
 from classifier.errors import ArtifactError
-from classifier.text import TextSettings, Tokenizer
 from training_import.training.reference import held_out_reference
 from training_import.training.task import Fitted
 

@@ -157,6 +157,15 @@ def test_texts_run_alone_if_their_numbers_would_be_scaled_by_the_whole_batch(
     assert read_encoder(write_encoder(tmp_path, network)).settings.runs_alone is is_int8
 
 
+def test_an_encoder_in_int8_runs_texts_alone_and_says_so(tmp_path: Path) -> None:
+    encoder = read_encoder(write_encoder(tmp_path), quantize="int8")
+    assert encoder.settings.runs_alone
+    assert (
+        "The encoder's weights are stored in int8; the head is trained on what it gives then."
+        in encoder.notes
+    )
+
+
 # What is refused
 
 
