@@ -67,8 +67,7 @@ def train(
     encoder: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with a sentence encoder (model.onnx, tokenizer.json), on which only a linear head "
-            "is trained, so few examples are enough; instead of --kind.",
+            help="Folder of a frozen sentence encoder, on which a linear head is trained, instead of --kind.",
             metavar="FOLDER",
             show_default=False,
         ),

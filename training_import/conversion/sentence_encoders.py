@@ -140,9 +140,7 @@ def _about_limit(limit: int, max_tokens: int | None) -> Sequence[str]:
 def _about_type(quantize: str | None) -> Sequence[str]:
     if quantize is None:
         return ()
-    return (
-        f"The encoder's weights are stored in {quantize}, and the head is trained on what it gives then.",
-    )
+    return (f"The encoder's weights are stored in {quantize}; the head is trained on what it gives then.",)
 
 
 def _how_pooled(output: _Output) -> str:
