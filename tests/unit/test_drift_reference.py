@@ -21,8 +21,9 @@ from classifier.drift.reference import (
     build_reference,
 )
 from classifier.errors import ArtifactError
-from training_import.training.reference import held_out_reference
-from training_import.training.task import Fitted
+from classifier.text import TextSettings
+from training_import.training.reference import held_out_reference, held_out_unknown_share
+from training_import.training.task import Fitted, TrainingTask
 
 VALUES = st.lists(st.floats(0, 10_000, allow_subnormal=False), min_size=1, max_size=200)
 
@@ -178,6 +179,15 @@ def test_the_refusal_names_the_file_and_the_feature(tmp_path):
     (tmp_path / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
     with pytest.raises(ArtifactError, match=r"artifact\.json .* reference\.confidence\.counts\.0"):
         read_manifest(tmp_path)
+
+
+def test_the_unknown_shares_are_of_the_held_out_texts_alone():
+    texts, none = ["good film", "bad plot", "no plot"], np.zeros(3, bool)
+    held_out = np.array([0, 1])
+    task = TrainingTask(
+        texts, held_out, 2, np.array([2]), held_out, none, none, TextSettings(max_tokens=8), seed=0
+    )
+    assert held_out_unknown_share(task, ("good", "bad", "film")).tolist() == [0, 0.5]
 
 
 def test_the_held_out_reference_is_of_the_model_that_did_not_see_the_texts_and_only_of_these_texts():

@@ -1,6 +1,5 @@
 """Train a linear head on the embeddings of a frozen sentence encoder."""
 
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from classifier.errors import ClassifierError
 from classifier.pipeline import to_probabilities
 from classifier.runtimes import Scores
 from classifier.runtimes.network import NETWORK, import_onnxruntime
+from classifier.runtimes.processors import processors
 from classifier.runtimes.transformer import TOKENIZER, TransformerRuntime, import_tokenizers
 from training_import.calibration import fit_calibration
 from training_import.sentence_encoder import SentenceEncoder, classifying_network
@@ -114,7 +114,7 @@ def embedding_runtime(encoder: SentenceEncoder, threads: int) -> TransformerRunt
 
 def embed(encoder: SentenceEncoder, texts: Sequence[str], progress: Progress) -> Embedded:
     """Return the embeddings of n texts, with as many threads as there are processors."""
-    runtime = embedding_runtime(encoder, len(os.sched_getaffinity(0)))
+    runtime = embedding_runtime(encoder, processors())
     embeddings = np.empty((len(texts), encoder.dimensions))
     unknown_share, cut = np.empty(len(texts)), np.empty(len(texts), bool)
     costs = np.fromiter(map(runtime.cost, texts), np.int64, len(texts))
