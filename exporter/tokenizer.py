@@ -22,7 +22,6 @@ PLAIN_PROBES = (
     "日本語のテキスト。and more text",
     "faces 😀 👩‍👩‍👧 and $ % & * signs",
     "!!! ??? ... ---",
-    "▁mark ▁▁",
     "xylophonequartzjigsaw" * 5,
     "",
     "   ",

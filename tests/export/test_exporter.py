@@ -172,12 +172,15 @@ torch.save(load_file(sys.argv[1] + "/model.safetensors"), sys.argv[1] + "/pytorc
 """
 
 
-def test_a_trusted_pickle_gives_the_same_answers(checkpoint: Path, texts: list[str]) -> None:
-    expected = predict_with_checkpoint(checkpoint, texts[:5], False, MAX_TOKENS)
+def test_a_trusted_pickle_gives_the_same_answers(
+    checkpoint: Path, exports: Mapping[str, Future[Answers]], texts: list[str]
+) -> None:
+    _, expected = exports["bert"].result()
     in_exporter(TO_PICKLE, checkpoint)
     (checkpoint / "model.safetensors").unlink()
     assert "pytorch_model.bin is a pickle" in refusal(checkpoint)
-    assert np.array_equal(predict_with_checkpoint(checkpoint, texts[:5], True, MAX_TOKENS), expected)
+    found = predict_with_checkpoint(checkpoint, texts, True, MAX_TOKENS)
+    assert np.abs(found - expected).max() < TOLERANCE
 
 
 class _Payload:
@@ -216,7 +219,7 @@ def test_a_tokenizer_file_is_used_as_it_is_and_a_difference_is_noted(
     notes = export_checkpoint(checkpoints / "deberta-v2", tmp_path / "output", False)
     assert len(notes) == 1
     assert notes[0].startswith("tokenizer.json was used as it is. transformers ")
-    assert "'ａｂｃ １２３ ½ ™ ① ﬁ', because its DebertaV2Tokenizer replaces parts of the file" in notes[0]
+    assert "because its DebertaV2Tokenizer replaces parts of the file" in notes[0]
     original = Tokenizer.from_file(str(checkpoints / "deberta-v2" / "tokenizer.json"))
     exported = Tokenizer.from_file(str(tmp_path / "output" / "tokenizer.json"))
     assert json.loads(exported.to_str()) == json.loads(original.to_str())
@@ -263,17 +266,16 @@ def test_a_file_of_sentencepiece_becomes_a_tokenizer_that_reads_alike(
     in_exporter(SENTENCEPIECE, checkpoint / "spm")
     notes = export_checkpoint(checkpoint, tmp_path / "output", False)
     assert len(notes) == 1
-    assert "from spm.model; it reads 12 test texts as sentencepiece does" in notes[0]
+    assert "from spm.model; it reads 11 test texts as sentencepiece does" in notes[0]
     made = Tokenizer.from_file(str(tmp_path / "output" / "tokenizer.json"))
     assert made.encode("½ ２").ids == made.encode("1⁄2 2").ids
 
 
 def test_a_text_is_read_up_to_the_given_number_of_tokens(checkpoint: Path) -> None:
-    texts = ["oil prices " + "x" * 50, "oil prices " + "y" * 50]
-    short = predict_with_checkpoint(checkpoint, texts, False, 3)
-    assert np.array_equal(short[0], short[1])
-    longer = predict_with_checkpoint(checkpoint, texts, False, 40)
-    assert not np.array_equal(longer[0], longer[1])
+    texts = ["oil is expensive", "oil prices fall", "prices fall"]
+    first, second, third = predict_with_checkpoint(checkpoint, texts, False, 3)
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, third)
 
 
 def test_more_tokens_than_the_network_has_positions_are_refused(checkpoint: Path) -> None:
