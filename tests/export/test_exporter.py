@@ -183,6 +183,31 @@ def test_a_trusted_pickle_gives_the_same_answers(
     assert np.abs(found - expected).max() < TOLERANCE
 
 
+TO_LARGE = """
+import sys, exporter.__main__
+from pathlib import Path
+from exporter.folder import open_checkpoint
+from exporter.graph import write_graph
+from exporter.network import load_network
+network, _ = load_network(open_checkpoint(Path(sys.argv[1]), False))
+names = ["input_ids", "attention_mask", "token_type_ids"]
+write_graph(network, names, Path(sys.argv[2]), max_file_bytes=1000)
+"""
+
+
+def test_weights_that_are_too_large_for_one_file_are_in_a_file_beside_it(
+    checkpoints: Path, exports: Mapping[str, Future[Answers]], tmp_path: Path, texts: list[str]
+) -> None:
+    folder, expected = exports["bert"].result()
+    output = tmp_path / "output"
+    output.mkdir()
+    in_exporter(TO_LARGE, checkpoints / "bert", output / "model.onnx")
+    assert sorted(path.name for path in output.iterdir()) == ["model.onnx", "model.onnx.data"]
+    for name in ("tokenizer.json", "config.json"):
+        shutil.copyfile(folder / name, output / name)
+    assert np.abs(probabilities(output, texts, BATCH) - expected).max() < TOLERANCE
+
+
 class _Payload:
     def __init__(self, path: Path):
         self.path = path
@@ -204,8 +229,7 @@ def test_a_tokenizer_with_more_tokens_than_the_network_is_refused(checkpoint: Pa
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.add_tokens(["another"])
     tokenizer.save(str(path))
-    size = tokenizer.get_vocab_size()
-    assert f"the tokenizer has {size} tokens, but the network only knows {size - 1}" in refusal(checkpoint)
+    assert "the tokenizer has a token with the id 300, but the network only knows 300" in refusal(checkpoint)
 
 
 def test_a_broken_tokenizer_is_refused(checkpoint: Path) -> None:
