@@ -24,7 +24,7 @@ class SentenceEncoder:
 
     name: str
     sha256: str
-    """The SHA-256 of the digests of its files."""
+    """The SHA-256 of the network with all of its weights, followed by the tokenizer."""
     network: bytes
     """An ONNX model with the one output `EMBEDDING` (texts, dimensions)."""
     tokenizer: bytes

@@ -23,7 +23,7 @@ from training_import.conversion.sentence_encoders import read_encoder
 from training_import.dataset import Dataset
 from training_import.evaluation.metrics import class_indices
 from training_import.sentence_encoder import SentenceEncoder
-from training_import.training.encoder import C_VALUES, choose_head, embed
+from training_import.training.encoder import C_VALUES, TEXTS_AT_ONCE, choose_head, embed
 from training_import.training.material import DataSets
 from training_import.training.task import TrainingTask
 from training_import.training.train import Trained, train
@@ -222,11 +222,13 @@ def test_the_progress_counts_texts_and_its_share_grows(encoder: SentenceEncoder)
     steps: list[tuple[str, float]] = []
     texts = reviews(count=600).texts
     embed(encoder, texts, lambda step, share=None: steps.append((step, share or 0)))
-    assert [step for step, _ in steps] == [f"embedding 600 texts: {done} done" for done in (0, 256, 512)]
+    assert [step for step, _ in steps] == [
+        f"embedding 600 texts: {done} done" for done in range(0, 600, TEXTS_AT_ONCE)
+    ]
     shares = [share for _, share in steps]
     assert shares[0] == 0
     assert shares == sorted(shares)
-    assert 0.7 < shares[-1] < 0.9
+    assert 0.9 < shares[-1] < 1
 
 
 def test_the_reference_for_drift_counts_the_tokens_of_the_encoder(encoder: SentenceEncoder) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from classifier.errors import ArtifactError
 from classifier.runtimes.network import Network
+from classifier.runtimes.processors import processors
 from classifier.runtimes.transformer import (
     INPUTS,
     MAX_TOKENIZER_BYTES,
@@ -177,7 +178,7 @@ def _output(path: Path, content: bytes, pieces: WordPieces, limit: int) -> _Outp
     Raises UnsupportedModel if the network is not an encoder, or cannot run such a text.
     """
     try:
-        network = Network(content, TransformerRuntime.lock_file, threads=1)
+        network = Network(content, TransformerRuntime.lock_file, threads=processors())
     except ArtifactError as error:
         raise UnsupportedModel(f"{path}: {error}") from error
     names = [name for name, _ in network.inputs]

@@ -28,7 +28,7 @@ C_VALUES = (0.1, 0.3, 1.0, 3.0, 10.0)
 """Values of C (inverse regularization) to choose from; a larger C fits the training texts more closely."""
 
 MAX_ITERATIONS = 1000
-TEXTS_AT_ONCE = 256
+TEXTS_AT_ONCE = 64
 """How many texts of like lengths are embedded between two reports of the progress."""
 
 
