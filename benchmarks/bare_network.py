@@ -133,9 +133,9 @@ def measure_bare_network(artifacts: str, rounds: int, seconds: float, json_file:
     check_wrk()
     console = Console(stderr=True)
     shares = []
-    for name in names:
-        console.print(f"{name}: {rounds} rounds")
-        with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:
+            console.print(f"{name}: {rounds} rounds")
             shares.append(_share(name, rounds, seconds, Path(folder)))
     print(  # noqa: T201
         markdown_table(
