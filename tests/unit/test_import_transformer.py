@@ -146,8 +146,9 @@ def test_a_network_with_operators_of_onnx_runtime_can_be_stored_in_int8(tmp_path
     def add_gelu(model: Any) -> None:
         (last,) = [node for node in model.graph.node if node.op_type == "MatMul"]
         gelu = helper.make_node("Gelu", [last.input[0]], ["gelu"], domain="com.microsoft")
-        last.input[0] = "gelu"
+        last.input[0], last.output[0] = "gelu", "scores"  # ONNX does not know the type of both.
         model.graph.node.insert(len(model.graph.node) - 1, gelu)
+        model.graph.node.append(helper.make_node("Identity", ["scores"], ["logits"]))
         model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
 
     folder = write_folder(tmp_path, changed(network_file(), add_gelu))
