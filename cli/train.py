@@ -63,8 +63,8 @@ def train(
     encoder: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with a sentence encoder (model.onnx, tokenizer.json), on which only a linear head "
-            "is trained, so few examples are enough; instead of --kind.",
+            help="Folder with a sentence encoder (model.onnx, tokenizer.json); trains only a linear head on "
+            "it. Instead of --kind.",
             metavar="FOLDER",
             show_default=False,
         ),
