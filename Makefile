@@ -104,7 +104,7 @@ train-deps: $(VENV)/.train  ## Install the packages for training, evaluation and
 
 deploy-deps: $(VENV)/.deploy  ## Install the packages for images, manifests and deployments
 
-export-deps: .venv-export/.installed  ## Install what exports checkpoints of Hugging Face, with PyTorch: 5.7 GB
+export-deps: .venv-export/.installed  ## Install what exports checkpoints of Hugging Face, with PyTorch: 5.6 GB
 
 train: $(VENV)/.train  ## Train the bundled model again from the IMDB files DATA and TEST and NLTK's corpus in NLTK_DATA
 	$(COMMAND) train --data $(DATA) --test $(TEST) --short sentence_polarity --phrases film_phrases \

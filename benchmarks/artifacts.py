@@ -4,18 +4,20 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from benchmarks.bodies import IMDB, SLICES
+from benchmarks.minilm import fetch_minilm
 from classifier.artifact import write_artifact
 from classifier.pipeline import Classifier, load_classifier
 from classifier.settings import BUNDLED_MODEL, PreprocessingSettings
+from training_import.conversion.sentence_encoders import read_encoder
 from training_import.dataset import Dataset, read_dataset
 from training_import.training.material import DataSets
 from training_import.training.train import train
 
-Kind = Literal["linear", "cnn"]
-KINDS: Mapping[str, Kind] = {"linear": "linear", "cnn": "cnn"}
+Kind = Literal["linear", "cnn", "transformer", "transformer-int8"]
+KINDS: Mapping[str, Kind] = {kind: kind for kind in get_args(Kind)}
 
 TRAINING_ROWS = 2000
 
@@ -33,7 +35,7 @@ class ServedArtifact:
 
 
 def prepare(kind: Kind, workplace: Path) -> ServedArtifact:
-    """Return the bundled linear artifact, or train a convolutional network on 2,000 reviews."""
+    """Return the bundled linear artifact, or train another kind on 2,000 reviews."""
     folder = _FOLDERS[kind](workplace)
     home = workplace / "bentoml"
     os.environ["BENTOML_HOME"] = str(home)
@@ -50,9 +52,21 @@ def _train_network(workplace: Path) -> Path:
     return folder
 
 
+def _train_head(workplace: Path, quantize: Literal["int8"] | None) -> Path:
+    """Train a head on all-MiniLM-L6-v2, which reads 256 tokens of a text."""
+    folder = workplace / f"head-{quantize}"
+    encoder = read_encoder(fetch_minilm(workplace), quantize=quantize)
+    data, preprocessing = DataSets(_training_part()), PreprocessingSettings()
+    trained = train(data, "encoder", "benchmark", preprocessing, seed=0, encoder=encoder)
+    write_artifact(trained.artifact, folder)
+    return folder
+
+
 _FOLDERS: Mapping[Kind, Callable[[Path], Path]] = {
     "linear": lambda _: BUNDLED_MODEL,
     "cnn": _train_network,
+    "transformer": lambda workplace: _train_head(workplace, None),
+    "transformer-int8": lambda workplace: _train_head(workplace, "int8"),
 }
 """For each kind, a function that returns the artifact's folder; it may make it in the workplace."""
 

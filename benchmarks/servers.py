@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from benchmarks.artifacts import Kind, ServedArtifact
+from benchmarks.artifacts import KINDS, Kind, ServedArtifact
 from benchmarks.bodies import ROOT
 from benchmarks.errors import BenchmarkError
 from benchmarks.peers.pipeline import HOST
@@ -78,7 +78,7 @@ class Server:
     path: str = "/predict"
     body: Callable[[str], object] = _text_body
     probabilities: Callable[[Any], Probabilities] = _from_object
-    kinds: tuple[Kind, ...] = ("linear", "cnn")
+    kinds: tuple[Kind, ...] = tuple(KINDS.values())
     variables: Mapping[str, str] = field(default_factory=dict)
 
     @property

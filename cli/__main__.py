@@ -25,6 +25,7 @@ OWN_PACKAGES = (
     "classifier",
     "cli",
     "datafiles",
+    "exporter",
     "image",
     "k8s",
     "model_store",

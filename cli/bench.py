@@ -36,7 +36,10 @@ def _wrong_usage() -> Iterator[None]:
 @bench.command(epilog="Example: `text-classifier bench servers --artifact linear --servers service,fastapi`")
 def servers(
     artifact: Annotated[
-        str, typer.Option(help="Artifacts to serve: linear, cnn or linear,cnn.", show_default=False)
+        str,
+        typer.Option(
+            help="Artifacts to serve: linear, cnn, transformer, transformer-int8.", show_default=False
+        ),
     ],
     servers: Annotated[
         str | None, typer.Option(help="Comma-separated names of servers. Default: all.", show_default=False)

@@ -39,12 +39,16 @@ def _short_texts(
     return read_dataset(Path(source), text_column, label_column, encoding, max_bad_rows)
 
 
-def _check_encoder_options(kind: str | None, encoder: Path | None, max_tokens: int | None) -> None:
+def _check_encoder_options(
+    kind: str | None, encoder: Path | None, max_tokens: int | None, quantize: str | None
+) -> None:
     """Refuse options that would have no effect."""
     if encoder is not None and kind is not None:
         raise typer.BadParameter(
             f"--kind {kind} and --encoder are both given; a model with an encoder is a kind of its own"
         )
+    if encoder is None and quantize is not None:
+        raise typer.BadParameter("--quantize is for a model with an encoder")
     if encoder is None and max_tokens is not None:
         raise typer.BadParameter(
             "--max-tokens is for a model with an encoder; the setting preprocessing.max_tokens is for other "
@@ -63,8 +67,7 @@ def train(
     encoder: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with a sentence encoder (model.onnx, tokenizer.json); trains only a linear head on "
-            "it. Instead of --kind.",
+            help="Folder of a frozen sentence encoder, on which a linear head is trained, instead of --kind.",
             metavar="FOLDER",
             show_default=False,
         ),
@@ -77,6 +80,10 @@ def train(
             max=MAX_ENCODER_TOKENS,
             show_default="what it can read, at most 256",
         ),
+    ] = None,
+    quantize: Annotated[
+        Literal["int8"] | None,
+        typer.Option(help="Store the weights of an encoder in a smaller type.", show_default=False),
     ] = None,
     text_column: TextColumnName = "text",
     label_column: LabelColumnName = "label",
@@ -127,7 +134,7 @@ def train(
     A fifth of the texts is held out to choose the model's settings and to calibrate its probabilities. With
     --encoder each text is held out once, in a cross-validation.
     """
-    _check_encoder_options(kind, encoder, max_tokens)
+    _check_encoder_options(kind, encoder, max_tokens, quantize)
     import model_store
     from classifier.settings import load_settings
     from training_import.conversion.sentence_encoders import read_encoder
@@ -146,7 +153,7 @@ def train(
     )
     with training() as progress:
         task = progress.add_task("starting" if encoder is None else "reading the encoder", total=None)
-        sentence_encoder = None if encoder is None else read_encoder(encoder, max_tokens)
+        sentence_encoder = None if encoder is None else read_encoder(encoder, max_tokens, quantize)
         trained = train_model(
             data_sets,
             "encoder" if encoder is not None else kind or "linear",

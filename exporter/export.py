@@ -23,10 +23,11 @@ def export(folder: Path, output: Path, trust_pickle: bool) -> tuple[str, ...]:
     checkpoint = open_checkpoint(folder, trust_pickle)
     tokenizer, tokenizer_notes = load_tokenizer(checkpoint)
     network, notes = load_network(checkpoint)
-    if len(tokenizer) > network.config.vocab_size:
+    most = max(tokenizer.get_vocab().values(), default=0)
+    if most >= network.config.vocab_size:
         raise RefusedCheckpoint(
-            f"{folder}: the tokenizer has {len(tokenizer)} tokens, but the network only knows "
-            f"{network.config.vocab_size}"
+            f"{folder}: the tokenizer has a token with the id {most}, but the network only knows "
+            f"{network.config.vocab_size} tokens, from 0"
         )
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as temporary:

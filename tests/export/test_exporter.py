@@ -172,12 +172,40 @@ torch.save(load_file(sys.argv[1] + "/model.safetensors"), sys.argv[1] + "/pytorc
 """
 
 
-def test_a_trusted_pickle_gives_the_same_answers(checkpoint: Path, texts: list[str]) -> None:
-    expected = predict_with_checkpoint(checkpoint, texts[:5], False, MAX_TOKENS)
+def test_a_trusted_pickle_gives_the_same_answers(
+    checkpoint: Path, exports: Mapping[str, Future[Answers]], texts: list[str]
+) -> None:
+    _, expected = exports["bert"].result()
     in_exporter(TO_PICKLE, checkpoint)
     (checkpoint / "model.safetensors").unlink()
     assert "pytorch_model.bin is a pickle" in refusal(checkpoint)
-    assert np.array_equal(predict_with_checkpoint(checkpoint, texts[:5], True, MAX_TOKENS), expected)
+    found = predict_with_checkpoint(checkpoint, texts, True, MAX_TOKENS)
+    assert np.abs(found - expected).max() < TOLERANCE
+
+
+TO_LARGE = """
+import sys, exporter.__main__
+from pathlib import Path
+from exporter.folder import open_checkpoint
+from exporter.graph import write_graph
+from exporter.network import load_network
+network, _ = load_network(open_checkpoint(Path(sys.argv[1]), False))
+names = ["input_ids", "attention_mask", "token_type_ids"]
+write_graph(network, names, Path(sys.argv[2]), max_file_bytes=1000)
+"""
+
+
+def test_weights_that_are_too_large_for_one_file_are_in_a_file_beside_it(
+    checkpoints: Path, exports: Mapping[str, Future[Answers]], tmp_path: Path, texts: list[str]
+) -> None:
+    folder, expected = exports["bert"].result()
+    output = tmp_path / "output"
+    output.mkdir()
+    in_exporter(TO_LARGE, checkpoints / "bert", output / "model.onnx")
+    assert sorted(path.name for path in output.iterdir()) == ["model.onnx", "model.onnx.data"]
+    for name in ("tokenizer.json", "config.json"):
+        shutil.copyfile(folder / name, output / name)
+    assert np.abs(probabilities(output, texts, BATCH) - expected).max() < TOLERANCE
 
 
 class _Payload:
@@ -201,8 +229,7 @@ def test_a_tokenizer_with_more_tokens_than_the_network_is_refused(checkpoint: Pa
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.add_tokens(["another"])
     tokenizer.save(str(path))
-    size = tokenizer.get_vocab_size()
-    assert f"the tokenizer has {size} tokens, but the network only knows {size - 1}" in refusal(checkpoint)
+    assert "the tokenizer has a token with the id 300, but the network only knows 300" in refusal(checkpoint)
 
 
 def test_a_broken_tokenizer_is_refused(checkpoint: Path) -> None:
@@ -216,7 +243,7 @@ def test_a_tokenizer_file_is_used_as_it_is_and_a_difference_is_noted(
     notes = export_checkpoint(checkpoints / "deberta-v2", tmp_path / "output", False)
     assert len(notes) == 1
     assert notes[0].startswith("tokenizer.json was used as it is. transformers ")
-    assert "'ａｂｃ １２３ ½ ™ ① ﬁ', because its DebertaV2Tokenizer replaces parts of the file" in notes[0]
+    assert "because its DebertaV2Tokenizer replaces parts of the file" in notes[0]
     original = Tokenizer.from_file(str(checkpoints / "deberta-v2" / "tokenizer.json"))
     exported = Tokenizer.from_file(str(tmp_path / "output" / "tokenizer.json"))
     assert json.loads(exported.to_str()) == json.loads(original.to_str())
@@ -263,17 +290,16 @@ def test_a_file_of_sentencepiece_becomes_a_tokenizer_that_reads_alike(
     in_exporter(SENTENCEPIECE, checkpoint / "spm")
     notes = export_checkpoint(checkpoint, tmp_path / "output", False)
     assert len(notes) == 1
-    assert "from spm.model; it reads 12 test texts as sentencepiece does" in notes[0]
+    assert "from spm.model; it reads 11 test texts as sentencepiece does" in notes[0]
     made = Tokenizer.from_file(str(tmp_path / "output" / "tokenizer.json"))
     assert made.encode("½ ２").ids == made.encode("1⁄2 2").ids
 
 
 def test_a_text_is_read_up_to_the_given_number_of_tokens(checkpoint: Path) -> None:
-    texts = ["oil prices " + "x" * 50, "oil prices " + "y" * 50]
-    short = predict_with_checkpoint(checkpoint, texts, False, 3)
-    assert np.array_equal(short[0], short[1])
-    longer = predict_with_checkpoint(checkpoint, texts, False, 40)
-    assert not np.array_equal(longer[0], longer[1])
+    texts = ["oil is expensive", "oil prices fall", "prices fall"]
+    first, second, third = predict_with_checkpoint(checkpoint, texts, False, 3)
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, third)
 
 
 def test_more_tokens_than_the_network_has_positions_are_refused(checkpoint: Path) -> None:

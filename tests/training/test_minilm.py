@@ -9,9 +9,9 @@ import numpy as np
 import onnxruntime
 import pytest
 import tokenizers
-from minilm import NotFetched, fetch_minilm
 from numpy.typing import NDArray
 
+from benchmarks.minilm import NotFetched, fetch_minilm
 from classifier.pipeline import Classifier, load_classifier
 from training_import.conversion.sentence_encoders import read_encoder
 from training_import.dataset import Dataset, read_dataset

@@ -157,7 +157,7 @@ def test_without_the_environment_an_import_says_how_to_make_it(folder: Path, tmp
         export_checkpoint(folder, tmp_path / "output", False, python=tmp_path / "missing" / "python")
     assert str(error.value) == (
         f"{folder} is a checkpoint of PyTorch; `make export-deps` makes the environment that exports it "
-        f"(5.7 GB), or export it yourself with `optimum-cli export onnx --model {folder} OUT`"
+        f"(5.6 GB), or export it yourself with `optimum-cli export onnx --model {folder} OUT`"
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint"]
 

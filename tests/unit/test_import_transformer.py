@@ -18,6 +18,7 @@ from classifier.runtimes.network import NETWORK
 from classifier.runtimes.transformer import TOKENIZER
 from training_import.conversion.converted import ImportOptions, UnsupportedModel
 from training_import.conversion.import_model import Imported, convert_and_compare
+from training_import.conversion.network_sizes import quantized
 
 TEXTS = [
     f"{a} {b} film{s}{end}"
@@ -131,6 +132,11 @@ def test_int8_is_smaller_and_says_what_it_changed(tmp_path: Path) -> None:
     assert 0 < measured.largest_difference < 0.2
     assert found.artifact.manifest.model.runs_alone
     assert any("Its weights are stored in int8" in note for note in found.notes)
+
+
+def test_a_network_that_is_in_int8_already_runs_texts_alone(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path, quantized(network_file()))
+    assert imported(folder).artifact.manifest.model.runs_alone
 
 
 def test_int8_says_what_it_costs_where_the_labels_are_known(tmp_path: Path) -> None:

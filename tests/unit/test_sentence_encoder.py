@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from onnx import external_data_helper, helper
+from onnx import external_data_helper, helper, numpy_helper
 from tiny_encoder import DIMENSIONS, WORDS, encoder_file, table, write_encoder
 from tiny_transformer import changed, network_file
 
@@ -155,6 +155,21 @@ def test_texts_run_alone_if_their_numbers_would_be_scaled_by_the_whole_batch(
 
     network = changed(encoder_file(), scale) if is_int8 else encoder_file()
     assert read_encoder(write_encoder(tmp_path, network)).settings.runs_alone is is_int8
+
+
+def test_an_encoder_in_int8_runs_texts_alone_and_says_so(tmp_path: Path) -> None:
+    def multiply(model: onnx.ModelProto) -> None:
+        model.graph.initializer.append(numpy_helper.from_array(np.eye(DIMENSIONS, dtype=np.float32), "eye"))
+        model.graph.node[-1].output[0] = "exact"
+        model.graph.node.append(helper.make_node("MatMul", ["exact", "eye"], ["last_hidden_state"]))
+
+    folder = write_encoder(tmp_path, changed(encoder_file(), multiply))
+    encoder = read_encoder(folder, quantize="int8")
+    assert encoder.settings.runs_alone
+    assert (
+        "The encoder's weights are stored in int8; the head is trained on what it gives then."
+        in encoder.notes
+    )
 
 
 # What is refused

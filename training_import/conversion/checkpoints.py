@@ -61,7 +61,7 @@ def _run(source: Path, command: str, arguments: Sequence[str], python: Path, giv
     if not python.exists():
         raise UnsupportedModel(
             f"{source} is a checkpoint of PyTorch; `make export-deps` makes the environment that exports it "
-            f"(5.7 GB), or export it yourself with `optimum-cli export onnx --model {source} OUT`"
+            f"(5.6 GB), or export it yourself with `optimum-cli export onnx --model {source} OUT`"
         )
     with tempfile.TemporaryDirectory() as home:  # so that no settings or caches of the user have an effect
         done = subprocess.run(

@@ -46,7 +46,7 @@ from training_import.conversion.network_files import (
     check_weights,
     read_network,
 )
-from training_import.conversion.network_sizes import optimized, quantized
+from training_import.conversion.network_sizes import optimized, quantized, scales_by_batch
 from training_import.versions import library_versions
 
 CONFIG = "config.json"
@@ -142,7 +142,9 @@ def _convert_exported(source: Path, options: ImportOptions) -> Converted:
         max_tokens=limit - special_tokens,
     )
     settings = TransformerSettings(
-        pad_id=pad_id, unknown_id=unknown_id, runs_alone=options.quantize is not None
+        pad_id=pad_id,
+        unknown_id=unknown_id,
+        runs_alone=options.quantize is not None or scales_by_batch(network),
     )
     original, classes = _original(folder.network, network, tokenizer, text, limit, options)
     check_speed(folder.tokenizer, tokenizer)

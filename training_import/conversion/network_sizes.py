@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from classifier.runtimes.network import import_onnxruntime
+from training_import.onnx_graph import all_graphs
 
 
 def quantized(network: bytes) -> bytes:
@@ -28,6 +29,14 @@ def quantized(network: bytes) -> bytes:
             weight_type=QuantType.QInt8,
         )
         return smaller.read_bytes()
+
+
+def scales_by_batch(network: bytes) -> bool:
+    """Return whether numbers are scaled by the largest of the whole batch; see `TransformerSettings`."""
+    import onnx
+
+    graph = onnx.load_model_from_string(network).graph
+    return any(node.op_type.startswith("DynamicQuantize") for part in all_graphs(graph) for node in part.node)
 
 
 def optimized(network: bytes) -> bytes:

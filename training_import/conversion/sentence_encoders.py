@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
@@ -38,8 +38,7 @@ from training_import.conversion.from_transformers import (
     token_limit,
     vocabulary_words,
 )
-from training_import.conversion.network_sizes import optimized
-from training_import.onnx_graph import all_graphs
+from training_import.conversion.network_sizes import optimized, quantized, scales_by_batch
 from training_import.sentence_encoder import LOGITS, SentenceEncoder, embedding_network
 
 TOKEN_OUTPUTS = ("last_hidden_state", "token_embeddings")
@@ -65,11 +64,13 @@ class _Output:
     dimensions: int
 
 
-def read_encoder(source: Path, max_tokens: int | None = None) -> SentenceEncoder:
+def read_encoder(
+    source: Path, max_tokens: int | None = None, quantize: Literal["int8"] | None = None
+) -> SentenceEncoder:
     """Read a folder; raises UnsupportedModel, which names the file and what is wrong with it.
 
     `max_tokens` is how many tokens of a text are read, special tokens included; at most
-    `DEFAULT_MAX_TOKENS` if it is None.
+    `DEFAULT_MAX_TOKENS` if it is None. `quantize` is the type that the weights are stored in.
     """
     import onnx
 
@@ -82,18 +83,19 @@ def read_encoder(source: Path, max_tokens: int | None = None) -> SentenceEncoder
     output = _output(folder.network, content, pieces, limit)
     check_speed(folder.tokenizer, tokenizer)
     model = onnx.load_model_from_string(content)
+    network = embedding_network(model, output.name, output.is_pooled)
+    if quantize is not None:
+        network = quantized(network)
     return SentenceEncoder(
         name=source.resolve().name,
         sha256=hashlib.sha256(content + tokenizer).hexdigest(),
-        network=optimized(embedding_network(model, output.name, output.is_pooled)),
+        network=optimized(network),
         tokenizer=tokenizer,
-        settings=TransformerSettings(
-            pad_id=padding, unknown_id=unknown, runs_alone=_scales_by_batch(model.graph)
-        ),
+        settings=TransformerSettings(pad_id=padding, unknown_id=unknown, runs_alone=scales_by_batch(network)),
         dimensions=output.dimensions,
         max_tokens=limit - pieces.special_tokens,
         words=vocabulary_words(tokenizer),
-        notes=(_how_pooled(output), *_about_limit(limit, max_tokens)),
+        notes=(_how_pooled(output), *_about_limit(limit, max_tokens), *_about_type(quantize)),
     )
 
 
@@ -134,6 +136,12 @@ def _about_limit(limit: int, max_tokens: int | None) -> Sequence[str]:
         f"It reads {limit} tokens of a text, special ones included; --max-tokens sets another number, and a "
         "text takes longer the more tokens are read.",
     )
+
+
+def _about_type(quantize: str | None) -> Sequence[str]:
+    if quantize is None:
+        return ()
+    return (f"The encoder's weights are stored in {quantize}; the head is trained on what it gives then.",)
 
 
 def _how_pooled(output: _Output) -> str:
@@ -229,8 +237,3 @@ def _vectors_of(path: Path, outputs: Sequence[str]) -> str:
             f"or one that is called {', '.join((*TOKEN_OUTPUTS, TEXT_OUTPUT))}"
         )
     return outputs[0]
-
-
-def _scales_by_batch(graph: Any) -> bool:
-    """Return whether numbers are scaled by the largest of the whole batch; see `TransformerSettings`."""
-    return any(node.op_type.startswith("DynamicQuantize") for part in all_graphs(graph) for node in part.node)

