@@ -108,7 +108,9 @@ class WordPieces:
             raise ArtifactError(f"{TOKENIZER} cannot be read by tokenizers: {error}") from error
         self.special_tokens: int = self._tokenizer.num_special_tokens_to_add(False)
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(text.max_tokens + self.special_tokens)
+        self._tokenizer.enable_truncation(
+            text.max_tokens + self.special_tokens, direction="right" if text.keep == "first" else "left"
+        )
         self._unknown_id = unknown_id
         self._clean = cleaning(text)
 
@@ -155,7 +157,7 @@ class TransformerRuntime(NetworkRuntime[Tokens]):
     @classmethod
     def check(cls, settings: TransformerSettings, labels: Sequence[str], text: TextSettings) -> None:
         """Check that no setting is about tokens, which the tokenizer decides about; see `Runtime`."""
-        tokens = {"units", "token_pattern", "negation", "stopwords", "unknown", "keep"}
+        tokens = {"units", "token_pattern", "negation", "stopwords", "unknown"}
         default = TextSettings(max_tokens=text.max_tokens)
         changed = sorted(name for name in tokens if getattr(text, name) != getattr(default, name))
         if changed:

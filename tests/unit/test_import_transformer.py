@@ -109,6 +109,14 @@ def test_the_length_that_is_read_is_the_smallest_that_the_folder_names(
     assert imported(folder).artifact.manifest.text.max_tokens == expected - 2
 
 
+def test_a_tokenizer_that_cuts_at_the_beginning_keeps_the_end(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path)
+    (folder / "tokenizer_config.json").write_text(json.dumps({"truncation_side": "left"}))
+    found = imported(folder, ["bad " * 50 + "good"])
+    assert found.artifact.manifest.text.keep == "last"
+    assert found.comparisons[0].largest <= 1e-6
+
+
 def test_html_can_be_stripped_before_the_tokenizer(tmp_path: Path) -> None:
     found = imported(write_folder(tmp_path), ["<b>good</b> film"], strip_html=True)
     assert found.artifact.manifest.text.strip_html

@@ -45,6 +45,12 @@ def test_a_long_text_is_cut_and_keeps_its_special_tokens() -> None:
     assert tokens.cut.tolist() == [True]
 
 
+def test_the_end_of_a_long_text_can_be_kept() -> None:
+    tokens = pieces(RAW.model_copy(update={"keep": "last"})).encode(["bad " * 100 + "good"])
+    assert tokens.encodings[0].ids == [2, *[6] * (POSITIONS - 3), 5, 3]
+    assert tokens.cut.tolist() == [True]
+
+
 def test_a_text_of_exactly_the_greatest_length_is_not_cut() -> None:
     assert pieces().encode(["good " * (POSITIONS - 2)]).cut.tolist() == [False]
 
@@ -198,7 +204,6 @@ def test_an_output_of_the_wrong_shape_is_refused() -> None:
     ("change", "message"),
     [
         ({"stopwords": ("a",)}, "text.stopwords is ('a',); a transformer has a tokenizer of its own"),
-        ({"keep": "last"}, "text.keep is 'last'"),
         ({"unknown": "drop"}, "text.unknown is 'drop'"),
         ({"units": "characters"}, "text.units is 'characters'"),
         ({"token_pattern": "[a-z]+"}, "text.token_pattern is '[a-z]+'"),

@@ -140,6 +140,7 @@ def _convert_exported(source: Path, options: ImportOptions) -> Converted:
         lowercase=False,
         remove_special_chars=options.remove_special_chars,
         max_tokens=limit - special_tokens,
+        keep="last" if folder.tokenizer_config.get("truncation_side") == "left" else "first",
     )
     settings = TransformerSettings(
         pad_id=pad_id,
@@ -362,7 +363,7 @@ def _original(
     outputs = [each.name for each in session.get_outputs()]
     pieces = tokenizers.Tokenizer.from_str(tokenizer.decode())
     pieces.no_padding()
-    pieces.enable_truncation(limit)
+    pieces.enable_truncation(limit, direction="right" if text.keep == "first" else "left")
     before = cleaning_before(options, text)
 
     def scores(one: str) -> NDArray[np.float64]:
