@@ -364,6 +364,21 @@ def test_a_pipe_in_place_of_a_file_is_refused(tmp_path: Path, name: str) -> None
     refuses(folder, f"{name} cannot be read: it is not a file")
 
 
+@pytest.mark.parametrize("name", ["config.json", TOKENIZER, NETWORK])
+def test_a_file_that_git_did_not_fetch_is_named_with_what_to_do(tmp_path: Path, name: str) -> None:
+    folder = write_folder(tmp_path)
+    (folder / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4a\nsize 90261504\n")
+    refuses(folder, f"{name} is only a pointer of Git LFS; `git lfs pull` fetches the file")
+
+
+@pytest.mark.parametrize("place", ["model_quantized.onnx", "onnx/model_fp16.onnx"])
+def test_a_network_of_another_name_is_named(tmp_path: Path, place: str) -> None:
+    folder = write_folder(tmp_path)
+    (folder / "onnx").mkdir()
+    (folder / NETWORK).rename(folder / place)
+    refuses(folder, f"Rename {place} to model.onnx if it is the one that you mean")
+
+
 def in_a_file(location: str, tensors: int = 1, **place: str) -> bytes:
     """Return a network with weights in a file; `place` has their offset and length."""
 

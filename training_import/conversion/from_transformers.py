@@ -43,8 +43,8 @@ from training_import.conversion.converted import (
 from training_import.conversion.labels import class_labels
 from training_import.conversion.network_files import (
     add_external_data,
+    check_file,
     check_operators,
-    check_size,
     check_weights,
     read_network,
 )
@@ -152,8 +152,8 @@ def _convert_exported(source: Path, options: ImportOptions) -> Converted:
         unknown_id=unknown_id,
         runs_alone=options.quantize is not None or scales_by_batch(network),
     )
-    original, classes = _original(folder.network, network, tokenizer, text, limit, pad_id, options)
     check_speed(folder.tokenizer, tokenizer)
+    original, classes = _original(folder.network, network, tokenizer, text, limit, pad_id, options)
     names = _class_names(source / CONFIG, folder.config)
     labels = class_labels(options, names, classes)
     numbered = [name for name in labels.names if _NUMBERED.fullmatch(name)]
@@ -195,9 +195,11 @@ def _read_folder(source: Path) -> TransformerFolder:
     """Find the files of a folder; raises UnsupportedModel, which says what is missing and how to make it."""
     network = next((source / name for name in NETWORKS if (source / name).exists()), None)
     if network is None:
+        others = sorted(str(each.relative_to(source)) for each in source.glob("**/*.onnx"))
+        other = f". Rename {others[0]} to {NETWORK} if it is the one that you mean" if others else ""
         raise UnsupportedModel(
             f"{source} is a folder without {' or '.join(NETWORKS)}; a folder of Hugging Face with a network "
-            f"in ONNX has {NETWORK}, {TOKENIZER} and {CONFIG}"
+            f"in ONNX has {NETWORK}, {TOKENIZER} and {CONFIG}{other}"
         )
     for name in (TOKENIZER, CONFIG):
         if not (source / name).exists():
@@ -224,7 +226,7 @@ def how_to_make(name: str) -> str:
 def read_bytes(path: Path, max_bytes: int) -> bytes:
     """Read a file of at most `max_bytes`; raises UnsupportedModel."""
     try:
-        check_size(path, max_bytes)
+        check_file(path, max_bytes)
         return path.read_bytes()
     except OSError as error:
         raise UnsupportedModel(f"{path} cannot be read: {error.strerror}") from error
