@@ -125,6 +125,24 @@ def explanations(
         measure_explanations(artifact, rounds, seconds, json_file)
 
 
+@bench.command("bare-network", epilog="Example: `text-classifier bench bare-network --artifact transformer`")
+def bare_network(
+    artifact: Annotated[
+        str, typer.Option(help="Artifacts to serve: transformer, transformer-int8.")
+    ] = "transformer,transformer-int8",
+    rounds: Annotated[int, typer.Option(min=1, help="How many times each is measured.")] = 5,
+    seconds: Annotated[float, typer.Option(min=1, help="Length of each load.")] = 10,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="File for the figures.", show_default=False)
+    ] = None,
+) -> None:
+    """Compare a transformer behind the service with ONNX Runtime alone, on texts that are ready for it."""
+    from benchmarks.bare_network import measure_bare_network
+
+    with _wrong_usage():
+        measure_bare_network(artifact, rounds, seconds, json_file)
+
+
 @bench.command("web-client", epilog="Example: `text-classifier bench web-client --rounds 5`")
 def web_client(
     rounds: Annotated[int, typer.Option(min=1, help="How many times a job is compared.")] = 5,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, external_data_helper, numpy_helper
+from onnx import TensorProto, external_data_helper, helper, numpy_helper
 from tiny_transformer import POSITIONS, changed, network_file, tokenizer_file, write_folder
 
 from classifier.artifact import read_artifact, write_artifact
@@ -141,6 +141,19 @@ def test_int8_is_smaller_and_says_what_it_changed(tmp_path: Path) -> None:
     assert 0 < measured.largest_difference < 0.2
     assert found.artifact.manifest.model.runs_alone
     assert any("Its weights are stored in int8" in note for note in found.notes)
+
+
+def test_a_network_with_operators_of_onnx_runtime_can_be_stored_in_int8(tmp_path: Path) -> None:
+    def add_gelu(model: Any) -> None:
+        (last,) = [node for node in model.graph.node if node.op_type == "MatMul"]
+        gelu = helper.make_node("Gelu", [last.input[0]], ["gelu"], domain="com.microsoft")
+        last.input[0], last.output[0] = "gelu", "scores"  # ONNX does not know the type of both.
+        model.graph.node.insert(len(model.graph.node) - 1, gelu)
+        model.graph.node.append(helper.make_node("Identity", ["scores"], ["logits"]))
+        model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+
+    folder = write_folder(tmp_path, changed(network_file(), add_gelu))
+    assert imported(folder, quantize="int8", min_agreement=0.5).artifact.manifest.quantization is not None
 
 
 def test_a_network_that_is_in_int8_already_runs_texts_alone(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ def quantized(network: bytes) -> bytes:
             per_channel=True,
             reduce_range=True,
             weight_type=QuantType.QInt8,
+            # The types of values behind operators of com.microsoft are not known to ONNX.
+            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
         )
         return smaller.read_bytes()
 
