@@ -102,7 +102,10 @@ def convert_transformer(source: Path, options: ImportOptions) -> Converted:
     with tempfile.TemporaryDirectory() as temporary:
         exported = Path(temporary) / source.resolve().name
         notes = export_checkpoint(source, exported, options.trust_pickle)
-        converted = _convert_exported(exported, options)
+        try:
+            converted = _convert_exported(exported, options)
+        except UnsupportedModel as error:  # It names files of the temporary folder.
+            raise UnsupportedModel(str(error).replace(str(exported), str(source))) from error
     before = cleaning_before(options, converted.text)
 
     def original(texts: Sequence[str]) -> NDArray[np.float64]:
@@ -216,7 +219,10 @@ def _read_folder(source: Path) -> TransformerFolder:
 def how_to_make(name: str) -> str:
     """Say how a missing file is made."""
     if name == CONFIG:
-        return ", which has the labels; copy it from the checkpoint that was exported"
+        return (
+            ", which has the labels; copy it from the checkpoint that was exported. A sentence encoder has "
+            "none: `train --encoder` trains a classifier on it"
+        )
     return (
         "; make it from the tokenizer's other files with transformers: "
         "`AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)`"
@@ -259,7 +265,8 @@ def _check_task(path: Path, config: Mapping[str, Any]) -> None:
     tasks = [str(name) for name in architectures] if isinstance(architectures, list) else []
     if tasks and not any(name.endswith("ForSequenceClassification") for name in tasks):
         raise UnsupportedModel(
-            f"{path}: the model is {tasks[0]}; only ...ForSequenceClassification classifies a whole text"
+            f"{path}: the model is {tasks[0]}; only ...ForSequenceClassification classifies a whole text. "
+            "`train --encoder` trains a classifier on a sentence encoder"
         )
 
 
