@@ -422,7 +422,7 @@ def test_a_name_of_the_hub_is_refused_with_how_to_fetch_it() -> None:
 def test_a_fault_of_an_exported_checkpoint_names_the_folder_of_the_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def export(source: Path, output: Path, trust_pickle: bool) -> tuple[str, ...]:
+    def export(_source: Path, output: Path, _trust_pickle: bool) -> tuple[str, ...]:
         write_folder(output, id2label={"0": 0, "1": 1})
         return ()
 
