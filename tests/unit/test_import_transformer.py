@@ -17,6 +17,7 @@ from classifier.artifact import read_artifact, write_artifact
 from classifier.pipeline import load_classifier
 from classifier.runtimes.network import NETWORK
 from classifier.runtimes.transformer import TOKENIZER
+from training_import.conversion import from_transformers
 from training_import.conversion.converted import ImportOptions, UnsupportedModel
 from training_import.conversion.import_model import Imported, convert_and_compare
 from training_import.conversion.network_sizes import quantized
@@ -375,6 +376,59 @@ def test_a_pipe_in_place_of_a_file_is_refused(tmp_path: Path, name: str) -> None
     (folder / name).unlink()
     os.mkfifo(folder / name)
     refuses(folder, f"{name} cannot be read: it is not a file")
+
+
+@pytest.mark.parametrize("name", ["config.json", TOKENIZER, NETWORK])
+def test_a_file_that_git_did_not_fetch_is_named_with_what_to_do(tmp_path: Path, name: str) -> None:
+    folder = write_folder(tmp_path)
+    (folder / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4a\nsize 90261504\n")
+    refuses(folder, f"{name} is only a pointer of Git LFS; `git lfs pull` fetches the file")
+
+
+@pytest.mark.parametrize("place", ["model_quantized.onnx", "onnx/model_fp16.onnx"])
+def test_a_network_of_another_name_is_named(tmp_path: Path, place: str) -> None:
+    folder = write_folder(tmp_path)
+    (folder / "onnx").mkdir()
+    (folder / NETWORK).rename(folder / place)
+    refuses(folder, f"Rename {place} to model.onnx if it is the one that you mean")
+
+
+@pytest.mark.parametrize("place", [NETWORK, f"onnx/{NETWORK}"])
+def test_the_network_alone_is_refused_with_the_folder_to_import(tmp_path: Path, place: str) -> None:
+    folder = write_folder(tmp_path)
+    (folder / "onnx").mkdir()
+    (folder / NETWORK).rename(folder / place)
+    refuses(folder / place, f"which has its tokenizer; import {folder}")
+
+
+@pytest.mark.parametrize("config", [{"architectures": ["BertModel"]}, None])
+def test_a_sentence_encoder_is_refused_with_what_takes_it(
+    tmp_path: Path, config: dict[str, Any] | None
+) -> None:
+    folder = write_folder(tmp_path, **(config or {}))
+    if config is None:
+        (folder / "config.json").unlink()
+    refuses(folder, "`train --encoder` trains a classifier on")
+
+
+def test_a_name_of_the_hub_is_refused_with_how_to_fetch_it() -> None:
+    refuses(Path("no-such/model-v1.5"), "`hf download no-such/model-v1.5 --local-dir FOLDER` fetches it")
+    with pytest.raises(
+        UnsupportedModel, match=r"no-such/model\.onnx cannot be read: No such file or directory$"
+    ):
+        imported(Path("no-such/model.onnx"))
+
+
+def test_a_fault_of_an_exported_checkpoint_names_the_folder_of_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def export(_source: Path, output: Path, _trust_pickle: bool) -> tuple[str, ...]:
+        write_folder(output, id2label={"0": 0, "1": 1})
+        return ()
+
+    monkeypatch.setattr(from_transformers, "export_checkpoint", export)
+    (tmp_path / "model.safetensors").touch()
+    refuses(tmp_path, f"{tmp_path}/config.json: id2label is {{'0': 0, '1': 1}}")
 
 
 def in_a_file(location: str, tensors: int = 1, **place: str) -> bytes:

@@ -17,7 +17,7 @@ from training_import.tensorflow_logs import silence_tensorflow
 SUPPORTED_SOURCES = (
     "a Keras model (.keras or .h5) with a word index or a TextVectorization layer; a scikit-learn Pipeline, "
     "or a package, which is a dict with a model and its vectorizer or tokenizer (skops, joblib or pickle); "
-    "an ONNX file with a description of its tokenizer; a folder of Hugging Face with a transformer in ONNX"
+    "an ONNX file with a description of its tokenizer; a folder of Hugging Face with a transformer"
 )
 
 SourceKind = Literal["keras", "skops", "pickle", "onnx", "transformer"]
@@ -37,6 +37,11 @@ _COMPRESSED = (
     b"x\xda",
 )
 """The first bytes of compressed joblib files: gzip, bz2, xz, lzma, lz4, zlib."""
+
+_HUB_NAME = re.compile(
+    r"[\w-]+/[\w-][\w.-]*(?<!\.onnx)(?<!\.h5)(?<!\.keras)(?<!\.pkl)(?<!\.joblib)(?<!\.skops)"
+)
+"""What can be the name of a model on the Hugging Face Hub, such as "google-bert/bert-base-uncased"."""
 
 _FORMER_TOKENIZERS: Mapping[str, str] = MappingProxyType(
     dict.fromkeys(
@@ -100,7 +105,10 @@ def source_kind(source: Path) -> SourceKind:
         with source.open("rb") as file:
             start = file.read(16)
     except OSError as error:
-        raise UnsupportedModel(f"{source} cannot be read: {error.strerror}") from error
+        hint = ""
+        if isinstance(error, FileNotFoundError) and _HUB_NAME.fullmatch(str(source)):
+            hint = f". `hf download {source} --local-dir FOLDER` fetches it if it is on the Hugging Face Hub"
+        raise UnsupportedModel(f"{source} cannot be read: {error.strerror}{hint}") from error
     if start.startswith(b"PK"):
         return _zip_kind(source)
     if start.startswith(b"\x89HDF"):

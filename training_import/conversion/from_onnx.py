@@ -11,6 +11,7 @@ from classifier.artifact import Calibration
 from classifier.pipeline import to_probabilities
 from classifier.runtimes.network import NETWORK, import_onnxruntime
 from classifier.runtimes.onnx import OnnxRuntime, OnnxSettings
+from classifier.runtimes.transformer import TOKENIZER
 from classifier.text import TextSettings, Tokenizer
 from classifier.validation import first_error
 from training_import.conversion.converted import Converted, ImportOptions, UnsupportedModel
@@ -83,6 +84,12 @@ def convert_onnx(source: Path, options: ImportOptions) -> Converted:
 
 def _read_description(source: Path, path: Path | None) -> TokenizerDescription:
     if path is None:
+        folders = (source.parent, source.parent.parent)
+        folder = next((each for each in folders if (each / TOKENIZER).exists()), None)
+        if folder is not None:
+            raise UnsupportedModel(
+                f"{source} is part of a folder of Hugging Face, which has its tokenizer; import {folder}"
+            )
         raise UnsupportedModel(
             f"{source} is an ONNX file without its tokenizer; give a JSON description of it with --tokenizer"
         )

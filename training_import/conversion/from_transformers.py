@@ -43,8 +43,8 @@ from training_import.conversion.converted import (
 from training_import.conversion.labels import class_labels
 from training_import.conversion.network_files import (
     add_external_data,
+    check_file,
     check_operators,
-    check_size,
     check_weights,
     read_network,
 )
@@ -102,7 +102,10 @@ def convert_transformer(source: Path, options: ImportOptions) -> Converted:
     with tempfile.TemporaryDirectory() as temporary:
         exported = Path(temporary) / source.resolve().name
         notes = export_checkpoint(source, exported, options.trust_pickle)
-        converted = _convert_exported(exported, options)
+        try:
+            converted = _convert_exported(exported, options)
+        except UnsupportedModel as error:  # It names files of the temporary folder.
+            raise UnsupportedModel(str(error).replace(str(exported), str(source))) from error
     before = cleaning_before(options, converted.text)
 
     def original(texts: Sequence[str]) -> NDArray[np.float64]:
@@ -152,8 +155,8 @@ def _convert_exported(source: Path, options: ImportOptions) -> Converted:
         unknown_id=unknown_id,
         runs_alone=options.quantize is not None or scales_by_batch(network),
     )
-    original, classes = _original(folder.network, network, tokenizer, text, limit, pad_id, options)
     check_speed(folder.tokenizer, tokenizer)
+    original, classes = _original(folder.network, network, tokenizer, text, limit, pad_id, options)
     names = _class_names(source / CONFIG, folder.config)
     labels = class_labels(options, names, classes)
     numbered = [name for name in labels.names if _NUMBERED.fullmatch(name)]
@@ -195,9 +198,11 @@ def _read_folder(source: Path) -> TransformerFolder:
     """Find the files of a folder; raises UnsupportedModel, which says what is missing and how to make it."""
     network = next((source / name for name in NETWORKS if (source / name).exists()), None)
     if network is None:
+        others = sorted(str(each.relative_to(source)) for each in source.glob("**/*.onnx"))
+        other = f". Rename {others[0]} to {NETWORK} if it is the one that you mean" if others else ""
         raise UnsupportedModel(
             f"{source} is a folder without {' or '.join(NETWORKS)}; a folder of Hugging Face with a network "
-            f"in ONNX has {NETWORK}, {TOKENIZER} and {CONFIG}"
+            f"in ONNX has {NETWORK}, {TOKENIZER} and {CONFIG}{other}"
         )
     for name in (TOKENIZER, CONFIG):
         if not (source / name).exists():
@@ -214,7 +219,10 @@ def _read_folder(source: Path) -> TransformerFolder:
 def how_to_make(name: str) -> str:
     """Say how a missing file is made."""
     if name == CONFIG:
-        return ", which has the labels; copy it from the checkpoint that was exported"
+        return (
+            ", which has the labels; copy it from the checkpoint that was exported. A sentence encoder has "
+            "none: `train --encoder` trains a classifier on it"
+        )
     return (
         "; make it from the tokenizer's other files with transformers: "
         "`AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)`"
@@ -224,7 +232,7 @@ def how_to_make(name: str) -> str:
 def read_bytes(path: Path, max_bytes: int) -> bytes:
     """Read a file of at most `max_bytes`; raises UnsupportedModel."""
     try:
-        check_size(path, max_bytes)
+        check_file(path, max_bytes)
         return path.read_bytes()
     except OSError as error:
         raise UnsupportedModel(f"{path} cannot be read: {error.strerror}") from error
@@ -257,7 +265,8 @@ def _check_task(path: Path, config: Mapping[str, Any]) -> None:
     tasks = [str(name) for name in architectures] if isinstance(architectures, list) else []
     if tasks and not any(name.endswith("ForSequenceClassification") for name in tasks):
         raise UnsupportedModel(
-            f"{path}: the model is {tasks[0]}; only ...ForSequenceClassification classifies a whole text"
+            f"{path}: the model is {tasks[0]}; only ...ForSequenceClassification classifies a whole text. "
+            "`train --encoder` trains a classifier on a sentence encoder"
         )
 
 

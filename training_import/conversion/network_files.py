@@ -12,6 +12,9 @@ from classifier.validation import shortened
 from training_import.conversion.converted import UnsupportedModel
 from training_import.onnx_graph import all_graphs, constants
 
+_GIT_LFS = b"version https://git-lfs.github.com/"
+"""How a file begins that `git clone` leaves in place of a large one if Git LFS is not installed."""
+
 _MAX_DIGITS = 19
 """Most digits of a place in a file, which is a number of 63 bits."""
 
@@ -24,7 +27,7 @@ def read_network(source: Path) -> Any:
     import onnx
 
     try:
-        check_size(source, MAX_NETWORK_BYTES)
+        check_file(source, MAX_NETWORK_BYTES)
         model = onnx.load_model_from_string(source.read_bytes())
     except OSError as error:
         raise UnsupportedModel(f"{source} cannot be read: {error.strerror}") from error
@@ -37,13 +40,19 @@ def read_network(source: Path) -> Any:
     return model
 
 
-def check_size(path: Path, max_bytes: int) -> None:
-    """Raise UnsupportedModel for what is not a file, which may never end, or is too large; or OSError."""
+def check_file(path: Path, max_bytes: int) -> None:
+    """Raise UnsupportedModel for a file that is too large or was not fetched; or OSError.
+
+    What is not a file, such as a pipe, might never end.
+    """
     size = path.stat().st_size
     if not path.is_file():
         raise UnsupportedModel(f"{path} cannot be read: it is not a file")
     if size > max_bytes:
         raise UnsupportedModel(f"{path} has {size:,} bytes; at most {max_bytes:,} are read")
+    with path.open("rb") as file:
+        if file.read(len(_GIT_LFS)) == _GIT_LFS:
+            raise UnsupportedModel(f"{path} is only a pointer of Git LFS; `git lfs pull` fetches the file")
 
 
 def check_operators(source: Path, model: Any) -> None:
@@ -140,7 +149,7 @@ def _read_data(source: Path, tensor: Any, location: str) -> bytes:
         )
     file = source.parent / path
     try:
-        check_size(file, MAX_NETWORK_BYTES)
+        check_file(file, MAX_NETWORK_BYTES)
         return file.read_bytes()
     except (OSError, ValueError) as error:  # ValueError for a NUL in the name
         why = error.strerror if isinstance(error, OSError) else error

@@ -81,9 +81,9 @@ def read_encoder(
     unknown, padding = read_unknown_id(folder.tokenizer, tokenizer), find_pad_id(folder, tokenizer)
     limit = _limit(folder, max_tokens, padding)
     pieces = _pieces(source, tokenizer, unknown, limit)
+    check_speed(folder.tokenizer, tokenizer)
     content = read_checked_network(folder.network)
     output = _output(folder.network, content, pieces, limit, tokenizer, padding)
-    check_speed(folder.tokenizer, tokenizer)
     model = onnx.load_model_from_string(content)
     network = embedding_network(model, output.name, output.is_pooled)
     if quantize is not None:
