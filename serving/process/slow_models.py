@@ -15,6 +15,10 @@ RUNS = 3
 DEADLINE_FACTOR = 2
 """The deadline as a multiple of the longest queue, so that a request that was admitted is also answered."""
 
+ANSWER_SHARE = 0.9
+"""The longest deadline as a share of `api.request_seconds`, after which the client is taken for a slow one:
+the answer would be 408, which is no failure of the service."""
+
 _log = structlog.get_logger("classifier.model")
 
 
@@ -42,9 +46,10 @@ def with_time_for(
     )
     if whole <= batching.max_waiting_seconds or not is_default:
         return settings
+    most = ANSWER_SHARE * settings.api.request_seconds
     limits = {
-        "max_waiting_seconds": round(whole, 1),
-        "deadline_seconds": max(batching.deadline_seconds, round(DEADLINE_FACTOR * whole, 1)),
+        "max_waiting_seconds": round(min(whole, most), 1),
+        "deadline_seconds": max(batching.deadline_seconds, round(min(DEADLINE_FACTOR * whole, most), 1)),
     }
     _log.info("limits_raised", text_seconds=round(min(seconds), 4), **limits)
     return settings.model_copy(update={"batching": batching.model_copy(update=limits)})

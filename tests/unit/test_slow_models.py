@@ -32,6 +32,13 @@ def test_a_slow_model_has_time_for_a_hundred_long_texts() -> None:
     assert limits([0.5, 0.04, 0.05]) == [4.0, 8.0]
 
 
+@pytest.mark.parametrize(("seconds", "expected"), [(0.2, [20.0, 27.0]), (0.35, [27.0, 27.0])])
+def test_a_model_that_is_too_slow_misses_the_deadline_before_the_client_is_taken_for_a_slow_one(
+    seconds: float, expected: list[float]
+) -> None:
+    assert limits([seconds] * 3) == expected
+
+
 def test_the_deadline_is_never_lowered() -> None:
     assert limits([0.008] * 3) == [0.8, 2.0]
 
