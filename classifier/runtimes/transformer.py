@@ -5,6 +5,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from types import MappingProxyType, ModuleType
@@ -72,6 +73,20 @@ def import_tokenizers() -> ModuleType:
     return tokenizers  # type: ignore[no-any-return]
 
 
+@contextmanager
+def panics_as_errors() -> Iterator[None]:
+    """Raise ArtifactError where tokenizers panics, as it does if a regular expression takes too many steps.
+
+    A panic of Rust is not an Exception, so nothing else would catch it. Its class cannot be imported.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise ArtifactError(f"{TOKENIZER} cannot split a text: {error}") from error
+
+
 @dataclass(frozen=True, slots=True)
 class Tokens:
     """A batch of n texts as the tokens of a transformer."""
@@ -103,7 +118,8 @@ class WordPieces:
                 f"a transformer needs the package tokenizers, which is not installed; {lock_file} has it"
             ) from error
         try:
-            self._tokenizer = tokenizers.Tokenizer.from_buffer(content)
+            with panics_as_errors():
+                self._tokenizer = tokenizers.Tokenizer.from_buffer(content)
         except Exception as error:  # tokenizers raises Exception itself
             raise ArtifactError(f"{TOKENIZER} cannot be read by tokenizers: {error}") from error
         self.special_tokens: int = self._tokenizer.num_special_tokens_to_add(False)
@@ -117,7 +133,8 @@ class WordPieces:
     def encode(self, texts: Sequence[str]) -> Tokens:
         """Tokenize n texts; a text may have no tokens."""
         cleaned = [_SURROGATE.sub("\ufffd", self._clean(text)) for text in texts]
-        encodings = self._tokenizer.encode_batch_fast(cleaned)
+        with panics_as_errors():
+            encodings = self._tokenizer.encode_batch_fast(cleaned)
         lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
         if self._unknown_id is None:
             unknown = np.zeros_like(lengths)
@@ -133,7 +150,8 @@ class WordPieces:
         A word is what the tokenizer splits into pieces. Places count characters of the text before cleaning.
         """
         cleaned, origins = self._clean.with_origins(text)
-        encoding = self._tokenizer.encode(_SURROGATE.sub("\ufffd", cleaned))
+        with panics_as_errors():
+            encoding = self._tokenizer.encode(_SURROGATE.sub("\ufffd", cleaned))
         pieces = [
             (word, span)
             for word, span, is_special in zip(

@@ -1,6 +1,7 @@
 """Importing a folder of Hugging Face with a transformer in ONNX."""
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -308,6 +309,107 @@ def test_a_broken_regular_expression_of_the_tokenizer_is_refused(tmp_path: Path)
     split = {"type": "Split", "pattern": {"Regex": "(["}, "behavior": "Isolated", "invert": False}
     (folder / TOKENIZER).write_text(json.dumps(content | {"pre_tokenizer": split}))
     refuses(folder, "tokenizer.json cannot be read by tokenizers")
+
+
+def with_tokenizer(folder: Path, **parts: Any) -> Path:
+    """Write the folder of the tiny transformer with other parts of its tokenizer."""
+    write_folder(folder)
+    (folder / TOKENIZER).write_text(json.dumps(json.loads(tokenizer_file()) | parts))
+    return folder
+
+
+def replacing(pattern: dict[str, str], content: str) -> dict[str, Any]:
+    return {"type": "Replace", "pattern": pattern, "content": content}
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"model": None}, "is not a tokenizer: it must be a JSON object with `model`"),
+        ({"padding": "x"}, "tokenizer.json cannot be read by tokenizers"),
+        (
+            {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA////"}},
+            "tokenizer.json cannot be read by tokenizers",
+        ),
+        (
+            {"normalizer": replacing({"Regex": "(a+)+b"}, "x")},
+            "characters of 'a', tokenizer.json cannot split",
+        ),
+        ({"normalizer": replacing({"String": "a"}, "a" * 10**6)}, "at most 2 s are allowed"),
+    ],
+    ids=["model", "padding", "characters", "steps", "length"],
+)
+def test_a_tokenizer_that_fails_or_takes_long_is_refused(
+    tmp_path: Path, parts: dict[str, Any], message: str
+) -> None:
+    refuses(with_tokenizer(tmp_path, **parts), message)
+
+
+def test_the_overlap_that_a_tokenizer_asks_for_is_ignored(tmp_path: Path) -> None:
+    asked = {"direction": "Right", "max_length": 12, "strategy": "LongestFirst", "stride": 11}
+    assert imported(with_tokenizer(tmp_path, truncation=asked)).comparisons[0].largest <= 1e-6
+
+
+@pytest.mark.parametrize("special", [True, False])
+def test_a_token_that_the_network_does_not_know_is_refused(tmp_path: Path, special: bool) -> None:
+    token = {"id": 12, "content": "<x>", "single_word": False, "lstrip": False, "rstrip": False}
+    added = [token | {"normalized": False, "special": special}]
+    refuses(
+        with_tokenizer(tmp_path, added_tokens=added),
+        "model.onnx does not know the token '<x>' of tokenizer.json, whose id is 12",
+    )
+
+
+@pytest.mark.parametrize("id_", [12, 2**70])
+def test_a_padding_that_the_network_does_not_know_is_refused(tmp_path: Path, id_: int) -> None:
+    refuses(write_folder(tmp_path, pad_token_id=id_), f"does not know the padding, whose id is {id_}")
+
+
+def test_an_architecture_that_is_not_a_name_is_ignored(tmp_path: Path) -> None:
+    assert imported(write_folder(tmp_path, model_type=["bert"])).labels.names == ("bad", "good")
+
+
+@pytest.mark.parametrize("name", ["config.json", TOKENIZER, NETWORK])
+def test_a_pipe_in_place_of_a_file_is_refused(tmp_path: Path, name: str) -> None:
+    folder = write_folder(tmp_path)
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    refuses(folder, f"{name} cannot be read: it is not a file")
+
+
+def in_a_file(location: str, tensors: int = 1, **place: str) -> bytes:
+    """Return a network with weights in a file; `place` has their offset and length."""
+
+    def change(model: Any) -> None:
+        for number in range(tensors):
+            tensor = model.graph.initializer.add(name=f"more{number}", data_type=TensorProto.FLOAT, dims=[4])
+            tensor.data_location = TensorProto.EXTERNAL
+            for key, value in ({"location": location} | place).items():
+                tensor.external_data.add(key=key, value=value)
+
+    return changed(network_file(), change)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (in_a_file("pipe"), "cannot be read: it is not a file"),
+        (in_a_file("large"), "has 4,294,967,296 bytes; at most 2,147,483,647 are read"),
+        (in_a_file("half", tensors=5), "bytes of weights; at most 2,147,483,647 are read"),
+        (in_a_file("half", length="9" * 5000), "have the length '999"),
+        (in_a_file("a\0b"), "which cannot be read: embedded null byte"),
+    ],
+    ids=["pipe", "large", "many times", "digits", "name"],
+)
+def test_weights_that_would_take_all_memory_or_time_are_refused(
+    tmp_path: Path, network: bytes, message: str
+) -> None:
+    folder = write_folder(tmp_path, network)
+    os.mkfifo(folder / "pipe")
+    for name, size in (("large", 2**32), ("half", 2**29)):
+        with (folder / name).open("wb") as file:
+            file.truncate(size)
+    refuses(folder, message)
 
 
 def test_one_score_or_one_for_each_token_is_no_classifier(tmp_path: Path) -> None:

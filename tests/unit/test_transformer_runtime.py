@@ -11,7 +11,7 @@ from onnx import TensorProto
 from tiny_transformer import POSITIONS, RAW, network_file, runtime, tokenizer_file
 
 from classifier.errors import ArtifactError
-from classifier.runtimes.network import NETWORK
+from classifier.runtimes.network import NETWORK, Network
 from classifier.runtimes.transformer import (
     TOKENIZER,
     TransformerRuntime,
@@ -213,3 +213,21 @@ def test_settings_of_other_tokens_are_refused(change: dict[str, object], message
     text = TextSettings(max_tokens=14, **change)
     with pytest.raises(ValueError, match=re.escape(message)):
         TransformerRuntime.check(SETTINGS, ("bad", "good"), text)
+
+
+def panicking(text: TextSettings = RAW) -> TransformerRuntime:
+    """Return a runtime whose tokenizer panics for many z without a q."""
+    content = json.loads(tokenizer_file())
+    content["normalizer"] = {"type": "Replace", "pattern": {"Regex": "(z+)+q"}, "content": "z"}
+    pieces = WordPieces(json.dumps(content).encode(), text, 1, "requirements/transformer.txt")
+    network = Network(network_file(), "requirements/transformer.txt", threads=1)
+    return TransformerRuntime(network, SETTINGS, pieces, text, 2)
+
+
+def test_a_text_for_which_the_tokenizer_panics_is_an_error_that_the_batcher_catches() -> None:
+    tiny = panicking()
+    assert list(tiny.encode(["good film"]).lengths) == [4]
+    with pytest.raises(ArtifactError, match=r"tokenizer.json cannot split a text: .*retry-limit-in-match"):
+        tiny.encode(["good", "z" * 50])
+    with pytest.raises(ArtifactError, match=r"tokenizer.json cannot split a text"):
+        tiny.places("z" * 50)

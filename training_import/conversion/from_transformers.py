@@ -4,7 +4,7 @@ import json
 import re
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from classifier.runtimes.transformer import (
     TransformerSettings,
     WordPieces,
     import_tokenizers,
+    panics_as_errors,
     unknown_id_of,
 )
 from classifier.schema import MAX_TEXT_CHARS
@@ -43,6 +44,7 @@ from training_import.conversion.labels import class_labels
 from training_import.conversion.network_files import (
     add_external_data,
     check_operators,
+    check_size,
     check_weights,
     read_network,
 )
@@ -71,6 +73,9 @@ MAX_TOKENS = 8192
 
 MAX_TOKENIZER_SECONDS = 2.0
 """Most seconds that the tokenizer may take for a text of the greatest length that the service accepts."""
+
+_LENGTHS = (*(2**power for power in range(3, MAX_TEXT_CHARS.bit_length())), MAX_TEXT_CHARS)
+"""The numbers of characters of the texts that the tokenizer is tried with."""
 
 PADDED_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "xlm-roberta-xl"})
 """The architectures whose positions begin after the id of the padding, so the first ones are never used."""
@@ -147,7 +152,7 @@ def _convert_exported(source: Path, options: ImportOptions) -> Converted:
         unknown_id=unknown_id,
         runs_alone=options.quantize is not None or scales_by_batch(network),
     )
-    original, classes = _original(folder.network, network, tokenizer, text, limit, options)
+    original, classes = _original(folder.network, network, tokenizer, text, limit, pad_id, options)
     check_speed(folder.tokenizer, tokenizer)
     names = _class_names(source / CONFIG, folder.config)
     labels = class_labels(options, names, classes)
@@ -219,9 +224,7 @@ def how_to_make(name: str) -> str:
 def read_bytes(path: Path, max_bytes: int) -> bytes:
     """Read a file of at most `max_bytes`; raises UnsupportedModel."""
     try:
-        size = path.stat().st_size
-        if size > max_bytes:
-            raise UnsupportedModel(f"{path} has {size:,} bytes; at most {max_bytes:,} are read")
+        check_size(path, max_bytes)
         return path.read_bytes()
     except OSError as error:
         raise UnsupportedModel(f"{path} cannot be read: {error.strerror}") from error
@@ -284,7 +287,11 @@ def read_unknown_id(path: Path, tokenizer: bytes) -> int | None:
     """Return the id of what a tokenizer does not know, or None; raises UnsupportedModel."""
     try:
         return unknown_id_of(tokenizer)
-    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+    except (TypeError, AttributeError, KeyError) as error:
+        raise UnsupportedModel(
+            f"{path} is not a tokenizer: it must be a JSON object with `model`, an object with `vocab`"
+        ) from error
+    except (ValueError, RecursionError) as error:
         raise UnsupportedModel(f"{path} is not a tokenizer: {error}") from error
 
 
@@ -307,8 +314,9 @@ def read_checked_network(path: Path) -> bytes:
 
 def find_pad_id(folder: TransformerFolder, tokenizer: bytes) -> int:
     """Return the id of the padding that the folder names, or else 0."""
-    padding = json.loads(tokenizer).get("padding") or {}
-    for found in (folder.config.get("pad_token_id"), padding.get("pad_id"), 0):
+    padding = json.loads(tokenizer).get("padding")
+    said = padding.get("pad_id") if isinstance(padding, dict) else None
+    for found in (folder.config.get("pad_token_id"), said, 0):
         if isinstance(found, int) and not isinstance(found, bool) and found >= 0:
             return found
     raise AssertionError("0 is an id")
@@ -323,7 +331,7 @@ def token_limit(
     """
     positions = folder.config.get("max_position_embeddings")
     reads = positions if isinstance(positions, int) and positions > 0 else None
-    if reads is not None and folder.config.get("model_type") in PADDED_POSITIONS:
+    if reads is not None and str(folder.config.get("model_type")) in PADDED_POSITIONS:
         reads -= pad_id + 1
     if options.max_tokens is not None:
         if reads is not None and options.max_tokens > reads:
@@ -346,6 +354,7 @@ def _original(
     tokenizer: bytes,
     text: TextSettings,
     limit: int,
+    pad_id: int,
     options: ImportOptions,
 ) -> tuple[Original, int]:
     """Return a run of graph and tokenizer that shares no code with the runtime, and its number of classes.
@@ -366,20 +375,23 @@ def _original(
     pieces.enable_truncation(limit, direction="right" if text.keep == "first" else "left")
     before = cleaning_before(options, text)
 
-    def scores(one: str) -> NDArray[np.float64]:
-        encoding = pieces.encode(before(one))
-        count = len(encoding.ids)
+    def output(ids: Sequence[int], types: Sequence[int]) -> NDArray[np.float64]:
         values = {
-            "input_ids": encoding.ids,
-            "attention_mask": encoding.attention_mask,
-            "token_type_ids": encoding.type_ids,
-            "position_ids": list(range(count)),
+            "input_ids": ids,
+            "attention_mask": [1] * len(ids),
+            "token_type_ids": types,
+            "position_ids": range(len(ids)),
         }
         found = session.run(
             ["logits" if "logits" in outputs else outputs[0]],
             {name: np.array([values[name]], np.int64) for name in names},
         )
         return np.asarray(found[0], np.float64)
+
+    def scores(one: str) -> NDArray[np.float64]:
+        with panics_as_errors():
+            encoding = pieces.encode(before(one))
+        return output(encoding.ids, encoding.type_ids)
 
     unknown = [name for name in names if name not in INPUTS]
     if unknown:
@@ -388,6 +400,7 @@ def _original(
             f"{', '.join(sorted(INPUTS))}, or some of them"
         )
     shape = _shape_at_the_limit(path, scores, limit)
+    check_ids(path, lambda ids: output(ids, [0] * len(ids)), tokenizer, pad_id, limit)
     if len(shape) != 2:
         raise UnsupportedModel(
             f"{path} gives an output of the shape {shape} for one text; a classifier gives one score for "
@@ -416,19 +429,47 @@ def _shape_at_the_limit(path: Path, scores: Any, limit: int) -> tuple[int, ...]:
     return shape
 
 
-def check_speed(path: Path, tokenizer: bytes) -> None:
-    """Raise UnsupportedModel for a tokenizer that some text would make so slow that others wait."""
-    pieces = import_tokenizers().Tokenizer.from_str(tokenizer.decode())
-    for part in ("a", "1", " ", "!", "a ", "a!", "'s ", "\n", "\u4f60", "\U0001f600", "e\u0301"):
-        text = (part * MAX_TEXT_CHARS)[:MAX_TEXT_CHARS]
-        begin = time.perf_counter()
-        pieces.encode_batch_fast([text])
-        seconds = time.perf_counter() - begin
-        if seconds > MAX_TOKENIZER_SECONDS:
+def check_ids(
+    path: Path, run: Callable[[Sequence[int]], object], tokenizer: bytes, pad_id: int, limit: int
+) -> None:
+    """Raise UnsupportedModel if the network does not know the last token of the tokenizer, or the padding.
+
+    `run` gives the network a text's ids. Without this check, a client's text with such a token would fail.
+    """
+    vocabulary = import_tokenizers().Tokenizer.from_str(tokenizer.decode()).get_vocab()
+    last = max(vocabulary, key=vocabulary.__getitem__, default=None)
+    tokens = {} if last is None else {f"the token {last!r} of {TOKENIZER}": vocabulary[last]}
+    for name, id_ in (tokens | {"the padding": pad_id}).items():
+        try:
+            run([id_] * min(limit, 3))
+        except Exception as error:  # onnxruntime has a class for each kind of fault
             raise UnsupportedModel(
-                f"{path} takes {seconds:.1f} s for {MAX_TEXT_CHARS:,} characters of {part!r}; at most "
-                f"{MAX_TOKENIZER_SECONDS:g} s are allowed, because such a text would delay those of others"
-            )
+                f"{path} does not know {name}, whose id is {id_}: {shortened(str(error), 300)}"
+            ) from error
+
+
+def check_speed(path: Path, tokenizer: bytes) -> None:
+    """Raise UnsupportedModel for a tokenizer that some text would make so slow that others wait.
+
+    Texts become longer step by step, because a bad tokenizer would take hours for the longest ones.
+    """
+    pieces = import_tokenizers().Tokenizer.from_str(tokenizer.decode())
+    pieces.no_padding()
+    pieces.no_truncation()
+    for part in ("a", "1", " ", "!", "a ", "a!", "'s ", "\n", "\u4f60", "\U0001f600", "e\u0301"):
+        for count in _LENGTHS:
+            begin = time.perf_counter()
+            try:
+                with panics_as_errors():
+                    pieces.encode_batch_fast([(part * count)[:count]])
+            except ArtifactError as error:
+                raise UnsupportedModel(f"{path}: for {count:,} characters of {part!r}, {error}") from error
+            seconds = time.perf_counter() - begin
+            if seconds > MAX_TOKENIZER_SECONDS:
+                raise UnsupportedModel(
+                    f"{path} takes {seconds:.1f} s for {count:,} characters of {part!r}; at most "
+                    f"{MAX_TOKENIZER_SECONDS:g} s are allowed, because such a text would delay others"
+                )
 
 
 def vocabulary_words(tokenizer: bytes) -> list[str]:

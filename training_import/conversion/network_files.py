@@ -8,8 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.runtimes.network import MAX_NETWORK_BYTES
+from classifier.validation import shortened
 from training_import.conversion.converted import UnsupportedModel
 from training_import.onnx_graph import all_graphs, constants
+
+_MAX_DIGITS = 19
+"""Most digits of a place in a file, which is a number of 63 bits."""
 
 DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 """The domains whose operators are part of ONNX Runtime."""
@@ -20,9 +24,7 @@ def read_network(source: Path) -> Any:
     import onnx
 
     try:
-        size = source.stat().st_size
-        if size > MAX_NETWORK_BYTES:
-            raise UnsupportedModel(f"{source} has {size:,} bytes; at most {MAX_NETWORK_BYTES:,} are read")
+        check_size(source, MAX_NETWORK_BYTES)
         model = onnx.load_model_from_string(source.read_bytes())
     except OSError as error:
         raise UnsupportedModel(f"{source} cannot be read: {error.strerror}") from error
@@ -33,6 +35,15 @@ def read_network(source: Path) -> Any:
     if not model.graph.node:
         raise UnsupportedModel(f"{source} is not an ONNX file: it has no operators")
     return model
+
+
+def check_size(path: Path, max_bytes: int) -> None:
+    """Raise UnsupportedModel for what is not a file, which may never end, or is too large; or OSError."""
+    size = path.stat().st_size
+    if not path.is_file():
+        raise UnsupportedModel(f"{path} cannot be read: it is not a file")
+    if size > max_bytes:
+        raise UnsupportedModel(f"{path} has {size:,} bytes; at most {max_bytes:,} are read")
 
 
 def check_operators(source: Path, model: Any) -> None:
@@ -63,13 +74,9 @@ def add_external_data(source: Path, model: Any) -> None:
 
     tensors = external_tensors(model)
     places = [(each, {entry.key: entry.value for entry in each.external_data}) for each in tensors]
-    total = sum(_number(source, each, place, "length") for each, place in places)
-    if total + source.stat().st_size > MAX_NETWORK_BYTES:
-        raise UnsupportedModel(
-            f"{source} has {total:,} bytes of weights; at most {MAX_NETWORK_BYTES:,} are read. Store them in "
-            "half precision or int8"
-        )
+    _check_total(source, sum(_number(source, each, place, "length") for each, place in places))
     contents: dict[str, bytes] = {}
+    total = 0
     for tensor, place in places:
         location = place.get("location", "")
         if location not in contents:
@@ -81,9 +88,19 @@ def add_external_data(source: Path, model: Any) -> None:
                 f"{source}: the weights {tensor.name!r} end at byte {end:,} of {location}, which has "
                 f"{len(contents[location]):,}"
             )
+        total += max(end - begin, 0)  # Weights without a length can all be the same file.
+        _check_total(source, total)
         tensor.raw_data = contents[location][begin:end]
         tensor.data_location = onnx.TensorProto.DEFAULT
         del tensor.external_data[:]
+
+
+def _check_total(source: Path, total: int) -> None:
+    if total + source.stat().st_size > MAX_NETWORK_BYTES:
+        raise UnsupportedModel(
+            f"{source} has {total:,} bytes of weights; at most {MAX_NETWORK_BYTES:,} are read. Store them in "
+            "half precision or int8"
+        )
 
 
 def check_weights(source: Path, model: Any) -> None:
@@ -121,16 +138,20 @@ def _read_data(source: Path, tensor: Any, location: str) -> bytes:
             f"{source} has the weights {tensor.name!r} in {location!r}, outside of its folder; only files of "
             "the folder are read"
         )
+    file = source.parent / path
     try:
-        return (source.parent / path).read_bytes()
-    except OSError as error:
+        check_size(file, MAX_NETWORK_BYTES)
+        return file.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError for a NUL in the name
+        why = error.strerror if isinstance(error, OSError) else error
         raise UnsupportedModel(
-            f"{source} has the weights {tensor.name!r} in {location}, which cannot be read: {error.strerror}"
+            f"{source} has the weights {tensor.name!r} in {location}, which cannot be read: {why}"
         ) from error
 
 
 def _number(source: Path, tensor: Any, place: Mapping[str, str], key: str) -> int:
     value = place.get(key, "0")
-    if not value.isascii() or not value.isdigit():
-        raise UnsupportedModel(f"{source}: the weights {tensor.name!r} have the {key} {value!r}")
+    if not value.isascii() or not value.isdigit() or len(value) > _MAX_DIGITS:
+        shown = shortened(repr(value), 50)
+        raise UnsupportedModel(f"{source}: the weights {tensor.name!r} have the {key} {shown}")
     return int(value)

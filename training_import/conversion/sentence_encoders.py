@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from classifier.errors import ArtifactError
 from classifier.runtimes.network import Network
@@ -28,6 +29,7 @@ from training_import.conversion.from_transformers import (
     NETWORKS,
     TOKENIZER_CONFIG,
     TransformerFolder,
+    check_ids,
     check_speed,
     find_pad_id,
     how_to_make,
@@ -80,7 +82,7 @@ def read_encoder(
     limit = _limit(folder, max_tokens, padding)
     pieces = _pieces(source, tokenizer, unknown, limit)
     content = read_checked_network(folder.network)
-    output = _output(folder.network, content, pieces, limit)
+    output = _output(folder.network, content, pieces, limit, tokenizer, padding)
     check_speed(folder.tokenizer, tokenizer)
     model = onnx.load_model_from_string(content)
     network = embedding_network(model, output.name, output.is_pooled)
@@ -172,7 +174,9 @@ def _pieces(source: Path, tokenizer: bytes, unknown: int | None, limit: int) -> 
     return reading(limit - special_tokens)
 
 
-def _output(path: Path, content: bytes, pieces: WordPieces, limit: int) -> _Output:
+def _output(
+    path: Path, content: bytes, pieces: WordPieces, limit: int, tokenizer: bytes, padding: int
+) -> _Output:
     """Find the output with the vectors, and run a text that is as long as the encoder reads.
 
     Raises UnsupportedModel if the network is not an encoder, or cannot run such a text.
@@ -190,17 +194,20 @@ def _output(path: Path, content: bytes, pieces: WordPieces, limit: int) -> _Outp
         )
     name = _vectors_of(path, network.outputs)
     (encoding,) = pieces.encode(["a " * (limit + 1)]).encodings
-    values: Mapping[str, Sequence[int]] = {
-        "input_ids": encoding.ids,
-        "attention_mask": encoding.attention_mask,
-        "token_type_ids": encoding.type_ids,
-        "position_ids": range(len(encoding.ids)),
-    }
     types = {"tensor(int32)": np.int32, "tensor(int64)": np.int64}
+
+    def run(ids: Sequence[int], type_ids: Sequence[int]) -> NDArray[np.float64]:
+        values: Mapping[str, Sequence[int]] = {
+            "input_ids": ids,
+            "attention_mask": [1] * len(ids),
+            "token_type_ids": type_ids,
+            "position_ids": range(len(ids)),
+        }
+        inputs = {each: np.array([values[each]], types.get(type_)) for each, type_ in network.inputs}
+        return network.run(name, inputs)
+
     try:
-        found = network.run(
-            name, {each: np.array([values[each]], types.get(type_)) for each, type_ in network.inputs}
-        )
+        found = run(encoding.ids, encoding.type_ids)
     except Exception as error:  # onnxruntime has a class for each kind of fault
         raise UnsupportedModel(
             f"{path} cannot run a text of {limit} tokens: {shortened(str(error), 300)}. If the encoder reads "
@@ -218,6 +225,7 @@ def _output(path: Path, content: bytes, pieces: WordPieces, limit: int) -> _Outp
         raise UnsupportedModel(
             f"{path} has no input attention_mask, which says over which tokens the mean is taken"
         )
+    check_ids(path, lambda ids: run(ids, [0] * len(ids)), tokenizer, padding, limit)
     return _Output(name, is_pooled, found.shape[-1])
 
 
