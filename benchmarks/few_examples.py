@@ -47,7 +47,7 @@ class Model:
     seconds: float
     """How long the training took, embeddings included."""
     milliseconds: float
-    """How long a text takes in a batch, one thread, cleaning or tokenization included."""
+    """The processor time of a text in a batch, one thread, cleaning or tokenization included."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class _Embedding:
     training_seconds: float
     """For a text of a training, which uses all threads."""
     milliseconds: float
-    """For a text in a batch, one thread."""
+    """The processor time of a text in a batch, one thread."""
 
     def of(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return the embeddings of n texts, (n, dimensions)."""
@@ -174,12 +174,12 @@ def _embed(encoder: SentenceEncoder, texts: Sequence[str], test: Sequence[str]) 
 
 
 def _milliseconds(score: Callable[[Sequence[str]], object], texts: Sequence[str]) -> float:
-    """Return how long a text takes in a batch."""
+    """Return the processor time of a text in a batch, which other programs change less than its duration."""
     timed = texts[:TIMED_TEXTS]
     score(timed)
-    begin = time.perf_counter()
+    begin = time.process_time()
     score(timed)
-    return (time.perf_counter() - begin) * 1000 / len(timed)
+    return (time.process_time() - begin) * 1000 / len(timed)
 
 
 def _model_with_encoder(

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 
 from benchmarks.minilm import NotFetched, fetch_minilm
 from classifier.pipeline import Classifier, load_classifier
+from classifier.settings import PreprocessingSettings
 from training_import.conversion.sentence_encoders import read_encoder
 from training_import.dataset import Dataset, read_dataset
 from training_import.evaluation.evaluate import evaluate
 from training_import.sentence_encoder import SentenceEncoder
 from training_import.training.encoder import embed, embedding_runtime
+from training_import.training.material import DataSets
+from training_import.training.train import train
 
 EXAMPLES = 8
 TEXTS = [
@@ -139,3 +142,15 @@ def test_few_texts_of_each_class_are_enough(classifier: Classifier, test_texts: 
 def test_a_long_text_is_answered_with_a_warning(classifier: Classifier) -> None:
     (prediction,) = classifier.predict(["stocks " * 400])
     assert prediction.warnings == ("cut: only the first 254 tokens of the text were read",)
+
+
+def test_in_int8_a_text_runs_alone_and_most_labels_stay(
+    folder: Path, few: Path, classifier: Classifier, test_texts: Dataset
+) -> None:
+    smaller = read_encoder(folder, quantize="int8")
+    assert smaller.settings.runs_alone
+    assert len(smaller.network) < 0.3 * len(read_encoder(folder).network)
+    data = DataSets(read_dataset(few))
+    artifact = train(data, "encoder", "int8", PreprocessingSettings(), 0, encoder=smaller).artifact
+    before, after = (one.probabilities(test_texts.texts[:100]) for one in (classifier, Classifier(artifact)))
+    assert (before.argmax(axis=1) == after.argmax(axis=1)).mean() > 0.9
