@@ -102,6 +102,8 @@ def convert_transformer(source: Path, options: ImportOptions) -> Converted:
     for path in sorted(source.iterdir()):
         if path.exists() and not path.is_file() and not path.is_dir():  # A pipe would never end.
             raise UnsupportedModel(f"{path} cannot be read: it is not a file")
+    if (source / CONFIG).exists():  # The exporter refuses the same, but takes many seconds to start.
+        _check_task(source / CONFIG, read_json(source / CONFIG))
     with tempfile.TemporaryDirectory() as temporary:
         exported = Path(temporary) / source.resolve().name
         notes = export_checkpoint(source, exported, options.trust_pickle)
