@@ -4,7 +4,12 @@ import inspect
 from collections.abc import Sequence
 
 import torch
-from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from exporter.errors import RefusedCheckpoint
 from exporter.folder import CONFIG, Checkpoint
@@ -19,6 +24,7 @@ def load_network(checkpoint: Checkpoint) -> tuple[PreTrainedModel, tuple[str, ..
     random values to missing weights, and says it only in a warning.
     """
     try:
+        _check_size(checkpoint)
         network, report = AutoModelForSequenceClassification.from_pretrained(
             checkpoint.folder,
             local_files_only=True,
@@ -30,6 +36,8 @@ def load_network(checkpoint: Checkpoint) -> tuple[PreTrainedModel, tuple[str, ..
             ignore_mismatched_sizes=True,  # so that the report names them
             output_loading_info=True,
         )
+    except RefusedCheckpoint:
+        raise
     except Exception as error:  # the classes of errors differ between architectures and files
         raise RefusedCheckpoint(
             f"transformers cannot load {checkpoint.folder}: {first_line(error)}"
@@ -51,6 +59,21 @@ def load_network(checkpoint: Checkpoint) -> tuple[PreTrainedModel, tuple[str, ..
     unused = sorted(report["unexpected_keys"])
     notes = [f"Weights of the checkpoint that {type(network).__name__} does not use: {_list(unused)}."]
     return network.eval(), tuple(notes if unused else [])
+
+
+def _check_size(checkpoint: Checkpoint) -> None:
+    """Raise RefusedCheckpoint for a network that its weights cannot fill, before memory is taken for it."""
+    config = AutoConfig.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
+    with torch.device("meta"):
+        network = AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
+    parameters = sum(weight.numel() for weight in network.parameters())
+    files = [*checkpoint.folder.glob("*.safetensors"), *checkpoint.folder.glob("*.bin")]
+    saved = sum(file.stat().st_size for file in files)
+    if parameters > saved:
+        raise RefusedCheckpoint(
+            f"{checkpoint.file(CONFIG)} describes a network of {parameters:,} weights, but its files of "
+            f"weights have only {saved:,} bytes"
+        )
 
 
 def input_names(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:

@@ -131,6 +131,11 @@ def test_a_head_for_another_number_of_labels_is_refused(checkpoint: Path) -> Non
     ) in refusal(checkpoint)
 
 
+def test_a_network_that_the_weights_cannot_fill_is_refused_before_it_takes_memory(checkpoint: Path) -> None:
+    change_config(checkpoint, vocab_size=10**12)
+    assert "describes a network of 16,0" in refusal(checkpoint)
+
+
 def test_a_weight_that_is_not_a_number_is_refused(checkpoint: Path) -> None:
     weights = checkpoint / "model.safetensors"
     tensors = read_tensors(weights)
@@ -141,7 +146,7 @@ def test_a_weight_that_is_not_a_number_is_refused(checkpoint: Path) -> None:
 
 
 def test_a_broken_file_of_weights_is_refused(checkpoint: Path) -> None:
-    (checkpoint / "model.safetensors").write_bytes(b"\0" * 100)
+    (checkpoint / "model.safetensors").write_bytes(b"\0" * 10**6)
     assert f"transformers cannot load {checkpoint}: " in refusal(checkpoint)
 
 

@@ -378,6 +378,21 @@ def test_a_pipe_in_place_of_a_file_is_refused(tmp_path: Path, name: str) -> None
     refuses(folder, f"{name} cannot be read: it is not a file")
 
 
+def test_the_task_of_a_checkpoint_is_checked_before_it_is_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(from_transformers, "export_checkpoint")
+    (tmp_path / "model.safetensors").touch()
+    (tmp_path / "config.json").write_text('{"architectures": ["BertForMaskedLM"]}')
+    refuses(tmp_path, "the model is BertForMaskedLM; only ...ForSequenceClassification")
+
+
+def test_a_pipe_in_a_checkpoint_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").touch()
+    os.mkfifo(tmp_path / "config.json")
+    refuses(tmp_path, "config.json cannot be read: it is not a file")
+
+
 @pytest.mark.parametrize("name", ["config.json", TOKENIZER, NETWORK])
 def test_a_file_that_git_did_not_fetch_is_named_with_what_to_do(tmp_path: Path, name: str) -> None:
     folder = write_folder(tmp_path)

@@ -99,6 +99,11 @@ def convert_transformer(source: Path, options: ImportOptions) -> Converted:
     checkpoint = next((source / name for name in CHECKPOINTS if (source / name).exists()), None)
     if is_exported or checkpoint is None:
         return _convert_exported(source, options)
+    for path in sorted(source.iterdir()):
+        if path.exists() and not path.is_file() and not path.is_dir():  # A pipe would never end.
+            raise UnsupportedModel(f"{path} cannot be read: it is not a file")
+    if (source / CONFIG).exists():  # The exporter refuses the same, but takes many seconds to start.
+        _check_task(source / CONFIG, read_json(source / CONFIG))
     with tempfile.TemporaryDirectory() as temporary:
         exported = Path(temporary) / source.resolve().name
         notes = export_checkpoint(source, exported, options.trust_pickle)
