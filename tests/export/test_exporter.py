@@ -222,9 +222,11 @@ class _Payload:
 
 
 def test_code_in_a_trusted_pickle_does_not_run(checkpoint: Path, tmp_path: Path) -> None:
-    (checkpoint / "model.safetensors").unlink()
     touched = tmp_path / "touched"
-    (checkpoint / "pytorch_model.bin").write_bytes(pickle.dumps(_Payload(touched), protocol=2))
+    # A file that is too small for the weights that config.json describes would not be read at all.
+    enough = bytes((checkpoint / "model.safetensors").stat().st_size)
+    (checkpoint / "model.safetensors").unlink()
+    (checkpoint / "pytorch_model.bin").write_bytes(pickle.dumps([_Payload(touched), enough], protocol=2))
     assert f"transformers cannot load {checkpoint}: " in refusal(checkpoint, trust_pickle=True)
     assert not touched.exists()
 
