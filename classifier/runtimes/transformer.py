@@ -43,7 +43,7 @@ would take too long on the event loop: 10 ms for 10,000 Chinese characters."""
 INPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids", "position_ids"})
 """The inputs that a network can have."""
 
-_TYPES = MappingProxyType({"tensor(int32)": np.int32, "tensor(int64)": np.int64})
+TYPES = MappingProxyType({"tensor(int32)": np.int32, "tensor(int64)": np.int64})
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -214,7 +214,7 @@ class TransformerRuntime(NetworkRuntime[Tokens]):
         """Raises ArtifactError for inputs or outputs that transformers do not have."""
         names = [name for name, _ in network.inputs]
         types = {type_ for _, type_ in network.inputs}
-        if "input_ids" not in names or not INPUTS.issuperset(names) or not _TYPES.keys() >= types:
+        if "input_ids" not in names or not INPUTS.issuperset(names) or not TYPES.keys() >= types:
             raise ArtifactError(
                 f"{NETWORK} has the inputs {network.inputs}; a transformer has input_ids and perhaps "
                 f"{', '.join(sorted(INPUTS - {'input_ids'}))}, all int32 or int64"
@@ -277,7 +277,7 @@ class TransformerRuntime(NetworkRuntime[Tokens]):
                 values = columns < lengths[:, None]
             else:
                 values = np.broadcast_to(columns, (len(rows), width))
-            inputs[name] = values.astype(_TYPES[type_])
+            inputs[name] = values.astype(TYPES[type_])
         return inputs
 
     @staticmethod

@@ -59,6 +59,11 @@ def test_a_folder_becomes_an_artifact_that_answers_like_it(tmp_path: Path, place
     assert prediction.warnings == ("cut: only the first 14 tokens of the text were read",)
 
 
+def test_a_network_that_reads_ids_of_32_bits_is_imported(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path, network_file(element=TensorProto.INT32))
+    assert imported(folder, TEXTS).comparisons[0].largest <= 1e-6
+
+
 def test_weights_in_another_file_become_part_of_the_network(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "source")
     onnx.save(

@@ -129,8 +129,6 @@ class Converted:
     """The keys of the package that were not used."""
     files: tuple[Path, ...] = ()
     """The files that a model in a folder was read from."""
-    max_length: int = 0
-    """How many tokens a transformer reads, special tokens included."""
     max_compared: int | None = None
     """Most real texts that are compared, because the model is slow; None compares all of them."""
     quantization: Quantized | None = None

@@ -4,7 +4,7 @@ import json
 import re
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from classifier.runtimes.transformer import (
     INPUTS,
     MAX_TOKENIZER_BYTES,
     TOKENIZER,
+    TYPES,
     TransformerRuntime,
     TransformerSettings,
     WordPieces,
@@ -95,10 +96,9 @@ class TransformerFolder:
 
 def convert_transformer(source: Path, options: ImportOptions) -> Converted:
     """Convert a folder; raises UnsupportedModel, which names the file and what is wrong with it."""
-    is_exported = any((source / name).exists() for name in NETWORKS)
-    checkpoint = next((source / name for name in CHECKPOINTS if (source / name).exists()), None)
-    if is_exported or checkpoint is None:
-        return _convert_exported(source, options)
+    checkpoint = first_existing(source, CHECKPOINTS)
+    if first_existing(source, NETWORKS) is not None or checkpoint is None:
+        return _convert_exported(source, options)[0]
     for path in sorted(source.iterdir()):
         if path.exists() and not path.is_file() and not path.is_dir():  # A pipe would never end.
             raise UnsupportedModel(f"{path} cannot be read: it is not a file")
@@ -108,14 +108,14 @@ def convert_transformer(source: Path, options: ImportOptions) -> Converted:
         exported = Path(temporary) / source.resolve().name
         notes = export_checkpoint(source, exported, options.trust_pickle)
         try:
-            converted = _convert_exported(exported, options)
+            converted, limit = _convert_exported(exported, options)
         except UnsupportedModel as error:  # It names files of the temporary folder.
             raise UnsupportedModel(str(error).replace(str(exported), str(source))) from error
     before = cleaning_before(options, converted.text)
 
     def original(texts: Sequence[str]) -> NDArray[np.float64]:
         cleaned = [before(text) for text in texts]
-        return predict_with_checkpoint(source, cleaned, options.trust_pickle, converted.max_length)
+        return predict_with_checkpoint(source, cleaned, options.trust_pickle, limit)
 
     return replace(
         converted,
@@ -126,7 +126,8 @@ def convert_transformer(source: Path, options: ImportOptions) -> Converted:
     )
 
 
-def _convert_exported(source: Path, options: ImportOptions) -> Converted:
+def _convert_exported(source: Path, options: ImportOptions) -> tuple[Converted, int]:
+    """Convert a folder with a network; also return how many tokens are read, special ones included."""
     folder = _read_folder(source)
     _check_task(source / CONFIG, folder.config)
     if options.stopwords:
@@ -135,24 +136,13 @@ def _convert_exported(source: Path, options: ImportOptions) -> Converted:
     unknown_id = read_unknown_id(folder.tokenizer, tokenizer)
     network = read_checked_network(folder.network)
     pad_id = find_pad_id(folder, tokenizer)
-    limit, limit_notes = token_limit(folder, options, pad_id)
-    try:
-        special_tokens = WordPieces(
-            tokenizer, TextSettings(max_tokens=1), unknown_id, TransformerRuntime.lock_file
-        ).special_tokens
-    except ArtifactError as error:
-        raise UnsupportedModel(f"{folder.tokenizer}: {error}") from error
-    if limit <= special_tokens:
-        raise UnsupportedModel(
-            f"{source}: at most {limit} tokens are read, but {special_tokens} of them are special tokens; "
-            "--max-tokens must be greater"
-        )
+    limit, limit_notes = token_limit(folder, options.max_tokens, pad_id)
     text = TextSettings(
         normalize="NFC" if options.cleans else None,
         strip_html=options.strip_html,
         lowercase=False,
         remove_special_chars=options.remove_special_chars,
-        max_tokens=limit - special_tokens,
+        max_tokens=tokens_of_a_text(folder.tokenizer, tokenizer, limit),
         keep="last" if folder.tokenizer_config.get("truncation_side") == "left" else "first",
     )
     settings = TransformerSettings(
@@ -170,7 +160,7 @@ def _convert_exported(source: Path, options: ImportOptions) -> Converted:
     if options.quantize is not None:
         before, served = len(served), optimized(quantized(network))
         quantization = Quantized(options.quantize, before, len(served), options.min_agreement)
-    return Converted(
+    converted = Converted(
         labels=labels,
         text=text,
         model=settings,
@@ -178,7 +168,6 @@ def _convert_exported(source: Path, options: ImportOptions) -> Converted:
         weights={NETWORK: served, TOKENIZER: tokenizer},
         original=original,
         tolerance=TOLERANCE if quantization is None else 1.0,
-        max_length=limit,
         max_compared=MAX_COMPARED_TEXTS,
         quantization=quantization,
         words=vocabulary_words(tokenizer),
@@ -197,11 +186,12 @@ def _convert_exported(source: Path, options: ImportOptions) -> Converted:
             *limit_notes,
         ),
     )
+    return converted, limit
 
 
 def _read_folder(source: Path) -> TransformerFolder:
     """Find the files of a folder; raises UnsupportedModel, which says what is missing and how to make it."""
-    network = next((source / name for name in NETWORKS if (source / name).exists()), None)
+    network = first_existing(source, NETWORKS)
     if network is None:
         others = sorted(str(each.relative_to(source)) for each in source.glob("**/*.onnx"))
         other = f". Rename {others[0]} to {NETWORK} if it is the one that you mean" if others else ""
@@ -219,6 +209,11 @@ def _read_folder(source: Path) -> TransformerFolder:
         read_json(source / CONFIG),
         read_json(tokenizer_config) if tokenizer_config.exists() else {},
     )
+
+
+def first_existing(source: Path, names: Sequence[str]) -> Path | None:
+    """Return the first of these files that a folder has."""
+    return next((source / name for name in names if (source / name).exists()), None)
 
 
 def how_to_make(name: str) -> str:
@@ -330,16 +325,16 @@ def find_pad_id(folder: TransformerFolder, tokenizer: bytes) -> int:
     """Return the id of the padding that the folder names, or else 0."""
     padding = json.loads(tokenizer).get("padding")
     said = padding.get("pad_id") if isinstance(padding, dict) else None
-    for found in (folder.config.get("pad_token_id"), said, 0):
-        if isinstance(found, int) and not isinstance(found, bool) and found >= 0:
-            return found
-    raise AssertionError("0 is an id")
+    ids = (folder.config.get("pad_token_id"), said)
+    return next((each for each in ids if type(each) is int and each >= 0), 0)
 
 
 def token_limit(
-    folder: TransformerFolder, options: ImportOptions, pad_id: int
+    folder: TransformerFolder, max_tokens: int | None, pad_id: int
 ) -> tuple[int, tuple[str, ...]]:
     """Return how many tokens are read, special ones included, and what a person should know about it.
+
+    `max_tokens` is the number that the user gave.
 
     The limit in `tokenizer.json` is not used: it is what an example once needed, such as 128 of MiniLM.
     """
@@ -347,12 +342,12 @@ def token_limit(
     reads = positions if isinstance(positions, int) and positions > 0 else None
     if reads is not None and str(folder.config.get("model_type")) in PADDED_POSITIONS:
         reads -= pad_id + 1
-    if options.max_tokens is not None:
-        if reads is not None and options.max_tokens > reads:
+    if max_tokens is not None:
+        if reads is not None and max_tokens > reads:
             raise UnsupportedModel(
-                f"--max-tokens is {options.max_tokens}; the model has positions for {reads} tokens"
+                f"--max-tokens is {max_tokens}; the model has positions for {reads} tokens"
             )
-        return options.max_tokens, ()
+        return max_tokens, ()
     said = folder.tokenizer_config.get("model_max_length")
     limits = [each for each in (reads, said) if isinstance(each, int | float) and 0 < each <= MAX_TOKENS]
     limit = int(min(limits, default=DEFAULT_MAX_TOKENS))
@@ -360,6 +355,36 @@ def token_limit(
         f"It reads {limit} tokens of a text, special ones included; --max-tokens can lower this number, "
         "which makes long texts faster.",
     )
+
+
+def tokens_of_a_text(path: Path, tokenizer: bytes, limit: int) -> int:
+    """Return how many of `limit` tokens are left for the text, without special ones.
+
+    Raises UnsupportedModel if none are left, or if the tokenizer cannot be read.
+    """
+    try:
+        pieces = WordPieces(tokenizer, TextSettings(max_tokens=1), None, TransformerRuntime.lock_file)
+    except ArtifactError as error:
+        raise UnsupportedModel(f"{path}: {error}") from error
+    if limit <= pieces.special_tokens:
+        raise UnsupportedModel(
+            f"{path.parent}: at most {limit} tokens are read, but {pieces.special_tokens} of them are "
+            "special tokens; --max-tokens must be greater"
+        )
+    return limit - pieces.special_tokens
+
+
+def inputs_of_one_text(
+    network: Iterable[tuple[str, str]], ids: Sequence[int], type_ids: Sequence[int]
+) -> dict[str, NDArray[Any]]:
+    """Return what a network with these inputs, each a name and a type, gets for one text without padding."""
+    values: Mapping[str, Sequence[int]] = {
+        "input_ids": ids,
+        "attention_mask": [1] * len(ids),
+        "token_type_ids": type_ids,
+        "position_ids": range(len(ids)),
+    }
+    return {name: np.array([values[name]], TYPES.get(type_)) for name, type_ in network}
 
 
 def _original(
@@ -382,7 +407,7 @@ def _original(
         session = onnxruntime.InferenceSession(network, options_, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has a class for each kind of fault
         raise UnsupportedModel(f"{path} cannot be loaded by ONNX Runtime: {error}") from error
-    names = [each.name for each in session.get_inputs()]
+    inputs = [(each.name, each.type) for each in session.get_inputs()]
     outputs = [each.name for each in session.get_outputs()]
     pieces = tokenizers.Tokenizer.from_str(tokenizer.decode())
     pieces.no_padding()
@@ -390,16 +415,8 @@ def _original(
     before = cleaning_before(options, text)
 
     def output(ids: Sequence[int], types: Sequence[int]) -> NDArray[np.float64]:
-        values = {
-            "input_ids": ids,
-            "attention_mask": [1] * len(ids),
-            "token_type_ids": types,
-            "position_ids": range(len(ids)),
-        }
-        found = session.run(
-            ["logits" if "logits" in outputs else outputs[0]],
-            {name: np.array([values[name]], np.int64) for name in names},
-        )
+        name = "logits" if "logits" in outputs else outputs[0]
+        found = session.run([name], inputs_of_one_text(inputs, ids, types))
         return np.asarray(found[0], np.float64)
 
     def scores(one: str) -> NDArray[np.float64]:
@@ -407,7 +424,7 @@ def _original(
             encoding = pieces.encode(before(one))
         return output(encoding.ids, encoding.type_ids)
 
-    unknown = [name for name in names if name not in INPUTS]
+    unknown = [name for name, _ in inputs if name not in INPUTS]
     if unknown:
         raise UnsupportedModel(
             f"{path} has the input {unknown[0]!r}; a transformer that classifies texts has "

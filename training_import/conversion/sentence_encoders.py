@@ -1,7 +1,7 @@
 """Read a folder of Hugging Face with a sentence encoder in ONNX."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,7 +22,7 @@ from classifier.runtimes.transformer import (
 )
 from classifier.text import TextSettings
 from classifier.validation import listed, shortened
-from training_import.conversion.converted import ImportOptions, UnsupportedModel
+from training_import.conversion.converted import UnsupportedModel
 from training_import.conversion.from_transformers import (
     CHECKPOINTS,
     CONFIG,
@@ -32,12 +32,15 @@ from training_import.conversion.from_transformers import (
     check_ids,
     check_speed,
     find_pad_id,
+    first_existing,
     how_to_make,
+    inputs_of_one_text,
     read_bytes,
     read_checked_network,
     read_json,
     read_unknown_id,
     token_limit,
+    tokens_of_a_text,
     vocabulary_words,
 )
 from training_import.conversion.network_sizes import optimized, quantized, scales_by_batch
@@ -80,7 +83,8 @@ def read_encoder(
     tokenizer = read_bytes(folder.tokenizer, MAX_TOKENIZER_BYTES)
     unknown, padding = read_unknown_id(folder.tokenizer, tokenizer), find_pad_id(folder, tokenizer)
     limit = _limit(folder, max_tokens, padding)
-    pieces = _pieces(source, tokenizer, unknown, limit)
+    text = TextSettings(max_tokens=tokens_of_a_text(folder.tokenizer, tokenizer, limit))
+    pieces = WordPieces(tokenizer, text, unknown, TransformerRuntime.lock_file)
     check_speed(folder.tokenizer, tokenizer)
     content = read_checked_network(folder.network)
     output = _output(folder.network, content, pieces, limit, tokenizer, padding)
@@ -95,7 +99,7 @@ def read_encoder(
         tokenizer=tokenizer,
         settings=TransformerSettings(pad_id=padding, unknown_id=unknown, runs_alone=scales_by_batch(network)),
         dimensions=output.dimensions,
-        max_tokens=limit - pieces.special_tokens,
+        max_tokens=text.max_tokens,
         words=vocabulary_words(tokenizer),
         notes=(_how_pooled(output), *_about_limit(limit, max_tokens), *_about_type(quantize)),
     )
@@ -107,14 +111,14 @@ def _read_folder(source: Path) -> TransformerFolder:
         raise UnsupportedModel(
             f"{source} is not a folder; an encoder is a folder with {NETWORKS[0]} and {TOKENIZER}"
         )
-    network = next((source / name for name in NETWORKS if (source / name).exists()), None)
+    network = first_existing(source, NETWORKS)
     if network is None:
-        found = next((name for name in CHECKPOINTS if (source / name).exists()), None)
+        found = first_existing(source, CHECKPOINTS)
         if found is not None:
             raise UnsupportedModel(
-                f"{source} is a checkpoint of PyTorch ({found}) without a network in ONNX; export it with "
-                f"`optimum-cli export onnx --task feature-extraction --model {source} OUTPUT` (pip install "
-                "optimum-onnx), and give OUTPUT"
+                f"{source} is a checkpoint of PyTorch ({found.name}) without a network in ONNX; export it "
+                f"with `optimum-cli export onnx --task feature-extraction --model {source} OUTPUT` (pip "
+                "install optimum-onnx), and give OUTPUT"
             )
         raise UnsupportedModel(f"{source} has no {' or '.join(NETWORKS)}, the network of the encoder")
     if not (source / TOKENIZER).exists():
@@ -127,7 +131,7 @@ def _read_folder(source: Path) -> TransformerFolder:
 
 def _limit(folder: TransformerFolder, max_tokens: int | None, padding: int) -> int:
     """Return how many tokens are read, special tokens included."""
-    limit, _ = token_limit(folder, ImportOptions(name="encoder", max_tokens=max_tokens), padding)
+    limit, _ = token_limit(folder, max_tokens, padding)
     return limit if max_tokens is not None else min(limit, DEFAULT_MAX_TOKENS)
 
 
@@ -155,25 +159,6 @@ def _how_pooled(output: _Output) -> str:
     )
 
 
-def _pieces(source: Path, tokenizer: bytes, unknown: int | None, limit: int) -> WordPieces:
-    """Return the tokenizer; it reads `limit` tokens, special ones included."""
-
-    def reading(tokens: int) -> WordPieces:
-        text = TextSettings(max_tokens=tokens)
-        try:
-            return WordPieces(tokenizer, text, unknown, TransformerRuntime.lock_file)
-        except ArtifactError as error:
-            raise UnsupportedModel(f"{source / TOKENIZER}: {error}") from error
-
-    special_tokens = reading(1).special_tokens
-    if limit <= special_tokens:
-        raise UnsupportedModel(
-            f"{source}: at most {limit} tokens are read, but {special_tokens} of them are special tokens; "
-            "--max-tokens must be greater"
-        )
-    return reading(limit - special_tokens)
-
-
 def _output(
     path: Path, content: bytes, pieces: WordPieces, limit: int, tokenizer: bytes, padding: int
 ) -> _Output:
@@ -194,17 +179,9 @@ def _output(
         )
     name = _vectors_of(path, network.outputs)
     (encoding,) = pieces.encode(["a " * (limit + 1)]).encodings
-    types = {"tensor(int32)": np.int32, "tensor(int64)": np.int64}
 
     def run(ids: Sequence[int], type_ids: Sequence[int]) -> NDArray[np.float64]:
-        values: Mapping[str, Sequence[int]] = {
-            "input_ids": ids,
-            "attention_mask": [1] * len(ids),
-            "token_type_ids": type_ids,
-            "position_ids": range(len(ids)),
-        }
-        inputs = {each: np.array([values[each]], types.get(type_)) for each, type_ in network.inputs}
-        return network.run(name, inputs)
+        return network.run(name, inputs_of_one_text(network.inputs, ids, type_ids))
 
     try:
         found = run(encoding.ids, encoding.type_ids)
