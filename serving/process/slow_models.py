@@ -30,7 +30,12 @@ def with_time_for(
     Otherwise a model that takes 50 ms for a text would refuse most of what the API allows. Limits that were
     changed from their defaults are left as they are.
     """
-    if not classifier.samples:
+    batching, default = settings.batching, BatchingSettings()
+    is_default = (
+        batching.max_waiting_seconds == default.max_waiting_seconds
+        and batching.deadline_seconds == default.deadline_seconds
+    )
+    if not is_default or not classifier.samples:
         return settings
     longest = classifier.samples[-1]
     seconds = []
@@ -39,12 +44,7 @@ def with_time_for(
         classifier.predict(longest)
         seconds.append(clock() - begin)
     whole = MAX_TEXTS * min(seconds)
-    batching, default = settings.batching, BatchingSettings()
-    is_default = (
-        batching.max_waiting_seconds == default.max_waiting_seconds
-        and batching.deadline_seconds == default.deadline_seconds
-    )
-    if whole <= batching.max_waiting_seconds or not is_default:
+    if whole <= batching.max_waiting_seconds:
         return settings
     most = ANSWER_SHARE * settings.api.request_seconds
     limits = {
