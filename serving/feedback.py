@@ -41,6 +41,13 @@ LAST_WRITES_SECONDS = 2.0
 INTERRUPTED_SECONDS = 1.0
 """How long it waits after that for the writer to end."""
 
+LATE_SECONDS = 1.0
+"""How long a label waits for its prediction, which another process may still be writing. A client can send a
+label within a millisecond of its answer, on a connection that another worker accepts."""
+
+RETRY_SECONDS = 0.05
+"""How often such labels are tried again."""
+
 IDLE_SECONDS = 60.0
 """How often old predictions are deleted when nothing is written, and how often dropped ones are logged."""
 
@@ -101,6 +108,8 @@ class _Given:
     place: int
     label: str
     result: "Future[Feedback | None]"
+    last_attempt: float
+    """By the monotonic clock; after it, the prediction counts as unknown."""
 
 
 def open_database(path: str) -> sqlite3.Connection:
@@ -147,6 +156,8 @@ class FeedbackStore:
         self._on_dropped = on_dropped
         self._now = now
         self._queue: queue.SimpleQueue[_Recorded | _Given | None] = queue.SimpleQueue()
+        self._early: list[_Given] = []
+        """Labels whose predictions are not known yet; only the writer uses it."""
         self._is_closed = False
         self._end = math.inf
         """When the writer must end, by the monotonic clock."""
@@ -179,7 +190,7 @@ class FeedbackStore:
         ServiceUnavailable if too much waits to be written.
         """
         result: Future[Feedback | None] = Future()
-        if not self._put(_Given(request_id, index, label, result)):
+        if not self._put(_Given(request_id, index, label, result, time.monotonic() + LATE_SECONDS)):
             raise ServiceUnavailable("too many labels and predictions wait to be written", retry_after=1)
         written = asyncio.wrap_future(result)
         written.add_done_callback(self._count)
@@ -265,23 +276,33 @@ class FeedbackStore:
                 is_open = None not in taken
                 items = [item for item in taken if item is not None]
                 if time.monotonic() < self._end:
-                    self._write_together(connection, items)
+                    self._write_together(connection, items, may_wait=is_open)
                 else:
                     self._fail(items, "the service ends")
 
     def _take(self) -> list[_Recorded | _Given | None]:
-        """Wait for something to write, and take what else waits; the list is empty after IDLE_SECONDS."""
+        """Wait for something to write, and take what else waits, and the labels that came too early.
+
+        The list is empty after IDLE_SECONDS.
+        """
         items: list[_Recorded | _Given | None] = []
         try:
-            items.append(self._queue.get(timeout=IDLE_SECONDS))
+            items.append(self._queue.get(timeout=RETRY_SECONDS if self._early else IDLE_SECONDS))
             while len(items) < MAX_TOGETHER:
                 items.append(self._queue.get_nowait())
         except queue.Empty:
             pass
+        items += self._early
+        self._early = []
         return items
 
-    def _write_together(self, connection: sqlite3.Connection, items: Sequence[_Recorded | _Given]) -> None:
-        """Write predictions and labels, in their order, and delete what is too old, in one transaction."""
+    def _write_together(
+        self, connection: sqlite3.Connection, items: Sequence[_Recorded | _Given], may_wait: bool
+    ) -> None:
+        """Write predictions and labels, in their order, and delete what is too old, in one transaction.
+
+        A label whose prediction is not known is kept for the next time, if it may wait.
+        """
         given: list[tuple[_Given, Feedback | None]] = []
         try:
             with connection:
@@ -295,8 +316,12 @@ class FeedbackStore:
         except sqlite3.Error as error:
             self._fail(items, str(error))
             return
+        now = time.monotonic()
         for item, feedback in given:
-            item.result.set_result(feedback)
+            if feedback is None and may_wait and now < item.last_attempt and len(self._early) < MAX_TOGETHER:
+                self._early.append(item)
+            else:
+                item.result.set_result(feedback)
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Begin a transaction; waits for other processes, but not beyond the end of the service."""

@@ -187,6 +187,31 @@ def test_a_label_counts_although_its_sender_hangs_up(opened: Open, path: Path) -
     assert counted == [True]
 
 
+def test_a_label_waits_for_a_prediction_that_another_process_still_writes(opened: Open) -> None:
+    first, second = opened(), opened()
+
+    async def give_early() -> Feedback:
+        giving = asyncio.create_task(second.give("a", 0, "positive"))
+        await asyncio.sleep(0.2)
+        first.record("a", predicted("positive"))
+        return await giving
+
+    assert asyncio.run(give_early()) == Feedback("positive", True, True)
+
+
+def test_a_store_that_closes_answers_the_labels_that_wait_for_a_prediction(opened: Open) -> None:
+    store = opened()
+
+    async def give_and_close() -> None:
+        giving = asyncio.create_task(store.give("never", 0, "positive"))
+        await asyncio.sleep(0.2)
+        store.close()
+        await giving
+
+    with pytest.raises(PredictionNotFound):
+        asyncio.run(asyncio.wait_for(give_and_close(), 5))
+
+
 def test_only_the_owner_may_read_the_database(opened: Open, path: Path) -> None:
     opened().record("a", predicted("positive"))
     give(opened(), "a", "positive")
