@@ -12,6 +12,7 @@ from classifier.schema import (
     ExplanationAnswer,
     OfOcclusion,
     PredictionAnswer,
+    ThresholdAnswer,
     ThresholdsAnswer,
     TopKAnswer,
 )
@@ -27,7 +28,8 @@ def prediction_answer(
     """The answer for one text.
 
     `confidence_threshold` decides `is_confident`. `threshold` is the client's own and decides
-    `final_prediction`; it may be None.
+    `final_prediction`; it may be None. If a text can have several labels, it is also the threshold of all of
+    them instead of the model's own.
     """
     confidence = prediction.confidence
     answer = PredictionAnswer(
@@ -37,6 +39,9 @@ def prediction_answer(
         confidence=confidence,
         is_confident=confidence >= confidence_threshold,
     )
+    if prediction.labels is not None:
+        found = prediction.labels if threshold is None else prediction.labels_at(threshold)
+        answer["labels"] = list(found)
     if with_probabilities:
         answer["probabilities"] = dict(prediction.probabilities)
         if prediction.probabilities.keys() == {"negative", "positive"}:
@@ -77,22 +82,28 @@ def top_k_answer(text: str, prediction: Prediction, k: int) -> TopKAnswer:
 
 def thresholds_answer(text: str, rows: Sequence[ThresholdRow], warnings: Sequence[str]) -> ThresholdsAnswer:
     """The answer with the decision of each threshold."""
-    answer = ThresholdsAnswer(
-        text=text,
-        results=[
-            {
-                "threshold": row.threshold,
-                "predicted_class": row.predicted_class,
-                "label": row.label,
-                "probability_positive": row.probability_positive,
-                "confidence": row.confidence,
-            }
-            for row in rows
-        ],
-    )
+    answer = ThresholdsAnswer(text=text, results=list(map(_threshold_answer, rows)))
     if warnings:
         answer["warnings"] = list(warnings)
     return answer
+
+
+def _threshold_answer(row: ThresholdRow) -> ThresholdAnswer:
+    if row.probability_positive is not None:
+        return {
+            "threshold": row.threshold,
+            "predicted_class": row.predicted_class,
+            "label": row.label,
+            "probability_positive": row.probability_positive,
+            "confidence": row.confidence,
+        }
+    return {
+        "threshold": row.threshold,
+        "predicted_class": row.predicted_class,
+        "label": row.label,
+        "confidence": row.confidence,
+        "labels": list(row.labels or ()),
+    }
 
 
 def explanation_answer(
@@ -171,9 +182,9 @@ def drift_answer(report: DriftReport | None) -> DriftAnswer:
     )
 
 
-def require_binary(classifier: Classifier) -> None:
-    """Raise NotBinary for a model with more than two classes, which no single threshold can decide."""
-    if not classifier.is_binary:
+def require_threshold(classifier: Classifier) -> None:
+    """Raise NotBinary for a model that gives a text one of several classes, which no threshold decides."""
+    if not classifier.is_binary and not classifier.has_several_labels:
         raise NotBinary(
             f"thresholds cannot be tried: the model has {len(classifier.labels)} classes, "
             "and one threshold decides between two"

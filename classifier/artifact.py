@@ -24,7 +24,7 @@ from pydantic import (
 from classifier.drift.reference import Reference
 from classifier.errors import ArtifactError
 from classifier.runtimes import RuntimeSettings, runtime_of
-from classifier.schema import TAG_PATTERN
+from classifier.schema import TAG_PATTERN, Probability
 from classifier.text import TextSettings
 from classifier.validation import first_error
 
@@ -33,6 +33,7 @@ MANIFEST = "artifact.json"
 VOCABULARY = "vocabulary.json"
 GOLDEN = "golden.jsonl"
 MODEL_CARD = "MODEL_CARD.md"
+DEFAULT_THRESHOLD = 0.5
 MIN_GOLDEN_CASES = 20
 MAX_GOLDEN_CASES = 1000
 """All of them are run at every start."""
@@ -53,11 +54,15 @@ class Calibration(_Part):
     """How scores become probabilities: activation(scale * scores + bias).
 
     "temperature" has only a scale (Guo et al., 2017); "platt" also has a bias for the second of two classes
-    (Platt, 1999).
+    (Platt, 1999), or for each label of a model that gives a text several.
+
+    With "softmax" and "one-vs-rest", which is a sigmoid of each score divided by the sum of all, the
+    probabilities of a text sum to 1. With "sigmoid" they do not: each label is predicted by itself, and a
+    text can have several of them or none.
     """
 
     method: Literal["none", "temperature", "platt"] = "none"
-    activation: Literal["softmax", "one-vs-rest"] = "softmax"
+    activation: Literal["softmax", "one-vs-rest", "sigmoid"] = "softmax"
     scale: FiniteFloat = Field(default=1.0, gt=0)
     bias: tuple[FiniteFloat, ...] | None = None
 
@@ -91,8 +96,11 @@ class Manifest(_Part):
     text: TextSettings
     model: SerializeAsAny[RuntimeSettings]
     """The settings of the runtime that the field `kind` names."""
-    threshold: float = Field(default=0.5, ge=0, le=1)
+    threshold: float = Field(default=DEFAULT_THRESHOLD, ge=0, le=1)
     """For two classes: the second is predicted from this probability on."""
+    thresholds: tuple[Probability, ...] | None = Field(default=None, exclude_if=lambda value: value is None)
+    """If a text can have several labels: the probability from which on it has each of them, in the order of
+    the labels; None is 0.5 for all."""
     calibration: Calibration = Calibration()
     trained_on: TrainingData | None
     short_trained_on: tuple[TrainingData, ...] = ()
@@ -105,6 +113,16 @@ class Manifest(_Part):
     """What texts that the model was not trained on look like; None if there were too few of them."""
     files: dict[str, str] = {}
     """The SHA-256 of every other file."""
+
+    @property
+    def has_several_labels(self) -> bool:
+        """Whether a text can have several labels, or none."""
+        return self.calibration.activation == "sigmoid"
+
+    @property
+    def label_thresholds(self) -> tuple[float, ...]:
+        """The probability from which on a text has each label, if it can have several."""
+        return self.thresholds or (DEFAULT_THRESHOLD,) * len(self.labels)
 
     @property
     def max_bytes(self) -> Mapping[str, int]:
@@ -122,6 +140,13 @@ class Manifest(_Part):
                 )
         if bias is not None and len(bias) != classes:
             raise ValueError(f"calibration.bias has {len(bias)} values; there are {classes} labels")
+        if self.thresholds is not None and not self.has_several_labels:
+            raise ValueError(
+                f"thresholds are for a model whose calibration.activation is 'sigmoid', not "
+                f"{self.calibration.activation!r}"
+            )
+        if self.thresholds is not None and len(self.thresholds) != classes:
+            raise ValueError(f"there are {len(self.thresholds)} thresholds; there are {classes} labels")
         runtime_of(self.model.kind).check(self.model, self.labels, self.text)
         if self.reference is not None:
             self.reference.label.check_classes(classes)

@@ -77,6 +77,8 @@ class Prediction:
     """The index of the label."""
     probabilities: Mapping[str, float]
     """The probability of every label, in the order of the model's classes."""
+    labels: tuple[str, ...] | None = None
+    """All labels at or above their thresholds; None if a text has exactly one label."""
     warnings: tuple[str, ...] = ()
     run: ModelRun | None = field(default=None, compare=False, repr=False)
     """The run of the model that predicted it together with other texts."""
@@ -94,6 +96,10 @@ class Prediction:
         """The k most probable labels with their probabilities; all labels if there are fewer."""
         return sorted(self.probabilities.items(), key=lambda item: -item[1])[:k]
 
+    def labels_at(self, threshold: float) -> tuple[str, ...]:
+        """All labels whose probability is at or above one threshold, in the order of the classes."""
+        return tuple(label for label, value in self.probabilities.items() if value >= threshold)
+
     def decide(self, threshold: float) -> tuple[str, str]:
         """The label, or "uncertain" if its confidence is below `threshold`; and the reason."""
         confidence = self.confidence
@@ -104,17 +110,23 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdRow:
-    """What would be predicted if the second of two classes needed at least `threshold`."""
+    """What would be predicted if the second of two classes, or each of several labels, needed `threshold`."""
 
     threshold: float
     predicted_class: int
     label: str
-    probability_positive: float
+    probability_positive: float | None
+    """The probability of the second of two classes; None if a text can have several labels."""
     confidence: float
+    labels: tuple[str, ...] | None = None
+    """All labels at or above the threshold, if a text can have several."""
 
 
 def to_probabilities(scores: Scores, calibration: Calibration) -> NDArray[np.float64]:
-    """Turn scores (n, classes) into calibrated probabilities of the same shape; each row sums to 1."""
+    """Turn scores (n, classes) into calibrated probabilities of the same shape.
+
+    Each row sums to 1, unless each label is predicted by itself.
+    """
     scaled = scores * calibration.scale
     if calibration.bias is not None:
         scaled += calibration.bias
@@ -123,7 +135,8 @@ def to_probabilities(scores: Scores, calibration: Calibration) -> NDArray[np.flo
         odds = np.exp(scaled)
     else:
         odds = 1 / (1 + np.exp(-np.clip(scaled, -700, 700)))
-    odds /= odds.sum(axis=1, keepdims=True)
+    if calibration.activation != "sigmoid":
+        odds /= odds.sum(axis=1, keepdims=True)
     return odds
 
 
@@ -174,8 +187,13 @@ class Classifier:
 
     @property
     def is_binary(self) -> bool:
-        """Whether there are two classes, so that one threshold decides."""
-        return len(self.labels) == 2
+        """Whether a text has one of two classes, so that one threshold decides."""
+        return len(self.labels) == 2 and not self.has_several_labels
+
+    @property
+    def has_several_labels(self) -> bool:
+        """Whether a text can have several labels, or none."""
+        return self.manifest.has_several_labels
 
     def describe(self) -> str:
         """Say what a text costs, for the model card."""
@@ -198,11 +216,22 @@ class Classifier:
         return self._joined([run.probabilities for run in self.runs(texts)])
 
     def decide(self, probabilities: NDArray[np.float64]) -> NDArray[np.intp]:
-        """Return the index of the predicted class of each of n texts; `probabilities` is (n, classes)."""
+        """Return the index of the predicted class of each of n texts; `probabilities` is (n, classes).
+
+        If a text can have several labels, it is the most probable one.
+        """
         if self.is_binary:
             return (probabilities[:, 1] >= self.manifest.threshold).astype(np.intp)
         predicted: NDArray[np.intp] = probabilities.argmax(axis=1)
         return predicted
+
+    def decide_labels(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return which labels n texts have by the thresholds of the labels; both are (n, classes).
+
+        It is for a model that `has_several_labels`.
+        """
+        decided: NDArray[np.bool_] = probabilities >= np.array(self.manifest.label_thresholds)
+        return decided
 
     def runs(self, texts: Sequence[str]) -> Iterator[ModelRun]:
         """Run n texts through the model, in order, and yield what each run found.
@@ -243,7 +272,8 @@ class Classifier:
             for row, (class_, values) in enumerate(rows):
                 named = dict(zip(self.labels, values, strict=True))
                 label, warned = self.labels[class_], warnings.get(row, ())
-                predictions.append(Prediction(label, class_, named, warned, run, row, batch))
+                labels = self._all_labels(values) if self.has_several_labels else None
+                predictions.append(Prediction(label, class_, named, labels, warned, run, row, batch))
         return predictions
 
     def places(self, text: str) -> NDArray[np.int64]:
@@ -260,7 +290,16 @@ class Classifier:
         return self._runtime.contributions(text, prediction.batch, prediction.row)
 
     def thresholds(self, prediction: Prediction, thresholds: Sequence[float]) -> list[ThresholdRow]:
-        """Return what each threshold would predict for a text; only for a model that `is_binary`."""
+        """Return what each threshold would predict for a text.
+
+        It is for a model that `is_binary` or `has_several_labels`.
+        """
+        if self.has_several_labels:
+            class_, label, confidence = prediction.predicted_class, prediction.label, prediction.confidence
+            return [
+                ThresholdRow(each, class_, label, None, confidence, prediction.labels_at(each))
+                for each in thresholds
+            ]
         negative, positive = self.labels
         p = prediction.probabilities[positive]
         rows = []
@@ -281,6 +320,11 @@ class Classifier:
                     f"{GOLDEN} line {number}: the model gives {tuple(values)} for {case.text[:60]!r}, "
                     f"not {case.probabilities} as when it was made"
                 )
+
+    def _all_labels(self, probabilities: Sequence[float]) -> tuple[str, ...]:
+        """Return the labels at or above their thresholds."""
+        each = zip(self.labels, probabilities, self.manifest.label_thresholds, strict=True)
+        return tuple(label for label, value, threshold in each if value >= threshold)
 
     def _batches(self, texts: Sequence[str]) -> Iterator[Batch]:
         for start in range(0, len(texts), self._batch_size):

@@ -143,6 +143,15 @@ class PredictionAnswer(TypedDict):
     is_confident: Annotated[
         bool, Field(description="Whether the confidence reaches the setting inference.confidence_threshold.")
     ]
+    labels: NotRequired[
+        Annotated[
+            list[str],
+            Field(
+                description="Only if a text can have several labels: all at or above their thresholds, or at "
+                "or above the `threshold` of the request. It can be empty. `label` is the most probable one."
+            ),
+        ]
+    ]
     probabilities: NotRequired[dict[str, float]]
     probability_positive: NotRequired[float]
     probability_negative: NotRequired[float]
@@ -179,8 +188,16 @@ class ThresholdAnswer(TypedDict):
     threshold: float
     predicted_class: int
     label: str
-    probability_positive: float
+    probability_positive: NotRequired[
+        Annotated[float, Field(description="The probability of the second of two classes.")]
+    ]
     confidence: float
+    labels: NotRequired[
+        Annotated[
+            list[str],
+            Field(description="Only if a text can have several labels: all at or above the threshold."),
+        ]
+    ]
 
 
 class ThresholdsAnswer(TypedDict):
@@ -317,6 +334,15 @@ class ModelInfo(TypedDict):
     version: str
     digest: str
     threshold: float
+    thresholds: NotRequired[
+        Annotated[
+            dict[str, float],
+            Field(
+                description="Only if a text can have several labels: the probability from which on it has "
+                "each of them."
+            ),
+        ]
+    ]
     trained_on: TrainedOn | None
     metrics: dict[str, float]
 

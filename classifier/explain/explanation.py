@@ -39,6 +39,7 @@ class Comparison(StrEnum):
     OTHER_LABEL = "the other label"
     MEAN = "the mean of the other labels"
     REST = "all other labels together"
+    ABSENCE = "a text without this label"
 
 
 @dataclass(frozen=True, slots=True)

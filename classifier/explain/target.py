@@ -26,7 +26,8 @@ class Target:
     def of(cls, manifest: Manifest, label: str) -> Self:
         """The target of a label of a model; raises UnknownLabel.
 
-        If there are three or more labels that are scored against the rest, it is the label's own score.
+        If a text can have several labels, or if there are three or more labels that are scored against the
+        rest, it is the label's own score.
         Otherwise it is the difference between the label's score and the mean of the others. For two labels
         that is the difference of their scores, whichever way the scores become probabilities.
         """
@@ -34,7 +35,9 @@ class Target:
             raise UnknownLabel(label, manifest.labels)
         is_against_rest = manifest.calibration.activation == "one-vs-rest"
         others = len(manifest.labels) - 1
-        if others == 1:
+        if manifest.has_several_labels:
+            compared_with, weight = Comparison.ABSENCE, 0.0
+        elif others == 1:
             compared_with, weight = Comparison.OTHER_LABEL, -1.0
         elif is_against_rest:
             compared_with, weight = Comparison.REST, 0.0

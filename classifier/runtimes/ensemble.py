@@ -149,7 +149,10 @@ class EnsembleRuntime(Runtime[EncodedParts]):
         """Make a runtime from the parts of an artifact; see `Runtime`."""
         arrays = _unpack(weights)
         calibration = settings.calibration
-        columns = column_count(classes) * (calibration.members if calibration else 1)
+        if calibration is None:
+            columns = column_count(classes, arrays.get(array_prefix(0) + "weights"))
+        else:
+            columns = column_count(classes) * calibration.members
         parts = [
             _model_of(part, _of_part(arrays, number), words, columns)
             for number, (part, words) in enumerate(_with_words(settings, vocabulary))

@@ -256,7 +256,9 @@ class LinearRuntime(Runtime[Encoded]):
         threads: int = 0,
     ) -> Self:
         """Make a runtime from the parts of an artifact; see `Runtime`."""
-        return cls(unpack_arrays(weights), settings, Tokenizer(text, vocabulary), column_count(classes))
+        arrays = unpack_arrays(weights)
+        columns = column_count(classes, arrays.get("weights"))
+        return cls(arrays, settings, Tokenizer(text, vocabulary), columns)
 
     @classmethod
     def strongest(

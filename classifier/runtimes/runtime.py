@@ -178,9 +178,14 @@ class Runtime(Protocol[AnyBatch]):
         ...
 
 
-def column_count(classes: int) -> int:
-    """Return how many columns of weights a linear model has: one for each class, or one for two classes."""
-    return 1 if classes == 2 else classes
+def column_count(classes: int, weights: NDArray[np.generic] | None = None) -> int:
+    """Return how many columns the weights of a linear model, shape (n, columns), must have.
+
+    It is one for each class. With two classes it can also be a single one, of the second class against the
+    first, unless a text can have both.
+    """
+    has_both = weights is not None and weights.ndim == 2 and weights.shape[1] == 2
+    return 1 if classes == 2 and not has_both else classes
 
 
 def bytes_cost(text: str) -> int:

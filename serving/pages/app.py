@@ -138,7 +138,7 @@ class Pages:
 def _model_info(classifier: Classifier) -> ModelInfo:
     manifest = classifier.manifest
     trained_on = manifest.trained_on
-    return ModelInfo(
+    info = ModelInfo(
         model_type=manifest.model.kind,
         num_classes=len(manifest.labels),
         classes=list(manifest.labels),
@@ -153,6 +153,9 @@ def _model_info(classifier: Classifier) -> ModelInfo:
         else {"name": trained_on.name, "sha256": trained_on.sha256, "rows": trained_on.rows},
         metrics=manifest.metrics,
     )
+    if manifest.has_several_labels:
+        info["thresholds"] = dict(zip(manifest.labels, manifest.label_thresholds, strict=True))
+    return info
 
 
 class _NoSuchRoute:

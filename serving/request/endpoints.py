@@ -55,7 +55,7 @@ async def predict_thresholds(
     service: RunningService, request: ThresholdsRequest, exchange: Exchange
 ) -> ThresholdsAnswer:
     """Show what each threshold would decide about a text."""
-    answers.require_binary(service.classifier)
+    answers.require_threshold(service.classifier)
     (prediction,) = await classify_texts(service, [request.text], exchange)
     rows = service.classifier.thresholds(prediction, request.thresholds)
     return answers.thresholds_answer(request.text, rows, prediction.warnings)
