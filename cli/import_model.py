@@ -1,5 +1,6 @@
 """The command that imports a model made elsewhere."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -63,6 +64,13 @@ def import_foreign(
     labels: Annotated[
         str | None,
         typer.Option(help="Labels in the order of the model's classes, with commas.", show_default=False),
+    ] = None,
+    thresholds: Annotated[
+        str | None,
+        typer.Option(
+            help="If a text can have several labels: the probability from which on it has each, with commas.",
+            show_default=False,
+        ),
     ] = None,
     max_tokens: Annotated[
         int | None,
@@ -143,6 +151,7 @@ def import_foreign(
     options = ImportOptions(
         name=name,
         labels=tuple(label.strip() for label in labels.split(",")) if labels else None,
+        thresholds=_numbers(thresholds) if thresholds else None,
         vectorizer=vectorizer,
         word_index=word_index,
         tokenizer=tokenizer,
@@ -169,11 +178,23 @@ def import_foreign(
     _print_import(imported)
     (prediction,) = Classifier(imported.artifact).predict([texts[0] if texts else EXAMPLE])
     shown = fitted(" ".join((texts[0] if texts else EXAMPLE).split()), MAX_SHOWN_CHARACTERS)
-    print_section("example", [f"{fitted(prediction.label, MAX_SHOWN_CHARACTERS)}: {shown}"])
+    found = prediction.label if prediction.labels is None else ", ".join(prediction.labels) or "no label"
+    print_section("example", [f"{fitted(found, MAX_SHOWN_CHARACTERS)}: {shown}"])
     print_section("", [*probability_lines(prediction.probabilities), *prediction.warnings])
     print_section("card", [str(model_store.folder_of(tag) / "MODEL_CARD.md")])
     say_reference(imported.artifact, "texts in --data that the model was not trained on")
     serve_hint(tag)
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    """Return the numbers from 0 to 1 in a text with commas between them."""
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        numbers = (math.nan,)
+    if not all(0 <= number <= 1 for number in numbers):
+        raise typer.BadParameter(f"--thresholds is {text!r}; it must be numbers from 0 to 1, with commas")
+    return numbers
 
 
 def _read(

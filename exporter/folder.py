@@ -38,6 +38,11 @@ class Checkpoint:
     """Whether the weights are pickled."""
 
     @property
+    def has_several_labels(self) -> bool:
+        """Whether a text can have several labels."""
+        return self.config.get("problem_type") == MULTI_LABEL
+
+    @property
     def has_tokenizer_file(self) -> bool:
         """Whether the folder has a tokenizer.json."""
         return (self.folder / TOKENIZER).is_file()
@@ -101,11 +106,6 @@ def _check_task(path: Path, config: Mapping[str, Any]) -> None:
         raise RefusedCheckpoint(
             f"{path}: problem_type is {problem!r}; a regression gives a number, and only classifiers can be "
             "imported"
-        )
-    if problem == MULTI_LABEL:
-        raise RefusedCheckpoint(
-            f"{path}: problem_type is {problem!r}; models that give several labels to a text are not "
-            "supported yet"
         )
 
 

@@ -37,5 +37,7 @@ def predict(folder: Path, texts: Sequence[str], trust_pickle: bool, max_tokens: 
             raise RefusedCheckpoint(
                 f"the logits of texts[{number}] are {logits.tolist()}, not finite numbers"
             )
-        rows.append(torch.softmax(logits.double(), dim=0).tolist())
+        scores = logits.double()
+        values = torch.sigmoid(scores) if checkpoint.has_several_labels else torch.softmax(scores, dim=0)
+        rows.append(values.tolist())
     return rows

@@ -17,7 +17,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import AutoModelForSequenceClassification
 
 from exporter.export import GRAPH, export
-from exporter.folder import TOKENIZER, TOKENIZER_CONFIG
+from exporter.folder import MULTI_LABEL, TOKENIZER, TOKENIZER_CONFIG
 from exporter.predict import predict
 
 DATA = Path(__file__).parents[1] / "tests" / "data"
@@ -390,6 +390,14 @@ SAMPLES = (
             "eos_token_id": 3,
             "sep_token_id": 3,
         },
+    ),
+    Sample(
+        "several-labels",
+        "BertConfig",
+        ("business", "science", "sports"),
+        _word_pieces(lowercase=True),
+        {"tokenizer_class": "BertTokenizer", "do_lower_case": True, **BERT_TOKENS},
+        {"problem_type": MULTI_LABEL},
     ),
 )
 """ELECTRA has float16 weights, those of XLM-R are in three files, and DistilBERT's tokenizer file pads."""

@@ -4,11 +4,14 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
+from scipy import optimize, special
 
 from classifier.artifact import Calibration
 from classifier.pipeline import to_probabilities
 from classifier.runtimes import Scores
+
+_SMALLEST_SCALE = 1e-6
+"""A factor below zero would turn the order of the texts round."""
 
 
 def fit_calibration(
@@ -39,6 +42,33 @@ def fit_temperature(
         return Calibration(method="temperature", scale=_scale(parameters))
 
     return _fit(build, 1, scores, truth, weights)
+
+
+def fit_sigmoids(scores: Scores, truth: NDArray[np.bool_]) -> Calibration:
+    """Find one factor for all scores and a summand for each label, with the least log loss of all labels.
+
+    `scores` and `truth`, whether a text has a label, are (n, labels). The loss is convex, and as in
+    `fit_calibration`, what to fit to is slightly less than certain.
+    """
+    n, labels = scores.shape
+    having = truth.sum(axis=0)
+    targets = np.where(truth, (having + 1) / (having + 2), 1 / (n - having + 2))
+
+    def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        logits = scores * parameters[0] + parameters[1:]
+        losses = np.logaddexp(0, logits) - targets * logits
+        errors = special.expit(logits) - targets
+        return float(losses.mean()), np.append((errors * scores).sum(), errors.sum(axis=0)) / errors.size
+
+    start = np.append(1.0, np.zeros(labels))
+    bounds = [(_SMALLEST_SCALE, None), *[(None, None)] * labels]
+    best = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-12})
+    return Calibration(
+        method="platt",
+        activation="sigmoid",
+        scale=float(f"{best.x[0]:.4g}"),
+        bias=tuple(round(float(value), 4) for value in best.x[1:]),
+    )
 
 
 def _scale(parameters: NDArray[np.float64]) -> float:

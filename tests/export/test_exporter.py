@@ -37,6 +37,7 @@ INPUTS = {
     "albert": ["input_ids", "attention_mask"],
     "xlm-roberta": ["input_ids", "attention_mask"],
     "modernbert": ["input_ids", "attention_mask"],
+    "several-labels": ["input_ids", "attention_mask", "token_type_ids"],
 }
 
 BATCH = 16
@@ -49,7 +50,8 @@ def probabilities(folder: Path, texts: Sequence[str], batch: int) -> NDArray[np.
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.enable_truncation(MAX_TOKENS)
-    padding = json.loads((folder / "config.json").read_text())["pad_token_id"]
+    config = json.loads((folder / "config.json").read_text())
+    padding = config["pad_token_id"]
     names = [value.name for value in session.get_inputs()]
     rows: list[NDArray[np.float64]] = []
     for start in range(0, len(texts), batch):
@@ -63,6 +65,9 @@ def probabilities(folder: Path, texts: Sequence[str], batch: int) -> NDArray[np.
             "token_type_ids": [encoding.type_ids for encoding in encodings],
         }
         (logits,) = session.run(None, {name: np.array(values[name], np.int64) for name in names})
+        if config.get("problem_type") == "multi_label_classification":
+            rows.append(1 / (1 + np.exp(-logits.astype(np.float64))))
+            continue
         powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
         rows.append(powers / powers.sum(axis=1, keepdims=True))
     return np.concatenate(rows)

@@ -14,6 +14,8 @@ from training_import.conversion.converted import ImportOptions
 from training_import.conversion.import_model import convert_and_compare
 
 FOLDERS = Path(__file__).parents[1] / "data" / "transformers"
+SEVERAL_LABELS = "several-labels"
+"""The sample of BERT whose texts can have several labels."""
 ARCHITECTURES = sorted(path.parent.name for path in FOLDERS.glob("*/expected.jsonl"))
 MAX_TOKENS = 64
 """What the texts were cut to when transformers answered."""
@@ -34,8 +36,35 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_there_are_eight_architectures() -> None:
-    assert len(ARCHITECTURES) == 8
+def test_there_are_eight_architectures_and_one_with_several_labels() -> None:
+    assert len(ARCHITECTURES) == 9
+    assert SEVERAL_LABELS in ARCHITECTURES
+
+
+def test_a_text_has_the_labels_that_transformers_gave_it() -> None:
+    expected = rows(SEVERAL_LABELS)
+    found = artifact(SEVERAL_LABELS, thresholds=(0.3, 0.5, 0.9))
+    names = found.manifest.labels
+    assert names == ("business", "science", "sports")
+    predictions = Classifier(found).predict([row["text"] for row in expected])
+    for row, prediction in zip(expected, predictions, strict=True):
+        each = zip(names, row["probabilities"], (0.3, 0.5, 0.9), strict=True)
+        assert prediction.labels == tuple(name for name, value, least in each if value >= least)
+        assert prediction.label == names[int(np.argmax(row["probabilities"]))]
+
+
+def test_in_int8_the_agreement_is_the_share_of_texts_that_keep_all_of_their_labels() -> None:
+    texts = [row["text"] for row in rows(SEVERAL_LABELS)] * 3
+    chosen = ImportOptions(name=SEVERAL_LABELS, max_tokens=MAX_TOKENS, quantize="int8", min_agreement=0.5)
+    small = convert_and_compare(FOLDERS / SEVERAL_LABELS, chosen, texts).artifact
+    before, after = (
+        [prediction.labels for prediction in Classifier(each).predict(texts)]
+        for each in (artifact(SEVERAL_LABELS), small)
+    )
+    agreement = np.mean([one == other for one, other in zip(before, after, strict=True)])
+    assert small.manifest.quantization is not None
+    assert small.manifest.quantization.agreement == pytest.approx(agreement)
+    assert agreement < 1
 
 
 def test_its_probabilities_are_those_of_transformers(name: str) -> None:

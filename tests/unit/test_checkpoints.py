@@ -44,6 +44,9 @@ def test_a_checkpoint_of_a_classifier_is_accepted(folder: Path) -> None:
     checkpoint = open_checkpoint(folder, trust_pickle=False)
     assert checkpoint.labels == 2
     assert not checkpoint.is_pickle
+    assert not checkpoint.has_several_labels
+    write_json(folder / "config.json", CONFIG | {"problem_type": "multi_label_classification"})
+    assert open_checkpoint(folder, trust_pickle=False).has_several_labels
 
 
 @pytest.mark.parametrize(
@@ -54,7 +57,6 @@ def test_a_checkpoint_of_a_classifier_is_accepted(folder: Path) -> None:
         ({"architectures": None}, "architectures is None; it must be a list with one name"),
         ({"architectures": ["A", "B"]}, "architectures is ['A', 'B']; it must be a list with one name"),
         ({"problem_type": "regression"}, "problem_type is 'regression'; a regression gives a number"),
-        ({"problem_type": "multi_label_classification"}, "several labels to a text are not supported yet"),
         ({"id2label": {"0": "score"}}, "the model has one label, which makes it a regression"),
         ({"num_labels": 3}, "num_labels is 3, but id2label has 2 labels"),
         ({"id2label": None, "num_labels": "two"}, "num_labels is 'two'; it must be a whole number"),

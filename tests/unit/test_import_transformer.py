@@ -254,7 +254,7 @@ def test_a_network_that_cannot_be_served_is_refused(
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"problem_type": "multi_label_classification"}, "models that give a text several labels"),
+        ({"problem_type": "multilabel"}, "problem_type is 'multilabel'; it must be"),
         ({"problem_type": "regression"}, "this service predicts labels, not numbers"),
         ({"architectures": ["BertForTokenClassification"]}, "the model is BertForTokenClassification; only"),
         ({"architectures": ["BertModel"]}, "the model is BertModel; only"),

@@ -1,6 +1,5 @@
 """Give a model that has only scores the probabilities that fit labelled texts."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -8,70 +7,68 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.pipeline import to_probabilities
-from training_import.calibration import fit_temperature
-from training_import.conversion.converted import ClassLabels, Converted, UnsupportedModel
-from training_import.evaluation.metrics import class_indices
-from training_import.labels import spell_label
+from training_import.calibration import fit_sigmoids, fit_temperature
+from training_import.conversion.converted import Converted, LabelSets, UnsupportedModel
+from training_import.conversion.label_sets import classes_in_data, label_matrix
 
 MIN_CALIBRATION_TEXTS = 50
 
 
-def calibrated(converted: Converted, texts: Sequence[str], labels: Sequence[str]) -> Converted:
-    """Return the model with a temperature that fits labelled texts, and with an original that has it too.
+def calibrated(converted: Converted, texts: Sequence[str], labels: LabelSets) -> Converted:
+    """Return the model with a calibration that fits labelled texts, and with an original that has it too.
 
-    A temperature leaves the order of the classes as it is, so the predicted labels are the original's. Raises
-    UnsupportedModel if there are too few labelled texts, or if their labels are not those of the model.
+    The predicted labels are the original's: a temperature leaves the order of the classes as it is, and if a
+    text can have several labels, each threshold is the probability of the score 0, from which on the
+    original predicts the label. Raises UnsupportedModel if there are too few labelled texts, or if their
+    labels are not those of the model.
     """
     if not labels:
         raise UnsupportedModel(
             f"the model, {converted.description}, gives scores but no probabilities; give labelled texts "
             "that it was not trained on, with --data and --label-column, to calibrate it"
         )
-    truth = _truth(_classes_in_data(converted.labels, labels), labels)
+    truth = _truth(converted, labels)
     original, scores = converted.original, converted.original(texts)
-    calibration = fit_temperature(scores, truth)
-    probabilities = to_probabilities(scores, calibration)
-    accuracy = (probabilities.argmax(axis=1) == truth).mean()
+    if converted.has_several_labels:
+        calibration = fit_sigmoids(scores, truth)
+        limits = to_probabilities(np.zeros((1, truth.shape[1])), calibration)[0]
+        rights = ((to_probabilities(scores, calibration) >= limits) == truth).all(axis=1)
+        formula = "each probability is the sigmoid of the score times {0:g} plus a number for the label"
+    else:
+        calibration, limits = fit_temperature(scores, truth.argmax(axis=1)), None
+        rights = to_probabilities(scores, calibration).argmax(axis=1) == truth.argmax(axis=1)
+        formula = "the probabilities are the softmax of the scores times {0:g}"
 
     def with_probabilities(texts: Sequence[str]) -> NDArray[np.float64]:
         return to_probabilities(original(texts), calibration)
 
     note = (
         f"The original gives scores but no probabilities. They were calibrated on {len(labels):,} labelled "
-        f"texts (accuracy {100 * accuracy:.2f} %): the probabilities are the softmax of the scores times "
-        f"{calibration.scale:g}, and the predicted labels are those of the original. If it was trained on "
-        "these texts, its probabilities are too high."
+        f"texts (accuracy {100 * rights.mean():.2f} %): {formula.format(calibration.scale)}, and the "
+        "predicted labels are those of the original. If it was trained on these texts, its probabilities are "
+        "too high."
     )
     return replace(
-        converted, calibration=calibration, original=with_probabilities, notes=(*converted.notes, note)
+        converted,
+        calibration=calibration,
+        thresholds=converted.thresholds or (None if limits is None else tuple(limits.tolist())),
+        original=with_probabilities,
+        notes=(*converted.notes, note),
     )
 
 
-def _classes_in_data(classes: ClassLabels, labels: Sequence[str]) -> tuple[str, ...]:
-    """Return what labelled texts call the classes: their names, or what the model itself calls them.
-
-    The model's own numbers or names are only taken if none of them is also the name of a class, because then
-    it would not be certain which class is meant.
-    """
-    own = tuple(spell_label(name) or name for name in classes.own)
-    is_certain = set(own).isdisjoint(classes.names)
-    return own if is_certain and set(labels) <= set(own) else classes.names
-
-
-def _truth(classes: Sequence[str], labels: Sequence[str]) -> NDArray[np.intp]:
-    counts = Counter(labels)
-    shown = ", ".join(map(repr, classes))
-    if unknown := [label for label in counts if label not in classes]:
+def _truth(converted: Converted, labels: LabelSets) -> NDArray[np.bool_]:
+    """Return which of the classes each of n texts has, shape (n, classes)."""
+    classes = classes_in_data(converted, labels)
+    truth = label_matrix(labels, classes)
+    counts = truth.sum(axis=0).tolist()
+    if missing := [name for name, count in zip(classes, counts, strict=True) if not count]:
         raise UnsupportedModel(
-            f"the labelled texts have the label {unknown[0]!r}; the model's labels are {shown}, and the "
-            "column of --label-column must have these"
-        )
-    if missing := [label for label in classes if label not in counts]:
-        raise UnsupportedModel(
-            f"no labelled text has the label {missing[0]!r}; calibration needs texts of each of {shown}"
+            f"no labelled text has the label {missing[0]!r}; calibration needs texts of each of "
+            f"{', '.join(map(repr, classes))}"
         )
     if len(labels) < MIN_CALIBRATION_TEXTS:
         raise UnsupportedModel(
             f"there are {len(labels)} labelled texts; calibration needs at least {MIN_CALIBRATION_TEXTS}"
         )
-    return class_indices(labels, classes)
+    return truth

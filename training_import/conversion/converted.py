@@ -19,6 +19,13 @@ class UnsupportedModel(ClassifierError):
     """The model cannot be imported exactly; the message names the file or step and what is supported."""
 
 
+Thresholds = tuple[float, ...] | Mapping[str, float]
+"""The thresholds of several labels, in the order of the labels or by their names."""
+
+LabelSets = Sequence[str | tuple[str, ...]]
+"""The label of each of n texts, or all labels of each."""
+
+
 @dataclass(frozen=True)
 class ImportOptions:
     """Facts about the model that the user must give because its file does not contain them."""
@@ -27,6 +34,8 @@ class ImportOptions:
     """The name of the artifact."""
     labels: tuple[str, ...] | None = None
     """The labels in the order of the model's classes. If they are None, `labels.class_labels` finds them."""
+    thresholds: tuple[float, ...] | None = None
+    """The probability from which on a text has each label, if it can have several."""
     word_index: Path | None = None
     """A JSON file that belongs to a .keras file: {word: id}, the output of a Keras Tokenizer's `to_json()`,
     or an object with `word_index` and, if they differ from Keras's defaults, `num_words`, `oov_token`,
@@ -122,7 +131,11 @@ class Converted:
     calibration: Calibration | None = field(default_factory=Calibration)
     """None if the original has no probabilities. Then `original` returns its scores instead, and the import
     must calibrate them."""
+    has_several_labels: bool = False
+    """Whether a text can have several labels."""
     threshold: float | None = None
+    thresholds: Thresholds | None = None
+    """Those of several labels; if the package has none, `threshold` is that of all labels."""
     notes: tuple[str, ...] = ()
     """What a person should know or check; for the screen and the model card."""
     unused: tuple[str, ...] = ()
@@ -142,6 +155,7 @@ class Package:
     model: Any
     tokenizer: Any = None
     threshold: float | None = None
+    thresholds: Thresholds | None = None
     max_tokens: int | None = None
     class_names: tuple[ClassNames, ...] = ()
     sklearn_versions: tuple[str, ...] = ()

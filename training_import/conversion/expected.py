@@ -36,11 +36,12 @@ class Expected:
     """Shape (n, classes)."""
 
 
-def read_expected(path: Path, labels: Sequence[str]) -> Expected:
+def read_expected(path: Path, labels: Sequence[str], has_several_labels: bool = False) -> Expected:
     """Read a file with a column `text`, and the probabilities of all labels.
 
     They are in a column for each label, or in a column `probabilities`, whose values are lists in the order
-    of the labels or {label: probability}. Raises ExpectedError for the first bad row.
+    of the labels or {label: probability}. They sum to 1, unless a text can have several labels. Raises
+    ExpectedError for the first bad row.
     """
     texts: list[str] = []
     rows: list[list[float]] = []
@@ -54,6 +55,8 @@ def read_expected(path: Path, labels: Sequence[str]) -> Expected:
                 values = dict(zip(table.columns, row.values, strict=True))
                 texts.append(_text(place, values[TEXT_COLUMN]))
                 rows.append(_probabilities(place, values, labels))
+                if not has_several_labels:
+                    _check_sum(place, rows[-1])
     except DataFileError as error:
         raise ExpectedError(str(error)) from error
     if not texts:
@@ -92,11 +95,13 @@ def _probabilities(place: str, values: Mapping[str, Any], labels: Sequence[str])
             f"{place}: {PROBABILITIES_COLUMN} is {shown(given)}; it must be a list of {len(labels)} numbers "
             "or {label: number}"
         )
-    probabilities = [_number(place, label, given.get(label)) for label in labels]
+    return [_number(place, label, given.get(label)) for label in labels]
+
+
+def _check_sum(place: str, probabilities: Sequence[float]) -> None:
     total = math.fsum(probabilities)
     if abs(total - 1) > SUM_TOLERANCE:
         raise ExpectedError(f"{place}: the probabilities sum to {total:.6g}; they must sum to 1")
-    return probabilities
 
 
 def _number(place: str, label: str, value: Any) -> float:

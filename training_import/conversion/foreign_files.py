@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from training_import.conversion.converted import ImportOptions, Package, UnsupportedModel
+from classifier.validation import MAX_SHOWN_CHARACTERS, shortened
+from training_import.conversion.converted import ImportOptions, Package, Thresholds, UnsupportedModel
 from training_import.conversion.labels import NAMING_KEYS, read_class_names
 from training_import.tensorflow_logs import silence_tensorflow
 
@@ -21,6 +22,9 @@ SUPPORTED_SOURCES = (
 )
 
 SourceKind = Literal["keras", "skops", "pickle", "onnx", "transformer"]
+
+_KEYS = ("model", "tokenizer", "vectorizer", "threshold", "thresholds", "max_tokens")
+"""The keys of a package that are used, besides those that name the classes."""
 
 MAX_UNPACKED_BYTES = 8 * 2**30
 """Most bytes to which a skops or Keras file may unpack."""
@@ -274,11 +278,12 @@ def _package(
         )
     naming = [key for key, value in content.items() if options.labels is None and _names_classes(key, value)]
     described = [key for key in ("embedding_size", "model_type", "vocab_size") if key in content]
-    used = {"model", "tokenizer", "vectorizer", "threshold", "max_tokens", *described, *naming}
+    used = {*_KEYS, *described, *naming}
     return Package(
         content["model"],
         tokenizers[0] if tokenizers else None,
-        _threshold(source, content.get("threshold")),
+        _threshold(source, "threshold", content.get("threshold")),
+        _thresholds(source, content.get("thresholds")),
         _max_tokens(source, content.get("max_tokens")),
         class_names=tuple(read_class_names(key, content[key]) for key in naming),
         sklearn_versions=sklearn_versions,
@@ -289,24 +294,40 @@ def _package(
 
 def _names_classes(key: Any, value: Any) -> bool:
     """Return whether an entry of a package names the classes; a number of classes does not."""
-    from sklearn.preprocessing import LabelEncoder
+    from sklearn.preprocessing import LabelEncoder, MultiLabelBinarizer
 
     is_name = key in NAMING_KEYS and value is not None and not isinstance(value, int | np.integer)
-    return is_name or isinstance(value, LabelEncoder)
+    return is_name or isinstance(value, LabelEncoder | MultiLabelBinarizer)
 
 
-def _threshold(source: Path, value: Any) -> float | None:
+def _threshold(source: Path, name: str, value: Any) -> float | None:
     if value is None:
         return None
     try:
         threshold = float(value)
     except (TypeError, ValueError) as error:
-        raise UnsupportedModel(
-            f"{source}: threshold is {value!r}; it must be a number from 0 to 1"
-        ) from error
+        raise UnsupportedModel(f"{source}: {name} is {value!r}; it must be a number from 0 to 1") from error
     if not 0 <= threshold <= 1:
-        raise UnsupportedModel(f"{source}: threshold is {threshold}; it must be from 0 to 1")
+        raise UnsupportedModel(f"{source}: {name} is {threshold}; it must be from 0 to 1")
     return threshold
+
+
+def _thresholds(source: Path, value: Any) -> Thresholds | None:
+    """Return the thresholds of several labels: a list in the order of the labels, or {label: threshold}."""
+    if value is None:
+        return None
+    if isinstance(value, Mapping):
+        of_label = {
+            str(name): _threshold(source, f"thresholds[{name!r}]", each) for name, each in value.items()
+        }
+        return {name: each for name, each in of_label.items() if each is not None}
+    if np.ndim(value) != 1:
+        raise UnsupportedModel(
+            f"{source}: thresholds is {shortened(repr(value), MAX_SHOWN_CHARACTERS)}; it must be a list in "
+            "the order of the labels, or {label: threshold}"
+        )
+    found = [_threshold(source, f"thresholds[{number}]", each) for number, each in enumerate(value)]
+    return tuple(each for each in found if each is not None)
 
 
 def _max_tokens(source: Path, value: Any) -> int | None:

@@ -33,6 +33,7 @@ from training_import.conversion.sklearn_classifiers import (
     Scoring,
     calibrated_members,
     members_of,
+    probabilities_or_decisions,
     read_classifier,
 )
 from training_import.conversion.sklearn_features import (
@@ -81,7 +82,8 @@ def _convert(steps: Sequence[Step], package: Package, options: ImportOptions) ->
     classifier_name, classifier = steps[-1]
     scoring = _scoring(steps, options)
     views = scoring.views
-    labels = class_labels(options, package.class_names, classifier.classes_)
+    classes = len(scoring.intercept) if scoring.has_several_labels else classifier.classes_
+    labels = class_labels(options, package.class_names, classes)
     made = sum(len(view.columns) for view in views)
     if made != len(scoring.weights):
         raise UnsupportedModel(
@@ -103,12 +105,14 @@ def _convert(steps: Sequence[Step], package: Package, options: ImportOptions) ->
         weights=pack_arrays(arrays),
         calibration=None if scoring.activation is None else Calibration(activation=scoring.activation),
         threshold=package.threshold,
-        original=_original(steps, package, options, views[0], scoring.activation is not None),
+        has_several_labels=scoring.has_several_labels,
+        thresholds=package.thresholds,
+        original=_original(steps, package, options, scoring),
         tolerance=TOLERANCE,
         words=[word for view, (tree, _) in zip(views, parts, strict=True) for word in _words(view, tree)],
         description="scikit-learn " + ", ".join(type_name(step) for _, step in steps),
         versions=library_versions({"scipy": scipy, "scikit-learn": sklearn}),
-        notes=(*package.notes, cleaning_note(options), *_notes(package, options)),
+        notes=(*package.notes, *scoring.notes, cleaning_note(options), *_notes(package, options)),
     )
 
 
@@ -216,13 +220,9 @@ def _words(view: View, tree: NgramTree) -> list[str]:
 
 
 def _original(
-    steps: Sequence[Step],
-    package: Package,
-    options: ImportOptions,
-    view: View,
-    has_probabilities: bool,
+    steps: Sequence[Step], package: Package, options: ImportOptions, scoring: Scoring
 ) -> Callable[[Sequence[str]], NDArray[np.float64]]:
-    cleaned = cleaning_before(options, view.text)
+    cleaned = cleaning_before(options, scoring.views[0].text)
     classifier = steps[-1][1]
 
     def original(texts: Sequence[str]) -> NDArray[np.float64]:
@@ -230,11 +230,7 @@ def _original(
             features: Any = _as_input(steps[0], [cleaned(text) for text in texts])
             for _, step in steps[:-1]:
                 features = step.transform(features)
-            if has_probabilities:
-                return np.asarray(classifier.predict_proba(features), np.float64)
-            scores = np.asarray(classifier.decision_function(features), np.float64)
-        # A single score is the second class's against the first.
-        return np.stack([np.zeros_like(scores), scores], axis=1) if scores.ndim == 1 else scores
+            return probabilities_or_decisions(classifier, features, scoring)
 
     return original
 

@@ -57,6 +57,10 @@ TOKENIZER_CONFIG = "tokenizer_config.json"
 NETWORKS = (NETWORK, f"onnx/{NETWORK}")
 """Where the network of a folder is; the second place is that of the Hugging Face Hub."""
 
+SINGLE_LABEL = "single_label_classification"
+MULTI_LABEL = "multi_label_classification"
+"""The values of `problem_type`. Without it, a text has one label."""
+
 CHECKPOINTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
 
 TOLERANCE = 1e-4
@@ -151,7 +155,9 @@ def _convert_exported(source: Path, options: ImportOptions) -> tuple[Converted, 
         runs_alone=options.quantize is not None or scales_by_batch(network),
     )
     check_speed(folder.tokenizer, tokenizer)
-    original, classes = _original(folder.network, network, tokenizer, text, limit, pad_id, options)
+    has_several_labels = folder.config.get("problem_type") == MULTI_LABEL
+    calibration = Calibration(activation="sigmoid" if has_several_labels else "softmax")
+    scores, classes = _original(folder.network, network, tokenizer, text, limit, pad_id, options)
     names = _class_names(source / CONFIG, folder.config)
     labels = class_labels(options, names, classes)
     numbered = [name for name in labels.names if _NUMBERED.fullmatch(name)]
@@ -166,7 +172,9 @@ def _convert_exported(source: Path, options: ImportOptions) -> tuple[Converted, 
         model=settings,
         vocabulary=(),
         weights={NETWORK: served, TOKENIZER: tokenizer},
-        original=original,
+        calibration=calibration,
+        has_several_labels=has_several_labels,
+        original=lambda texts: to_probabilities(scores(texts), calibration),
         tolerance=TOLERANCE if quantization is None else 1.0,
         max_compared=MAX_COMPARED_TEXTS,
         quantization=quantization,
@@ -250,12 +258,11 @@ def read_json(path: Path) -> Mapping[str, Any]:
 
 
 def _check_task(path: Path, config: Mapping[str, Any]) -> None:
-    """Raise UnsupportedModel for a model that does not classify texts with one label each."""
+    """Raise UnsupportedModel for a model that does not give labels to whole texts."""
     problem = config.get("problem_type")
-    if problem == "multi_label_classification":
+    if problem not in (None, SINGLE_LABEL, MULTI_LABEL, "regression"):
         raise UnsupportedModel(
-            f"{path}: problem_type is {problem!r}; models that give a text several labels cannot be imported "
-            "yet"
+            f"{path}: problem_type is {_shown(problem)}; it must be {SINGLE_LABEL!r} or {MULTI_LABEL!r}"
         )
     if problem == "regression":
         raise UnsupportedModel(
@@ -398,7 +405,7 @@ def _original(
 ) -> tuple[Original, int]:
     """Return a run of graph and tokenizer that shares no code with the runtime, and its number of classes.
 
-    Each text runs by itself, so there is no padding.
+    The run gives logits. Each text runs by itself, so there is no padding.
     """
     onnxruntime, tokenizers = import_onnxruntime(), import_tokenizers()
     options_ = onnxruntime.SessionOptions()
@@ -443,7 +450,7 @@ def _original(
         )
 
     def original(texts: Sequence[str]) -> NDArray[np.float64]:
-        return to_probabilities(np.concatenate([scores(one) for one in texts]), Calibration())
+        return np.concatenate([scores(one) for one in texts])
 
     return original, shape[1]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from classifier.artifact import FORMAT_VERSION, Artifact, Manifest
+from classifier.artifact import DEFAULT_THRESHOLD, FORMAT_VERSION, Artifact, Manifest
 from classifier.drift.reference import Reference, build_reference
 from classifier.drift.window import features_of
 from classifier.errors import ClassifierError
@@ -27,11 +27,17 @@ from training_import.conversion.converted import (
     ClassLabels,
     Converted,
     ImportOptions,
+    LabelSets,
     Package,
     UnsupportedModel,
 )
 from training_import.conversion.expected import Expected, read_expected
 from training_import.conversion.foreign_files import SourceKind, read_pickle, read_skops, source_kind
+from training_import.conversion.label_sets import (
+    check_single_label,
+    say_thresholds,
+    thresholds_of,
+)
 from training_import.conversion.quantization import measure_quantization, say_quantization
 from training_import.samples import generated_texts, golden_cases
 from training_import.strongest import strongest_section
@@ -66,33 +72,40 @@ class Imported:
 
 
 def import_model(
-    source: Path, options: ImportOptions, texts: Sequence[str] = (), labels: Sequence[str] = ()
+    source: Path, options: ImportOptions, texts: Sequence[str] = (), labels: LabelSets = ()
 ) -> Artifact:
     """Return only the artifact of `convert_and_compare`."""
     return convert_and_compare(source, options, texts, labels).artifact
 
 
 def convert_and_compare(
-    source: Path, options: ImportOptions, texts: Sequence[str] = (), labels: Sequence[str] = ()
+    source: Path, options: ImportOptions, texts: Sequence[str] = (), labels: LabelSets = ()
 ) -> Imported:
     """Convert a foreign model, compare it with the original, and make an artifact.
 
     The two are compared on `texts`, which are real, and on generated texts, at least 200 in all, and on the
-    texts of `options.expected`. `labels` are those of the real texts, which a model without probabilities is
-    calibrated with. Raises UnsupportedModel if the model cannot be converted exactly, or if an answer
-    differs.
+    texts of `options.expected`. `labels` are those of the real texts, one or all of each, which a model
+    without probabilities is calibrated with. Raises UnsupportedModel if the model cannot be converted
+    exactly, or if an answer differs.
     """
     converted = _convert(source, options)
+    if not converted.has_several_labels:
+        check_single_label(converted, options, labels)
     if converted.calibration is None:
         converted = calibrated(converted, texts, labels)
-    expected = None if options.expected is None else read_expected(options.expected, converted.labels.names)
+    thresholds = thresholds_of(converted, options) if converted.has_several_labels else None
+    expected = None
+    if options.expected is not None:
+        names, are_several = converted.labels.names, converted.has_several_labels
+        expected = read_expected(options.expected, names, are_several)
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         name=options.name,
         labels=converted.labels.names,
         text=converted.text,
         model=converted.model,
-        threshold=0.5 if converted.threshold is None else converted.threshold,
+        threshold=_threshold(converted),
+        thresholds=thresholds,
         calibration=converted.calibration,
         trained_on=None,
         seed=None,
@@ -107,7 +120,7 @@ def convert_and_compare(
     quantization, smaller = None, converted.quantization
     if smaller is not None:
         known = [labels[row] for row in rows] if labels else []
-        quantization = measure_quantization(smaller, check, converted.labels.names, known)
+        quantization = measure_quantization(smaller, check, manifest, known)
     comparisons = (
         *([check] if converted.has_original else []),
         *([] if expected is None else [_compare_with_expected(artifact, converted, expected)]),
@@ -120,6 +133,7 @@ def convert_and_compare(
     artifact = replace(artifact, manifest=manifest.model_copy(update=additions))
     notes = (
         *converted.labels.notes,
+        *([say_thresholds(manifest)] if manifest.has_several_labels else []),
         *converted.notes,
         *([say_quantization(smaller, quantization)] if smaller and quantization else []),
         *([] if comparisons else [NOT_COMPARED]),
@@ -137,6 +151,13 @@ def convert_and_compare(
             model_card=replace_surrogates(card),
         ),
     )
+
+
+def _threshold(converted: Converted) -> float:
+    """Return the threshold of the second of two classes."""
+    if converted.threshold is None or converted.has_several_labels:
+        return DEFAULT_THRESHOLD
+    return converted.threshold
 
 
 def _compared_rows(count: int, most: int | None) -> list[int]:
@@ -343,13 +364,18 @@ def _model_card(source: Path, converted: Converted, imported: Imported, check: C
     )
     return (
         f"# {manifest.name}\n\n"
-        f"A text classifier (kind *{manifest.model.kind}*) for {len(manifest.labels)} classes: "
-        f"{', '.join(manifest.labels)} ({imported.labels.source}).\n\n"
+        f"A text classifier (kind *{manifest.model.kind}*) for {_say_labels(manifest)} "
+        f"({imported.labels.source}).\n\n"
         f"Imported from {source.name} ({_say_digests(converted.files or (source,))}): "
         f"{converted.description}.\n\n"
         f"## Check\n\n{_say_check(converted, imported, check)}\n\n"
         "## Notes\n\n" + "".join(f"- {note}\n" for note in notes)
     )
+
+
+def _say_labels(manifest: Manifest) -> str:
+    kind = "labels, of which a text can have several" if manifest.has_several_labels else "classes"
+    return f"{len(manifest.labels)} {kind}: {', '.join(manifest.labels)}"
 
 
 def _say_digests(files: Sequence[Path]) -> str:

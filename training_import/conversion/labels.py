@@ -30,10 +30,10 @@ _NUMBER = re.compile(r"[+-]?\d+(\.0)?")
 def read_class_names(key: str, value: Any) -> ClassNames:
     """Read the value of a key that names the classes.
 
-    It can be a list of names, {class: name}, {name: class}, or a fitted LabelEncoder. Raises
-    UnsupportedModel.
+    It can be a list of names, {class: name}, {name: class}, or a fitted LabelEncoder or MultiLabelBinarizer.
+    Raises UnsupportedModel.
     """
-    if hasattr(value, "classes_"):  # a LabelEncoder: the position in `classes_` is the class
+    if hasattr(value, "classes_"):  # the position in `classes_` is the class
         return ClassNames(key, _by_position(value.classes_), is_list=False)
     if isinstance(value, Mapping) and value:
         by_class = (
@@ -46,7 +46,8 @@ def read_class_names(key: str, value: Any) -> ClassNames:
         return ClassNames(key, _by_position(value), is_list=True)
     raise UnsupportedModel(
         f"the package's {key!r} is {shortened(repr(value), MAX_SHOWN_CHARACTERS)}; it must be a list of "
-        "names, {class: name}, {name: class}, or a fitted LabelEncoder; --labels overrides it"
+        "names, {class: name}, {name: class}, or a fitted LabelEncoder or MultiLabelBinarizer; --labels "
+        "overrides it"
     )
 
 

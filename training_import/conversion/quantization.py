@@ -1,38 +1,39 @@
 """What storing the weights of an imported network in a smaller type changes, and whether that is too much."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from classifier.artifact import Quantization
+from classifier.artifact import Manifest, Quantization
 from training_import.conversion.comparison import Comparison
-from training_import.conversion.converted import Quantized, UnsupportedModel
+from training_import.conversion.converted import LabelSets, Quantized, UnsupportedModel
+from training_import.conversion.label_sets import decisions, label_matrix
 
 
 def measure_quantization(
-    quantized: Quantized, check: Comparison, labels: Sequence[str], truth: Sequence[str]
+    quantized: Quantized, check: Comparison, manifest: Manifest, truth: LabelSets
 ) -> Quantization:
     """Return how the answers to the compared texts changed; real ones alone count if there are any.
 
     `truth` has the labels of the real texts; it is empty if they are not known. Raises UnsupportedModel if
-    too few texts keep their label.
+    too few texts keep their label, or all of their labels.
     """
     count = check.real or check.texts
-    before, after = check.expected[:count].argmax(axis=1), check.imported[:count].argmax(axis=1)
-    agreement = float((before == after).mean())
+    before, after = (decisions(manifest, each[:count]) for each in (check.expected, check.imported))
+    agrees = (before == after).all(axis=1)
+    agreement = float(agrees.mean())
     if agreement < quantized.min_agreement:
         kind = "real" if check.real else "generated"
         hint = "" if check.real else "give real texts with --data, of which fewer are close to call; or "
         raise UnsupportedModel(
-            f"in {quantized.dtype}, {int((before != after).sum())} of {count:,} {kind} texts have another "
+            f"in {quantized.dtype}, {int((~agrees).sum())} of {count:,} {kind} texts have another "
             f"label ({agreement:.2%} agree; {quantized.min_agreement:.2%} must); {hint}--min-agreement "
             "accepts less, and without --quantize the weights stay as they are"
         )
     cost = None
     if truth:
-        classes = {label: number for number, label in enumerate(labels)}
-        right = np.array([classes.get(label, -1) for label in truth])
-        cost = float((before == right).mean() - (after == right).mean())
+        right = label_matrix(truth, manifest.labels)
+        if not manifest.has_several_labels:
+            right = np.where(right.any(axis=1), right.argmax(axis=1), -1)[:, None]
+        cost = float((before == right).all(axis=1).mean() - (after == right).all(axis=1).mean())
     return Quantization(
         dtype=quantized.dtype,
         largest_difference=float(np.abs(check.imported - check.expected)[:count].max()),

@@ -19,10 +19,12 @@ from sklearn.linear_model import (
     SGDClassifier,
 )
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import BernoulliNB, ComplementNB, MultinomialNB
 from sklearn.svm import LinearSVC
 
 from classifier.runtimes.calibrators import EnsembleCalibration
+from classifier.validation import MAX_SHOWN_CHARACTERS, shortened
 from training_import.conversion.sklearn_features import (
     Step,
     View,
@@ -33,20 +35,23 @@ from training_import.conversion.sklearn_features import (
 
 SUPPORTED_CLASSIFIERS = (
     "LogisticRegression, LogisticRegressionCV, SGDClassifier, MultinomialNB, ComplementNB, BernoulliNB, "
-    "OneVsRestClassifier of one of these, CalibratedClassifierCV of one of these or of LinearSVC, and, with "
-    "labelled texts for their probabilities, LinearSVC, RidgeClassifier, RidgeClassifierCV, Perceptron and "
-    "PassiveAggressiveClassifier"
+    "OneVsRestClassifier or MultiOutputClassifier of one of these, CalibratedClassifierCV of one of these or "
+    "of LinearSVC, and, with labelled texts for their probabilities, LinearSVC, RidgeClassifier, "
+    "RidgeClassifierCV, Perceptron and PassiveAggressiveClassifier"
 )
 
 _Floats = NDArray[np.float64]
-_Activation = Literal["softmax", "one-vs-rest"]
+_Activation = Literal["softmax", "one-vs-rest", "sigmoid"]
+
+CERTAIN = 40.0
+"""The log-odds of a label that every text of the training had; the probability differs from 1 by 4e-18."""
 
 
 @dataclass(frozen=True)
 class Scoring:
     """How the columns of a text become scores, and the scores probabilities.
 
-    There is one column of scores for two classes, and else one for each class.
+    There is one column of scores for two classes, and else one for each class or label.
     """
 
     views: tuple[View, ...]
@@ -63,6 +68,10 @@ class Scoring:
     are_decisions: bool = True
     """Whether the classifier's `decision_function` gives the scores; if not, its probabilities are what a
     calibration reads."""
+    has_several_labels: bool = False
+    """Whether a text can have several labels; each has a column then."""
+    notes: tuple[str, ...] = ()
+    """What a person should know."""
 
 
 def read_classifier(step: Step, views: Sequence[View]) -> Scoring:
@@ -89,6 +98,14 @@ def _logistic(name: str, classifier: Any, views: tuple[View, ...]) -> Scoring:
 
 def _decisions(_name: str, classifier: Any, views: tuple[View, ...]) -> Scoring:
     return _from_coefficients(classifier, views, None)
+
+
+def _ridge(_name: str, classifier: Any, views: tuple[View, ...]) -> Scoring:
+    scoring = _from_coefficients(classifier, views, None)
+    binarizer = getattr(classifier, "_label_binarizer", None)
+    return replace(
+        scoring, has_several_labels=str(getattr(binarizer, "y_type_", "")).startswith("multilabel")
+    )
 
 
 def _sgd(_name: str, classifier: Any, views: tuple[View, ...]) -> Scoring:
@@ -157,18 +174,89 @@ def _check_old_logistic(name: str, classifier: Any) -> None:
 
 def _one_vs_rest(name: str, classifier: Any, views: tuple[View, ...]) -> Scoring:
     if classifier.multilabel_:
-        raise refuse_classifier(name, "is a OneVsRestClassifier for texts with several labels")
+        return _several_labels(name, classifier, views)
     parts = [read_classifier((f"{name}.estimator", one), views) for one in classifier.estimators_]
+    activation: _Activation = "softmax" if len(parts) == 1 else "one-vs-rest"
+    return _joined(name, classifier, parts, activation)
+
+
+def _multi_output(name: str, classifier: Any, views: tuple[View, ...]) -> Scoring:
+    for number, classes in enumerate(classifier.classes_):
+        if list(classes) != [0, 1]:
+            raise refuse_classifier(
+                name,
+                f"is a MultiOutputClassifier whose output {number} has the classes "
+                f"{shortened(repr(list(classes)), MAX_SHOWN_CHARACTERS)}; each output must be one label, "
+                "with the classes 0 and 1",
+            )
+    return _several_labels(name, classifier, views)
+
+
+def _several_labels(name: str, classifier: Any, views: tuple[View, ...]) -> Scoring:
+    """Return the scoring of a binary classifier for each label."""
+    learned = [one for one in classifier.estimators_ if not _is_constant(one)]
+    if not learned:
+        raise refuse_classifier(name, "has no label that some texts of the training had and others had not")
+    parts = [read_classifier((f"{name}.estimator", one), views) for one in learned]
+    joined = _joined(name, classifier, parts, "sigmoid")
+    weights = np.zeros((len(joined.weights), len(classifier.estimators_)))
+    intercept = np.empty(len(classifier.estimators_))
+    columns = iter(zip(joined.weights.T, joined.intercept, strict=True))
+    constant = []
+    for number, one in enumerate(classifier.estimators_):
+        if _is_constant(one):
+            constant.append(number)
+            value = float(one.y_[0])  # a decision of 0 or 1, or a probability of the same value
+            intercept[number] = value if joined.activation is None else (2 * value - 1) * CERTAIN
+        else:
+            weights[:, number], intercept[number] = next(columns)
+    notes = (
+        f"All texts of the training had the same value of the label{'s' * (len(constant) > 1)} in the place "
+        f"{', '.join(map(str, constant))} (counted from 0), so no text changes its probability.",
+    )
+    return replace(
+        joined,
+        weights=weights,
+        intercept=intercept,
+        has_several_labels=True,
+        notes=notes if constant else (),
+    )
+
+
+def _is_constant(classifier: Any) -> bool:
+    """Return whether it stands for a label that all texts had, or none; the type has no public name."""
+    return type(classifier).__name__ == "_ConstantPredictor"
+
+
+def _joined(name: str, classifier: Any, parts: Sequence[Scoring], activation: _Activation) -> Scoring:
+    """Return the scoring with the columns of binary classifiers side by side."""
     if any(part.calibration for part in parts) or not _have_same_views(parts):
         kind = type_name(classifier.estimators_[0])
-        raise refuse_classifier(name, f"is a OneVsRestClassifier of {kind}")
-    activation: _Activation = "softmax" if len(parts) == 1 else "one-vs-rest"
+        raise refuse_classifier(name, f"is a {type_name(classifier)} of {kind}")
     return replace(
         parts[0],
         weights=np.hstack([part.weights for part in parts]),
         intercept=np.concatenate([part.intercept for part in parts]),
         activation=None if parts[0].activation is None else activation,
     )
+
+
+def probabilities_or_decisions(classifier: Any, features: Any, scoring: Scoring) -> _Floats:
+    """Return what a fitted classifier itself says about n texts, shape (n, classes).
+
+    They are its probabilities, or its decisions if it has none. `scoring` is what was read from it.
+    """
+    has_probabilities = scoring.activation is not None
+    if type(classifier) is MultiOutputClassifier and has_probabilities:
+        of_labels = [np.asarray(one)[:, 1] for one in classifier.predict_proba(features)]
+        return np.stack(of_labels, axis=1)
+    if type(classifier) is MultiOutputClassifier:
+        return np.stack([one.decision_function(features) for one in classifier.estimators_], axis=1)
+    if has_probabilities:
+        return np.asarray(classifier.predict_proba(features), np.float64)
+    scores = np.asarray(classifier.decision_function(features), np.float64)
+    # A single score is the second class's against the first.
+    return np.stack([np.zeros_like(scores), scores], axis=1) if scores.ndim == 1 else scores
 
 
 def _calibrated(name: str, classifier: Any, views: tuple[View, ...]) -> Scoring:
@@ -280,10 +368,11 @@ _READERS: Mapping[type, Callable[[str, Any, tuple[View, ...]], Scoring]] = {
     ComplementNB: _naive_bayes,
     BernoulliNB: _bernoulli,
     OneVsRestClassifier: _one_vs_rest,
+    MultiOutputClassifier: _multi_output,
     CalibratedClassifierCV: _calibrated,
     LinearSVC: _decisions,
-    RidgeClassifier: _decisions,
-    RidgeClassifierCV: _decisions,
+    RidgeClassifier: _ridge,
+    RidgeClassifierCV: _ridge,
     Perceptron: _decisions,
     PassiveAggressiveClassifier: _decisions,
 }
