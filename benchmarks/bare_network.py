@@ -74,7 +74,7 @@ class _BareNetwork:
             self._inputs(rows[part])
             for group in groups_of_similar_lengths(self._lengths[rows])
             for part in np.array_split(
-                group, -(-len(group) * int(self._lengths[rows[group]].max()) // MAX_RUN_TOKENS)
+                group, -(-len(group) * int(self._lengths[rows[group]].max()) // MAX_RUN_TOKENS["cpu"])
             )
             if len(part)
         ]

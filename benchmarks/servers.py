@@ -24,7 +24,6 @@ from benchmarks.bodies import ROOT
 from benchmarks.errors import BenchmarkError
 from benchmarks.peers.pipeline import HOST
 from classifier import __version__
-from classifier.pipeline import GOLDEN_TOLERANCE
 
 OURS = "service"
 JSON_HEADERS = {"Content-Type": "application/json"}
@@ -33,6 +32,8 @@ STOP_SECONDS = 40.0
 ANSWER_SECONDS = 60.0
 POLL_SECONDS = 0.02
 LAST_LOG_LINES = 3
+ANSWER_TOLERANCE = 1e-4
+"""How far a probability of a server may be from that of the pipeline."""
 PORTS = range(20_000, 30_000)
 """Below the ephemeral ports, because a server may open some of those for itself."""
 
@@ -176,7 +177,7 @@ class RunningServer:
                 [got[label] for label in probabilities],
                 list(probabilities.values()),
                 rtol=0,
-                atol=GOLDEN_TOLERANCE,
+                atol=ANSWER_TOLERANCE,
             ):
                 raise BenchmarkError(
                     f"it answered {got} for {text[:60]!r}; the pipeline answers {probabilities}"

@@ -14,9 +14,6 @@ from classifier.errors import ArtifactError
 from classifier.runtimes import Batch, Runtime, Scored, Scores, Terms, runtime_of
 from classifier.schema import MAX_TEXT_CHARS
 
-GOLDEN_TOLERANCE = 1e-4
-"""How far a probability may be from its golden case. Processors differ in the last digits of a network."""
-
 UNCERTAIN = "uncertain"
 LITTLE_EVIDENCE = (
     "little evidence: the text's words have little weight in the model, so its probabilities were moved "
@@ -314,7 +311,7 @@ class Classifier:
         found = self.probabilities([case.text for case in cases])
         for number, (case, values) in enumerate(zip(cases, found.tolist(), strict=True), start=1):
             if len(case.probabilities) != len(values) or not np.allclose(
-                case.probabilities, values, rtol=0, atol=GOLDEN_TOLERANCE
+                case.probabilities, values, rtol=0, atol=self._runtime.golden_tolerance
             ):
                 raise ArtifactError(
                     f"{GOLDEN} line {number}: the model gives {tuple(values)} for {case.text[:60]!r}, "

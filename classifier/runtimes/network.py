@@ -36,12 +36,12 @@ def import_onnxruntime() -> ModuleType:
 
 
 class Network:
-    """A network that is ready to run, on a GPU if the build for CUDA finds one, else on the CPU."""
+    """A network that is ready to run, on a GPU if it is for one and the build for CUDA is installed."""
 
-    def __init__(self, content: bytes, lock_file: str, threads: int) -> None:
+    def __init__(self, content: bytes, lock_file: str, threads: int, for_gpu: bool = True) -> None:
         """Load a network from the content of its file; `lock_file` has the packages that it needs.
 
-        Raises ArtifactError if it cannot be loaded.
+        A network that is not `for_gpu` always runs on the CPU. Raises ArtifactError if it cannot be loaded.
         """
         try:
             onnxruntime = import_onnxruntime()
@@ -54,9 +54,8 @@ class Network:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         # TF32 has fewer digits than the comparison with golden cases needs.
-        providers: list[Any] = (
-            [(CUDA, {"use_tf32": "0"})] if CUDA in onnxruntime.get_available_providers() else []
-        )
+        is_on_gpu = for_gpu and CUDA in onnxruntime.get_available_providers()
+        providers: list[Any] = [(CUDA, {"use_tf32": "0"})] if is_on_gpu else []
         if providers:
             onnxruntime.preload_dlls()
         try:

@@ -100,6 +100,8 @@ class Runtime(Protocol[AnyBatch]):
     """Whether other threads can run while this one scores."""
     device: str
     """What the model runs on: "cpu" or "cuda"."""
+    golden_tolerance: float = 1e-4
+    """How far a probability may be from its golden case. Processors differ in the last digits of a network."""
 
     @classmethod
     def check(cls, settings: Any, labels: Sequence[str], text: TextSettings) -> None:

@@ -145,7 +145,7 @@ def test_labels_that_all_or_no_texts_had_keep_their_probability(tmp_path: Path) 
         lambda: OneVsRestClassifier(LinearSVC()),
         lambda: OneVsRestClassifier(Perceptron()),
         lambda: MultiOutputClassifier(LinearSVC()),
-        lambda: RidgeClassifier(),
+        RidgeClassifier,
     ],
 )
 def test_decisions_are_calibrated_and_the_labels_stay_those_of_the_original(

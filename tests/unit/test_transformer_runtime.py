@@ -141,7 +141,7 @@ def test_texts_that_run_alone_never_see_padding() -> None:
 
 
 def test_many_long_texts_run_in_parts_that_need_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("classifier.runtimes.transformer.MAX_RUN_TOKENS", 40)
+    monkeypatch.setattr("classifier.runtimes.transformer.MAX_RUN_TOKENS", {"cpu": 40})
     tiny = runtime()
     seen = []
     run = tiny._network.run
@@ -151,6 +151,23 @@ def test_many_long_texts_run_in_parts_that_need_little_memory(monkeypatch: pytes
     assert len(seen) == 3
     assert all(rows * width <= 40 for rows, width in seen)
     assert np.array_equal(scores, [scores[0]] * 9)
+
+
+def test_a_network_in_int8_runs_on_the_cpu_also_where_the_build_for_cuda_is_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: providers)
+    weights = {NETWORK: network_file(), TOKENIZER: tokenizer_file()}
+    int8 = SETTINGS.model_copy(update={"runs_alone": True})
+    assert TransformerRuntime.load(int8, weights, (), RAW, 2).device == "cpu"
+    with pytest.raises(ArtifactError, match="no GPU can be used"), pytest.warns(UserWarning):
+        TransformerRuntime.load(SETTINGS, weights, (), RAW, 2)
+
+
+def test_golden_cases_of_a_network_in_int8_may_differ_as_much_as_processors_do() -> None:
+    assert runtime().golden_tolerance == 1e-4
+    assert runtime(runs_alone=True).golden_tolerance == 0.1
 
 
 def test_the_cost_is_about_the_number_of_tokens_and_has_a_limit() -> None:
