@@ -121,11 +121,12 @@ class Dataset:
         """Raise DatasetError if some texts have several labels or none; `rule` says who needs exactly one."""
         if self.label_sets is None:
             return
-        row = next((row for row, labels in enumerate(self.label_sets) if len(labels) != 1), 0)
+        counts = [len(labels) for labels in self.label_sets]
+        row = counts.index(next((count for count in counts if count > 1), min(counts)))
         labels = [shown(label) for label in self.label_sets[row]]
         found = f"{len(labels)} labels ({listed(labels, MAX_SHOWN_CLASSES)})" if labels else "no label"
         place = self.place_of(row) or f"text {row + 1}"
-        raise DatasetError(f"{self.name} has several labels a text, such as {found} in {place}; {rule}")
+        raise DatasetError(f"{self.name}: the text in {place} has {found}; {rule}")
 
     def check_learnable(self, min_rows: int = MIN_ROWS_OF_A_CLASS) -> None:
         """Raise DatasetError unless there are at least two classes, each with enough texts."""

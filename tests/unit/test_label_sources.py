@@ -82,7 +82,8 @@ def test_a_list_with_something_that_is_no_label_is_a_bad_row(tmp_path: Path, val
     assert bad(dataset) == [
         (
             "list with something that is no label",
-            f"'label' is a list with {value!r}; each of its values must be a name, a number, or true or false",
+            f"'label' is a list with {value!r}; each of its values must be a name, a number, or true or "
+            "false",
         )
     ]
 
@@ -194,7 +195,10 @@ def test_a_part_of_a_data_set_has_the_labels_of_its_rows(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("values", "found"),
-    [((["a"], ["b", "a"]), "2 labels ('b', 'a') in line 2"), ((["a"], []), "no label in line 2")],
+    [
+        (([], ["b", "a"]), "the text in line 2 has 2 labels ('b', 'a')"),
+        ((["a"], []), "the text in line 2 has no label"),
+    ],
 )
 def test_a_training_refuses_several_labels_in_one_sentence(
     tmp_path: Path, values: tuple[object, ...], found: str
@@ -202,15 +206,15 @@ def test_a_training_refuses_several_labels_in_one_sentence(
     with pytest.raises(DatasetError) as caught:
         DataSets(read_dataset(listed(tmp_path, *values)))
     assert str(caught.value) == (
-        f"rows.jsonl has several labels a text, such as {found}; training makes only models that give a text "
-        "one label; import a model that gives it several from scikit-learn or Hugging Face"
+        f"rows.jsonl: {found}; training makes only models that give a text one label; import a model that "
+        "gives it several from scikit-learn or Hugging Face"
     )
 
 
 def test_further_data_of_a_training_has_one_label_too(tmp_path: Path) -> None:
     several = read_dataset(listed(tmp_path, ["a", "b"]))
     one = Dataset("one.csv", "", ["x"], ["a"])
-    with pytest.raises(DatasetError, match="has several labels a text"):
+    with pytest.raises(DatasetError, match="the text in line 1 has 2 labels"):
         DataSets(one, test=several)
 
 
