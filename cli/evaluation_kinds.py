@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from cli.evaluation_report import Evaluated, print_model, print_models
 from cli.multilabel_report import print_multilabel_model, print_multilabel_models
 
 if TYPE_CHECKING:
     import numpy as np
-    from _typeshed import DataclassInstance
     from numpy.typing import NDArray
 
     from classifier.explain.explanation import Explanation
@@ -30,6 +29,12 @@ Explain = Callable[[str, str | None], "Explanation"]
 """Explains a label of a text; None is the predicted one."""
 
 
+class AnyGroup(Protocol):
+    """The figures of a group, which are a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
 class AnyReport(Protocol):
     """What the reports of all kinds have."""
 
@@ -43,7 +48,7 @@ class AnyReport(Protocol):
 
 R = TypeVar("R", bound=AnyReport)
 """A report."""
-G = TypeVar("G", bound="DataclassInstance")
+G = TypeVar("G", bound=AnyGroup)
 """The figures of a group."""
 
 
