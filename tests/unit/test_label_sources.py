@@ -100,6 +100,12 @@ def test_parquet_has_lists_too(tmp_path: Path) -> None:
     assert read_dataset(tmp_path / "rows.parquet").label_sets == [("a", "b"), (), ("b",)]
 
 
+def test_a_json_array_has_lists_too(tmp_path: Path) -> None:
+    rows = [{"text": "x", "label": ["a", "b"]}, {"text": "y", "label": []}]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    assert read_dataset(tmp_path / "rows.json").label_sets == [("a", "b"), ()]
+
+
 def test_a_separator_is_between_the_labels_of_a_cell(tmp_path: Path) -> None:
     path = cells(tmp_path, "label", "b | a|b|", "", "|", "NaN", "c", "1.0|true")
     assert read_dataset(path, label_column=BARS).sets == [("b", "a"), (), (), (), ("c",), ("1", "True")]
