@@ -37,10 +37,26 @@ def label_width(labels: list[str], most: int = MAX_LABEL_WIDTH) -> int:
 
 def probability_lines(probabilities: Mapping[str, float]) -> list[str]:
     """Return a line with a bar for each of the strongest labels, and one for the others together."""
+    rows, others = _strongest(probabilities)
+    return _lines([*rows, (f"{len(others)} other labels", sum(others))] if others else rows)
+
+
+def several_label_lines(probabilities: Mapping[str, float]) -> list[str]:
+    """Return a line with a bar for each of the strongest labels of a text that can have several.
+
+    The probabilities of the others have no sum that means something, so their line has the highest of them.
+    """
+    rows, others = _strongest(probabilities)
+    return _lines([*rows, (f"{len(others)} other labels, at most", others[0])] if others else rows)
+
+
+def _strongest(probabilities: Mapping[str, float]) -> tuple[list[tuple[str, float]], list[float]]:
+    """Return the labels that are shown with their probabilities, and the other probabilities; both fall."""
     ranked = sorted(probabilities.items(), key=lambda item: -item[1])
     shown = len(ranked) if len(ranked) <= MAX_SHOWN_LABELS + 1 else MAX_SHOWN_LABELS
-    rows = ranked[:shown]
-    if others := ranked[shown:]:
-        rows.append((f"{len(others)} other labels", sum(share for _, share in others)))
+    return ranked[:shown], [share for _, share in ranked[shown:]]
+
+
+def _lines(rows: list[tuple[str, float]]) -> list[str]:
     width = label_width([label for label, _ in rows], MAX_RANKED_WIDTH)
     return [f"{column(label, width)}  {share:.4f}  {bar(share)}".rstrip() for label, share in rows]

@@ -2,8 +2,8 @@
 
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,10 +12,21 @@ import typer
 from rich.text import Text
 
 from cli.console import err, harmless, new_app
-from cli.evaluation_report import Evaluated, print_model, print_models
+from cli.evaluation_kinds import G, Kind, OneLabel, R, SeveralLabels
+from cli.evaluation_report import Evaluated
 from cli.progress import counting
 from cli.reading import print_reading
-from cli.text_files import Data, Encoding, LabelColumnName, MaxBadRows, TextColumnName
+from cli.text_files import (
+    DEFAULT_LABEL_COLUMN,
+    Data,
+    Encoding,
+    LabelColumnName,
+    LabelColumns,
+    LabelSeparator,
+    MaxBadRows,
+    TextColumnName,
+    label_source,
+)
 from training_import.rows import MAX_BAD_SHARE
 
 if TYPE_CHECKING:
@@ -25,6 +36,19 @@ if TYPE_CHECKING:
     from training_import.evaluation.comparison import McNemar
 
 app = new_app()
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """What the command makes of the figures."""
+
+    as_json: bool
+    plots: Path | None
+    errors: Path | None
+    most_errors: int
+    max_runs: int
+    """Most runs of the model for the explanation of one mistake."""
+
 
 DEFAULT_ERRORS = 200
 MAX_ERRORS = 2000
@@ -50,7 +74,9 @@ def evaluate(
         ),
     ] = None,
     text_column: TextColumnName = "text",
-    label_column: LabelColumnName = "label",
+    label_column: LabelColumnName = DEFAULT_LABEL_COLUMN,
+    label_separator: LabelSeparator = None,
+    label_columns: LabelColumns = None,
     group_column: Annotated[
         str | None,
         typer.Option(
@@ -94,6 +120,9 @@ def evaluate(
     The file of `--errors` shows which words spoke for each wrong prediction. For a network, each mistake
     costs many runs of the model. With several models, each has a folder of plots and a file of mistakes with
     its tag in the name.
+
+    A model that can give a text several labels is evaluated on texts with any number of them: lists in JSON
+    or Parquet, a column with `--label-separator`, or `--label-columns`.
     """
     if max_errors is not None and errors is None:
         raise typer.BadParameter("--max-errors is given without --errors, whose file it bounds")
@@ -101,13 +130,13 @@ def evaluate(
         raise typer.BadParameter(
             "--neutral-label is given without --group-column, whose table alone has the texts with this label"
         )
+    source = label_source(label_column, label_separator, label_columns)
     import model_store
     from classifier.pipeline import load_classifier
     from classifier.settings import load_settings
     from training_import.dataset import read_dataset
-    from training_import.evaluation.comparison import check_same_classes, data_trained_on, mcnemar
-    from training_import.evaluation.evaluate import evaluate as evaluate_model
-    from training_import.evaluation.groups import group_metrics, groups_of
+    from training_import.evaluation.comparison import check_same_classes, check_same_kind
+    from training_import.evaluation.groups import groups_of
 
     settings = load_settings()
     tags = model or [settings.model.tag]
@@ -115,36 +144,62 @@ def evaluate(
         raise typer.BadParameter(f"--model names a model twice: {', '.join(tags)}; name each of them once")
     classifiers = [load_classifier(model_store.folder_of(tag), settings.inference.batch_size) for tag in tags]
     check_same_classes([(tag, one.labels) for tag, one in zip(tags, classifiers, strict=True)])
+    check_same_kind([(tag, one.has_several_labels) for tag, one in zip(tags, classifiers, strict=True)])
+    has_several_labels = classifiers[0].has_several_labels
+    if neutral_label is not None and has_several_labels:
+        raise typer.BadParameter(
+            f"--neutral-label is for models that give a text one label; for {tags[0]}, a text that no label "
+            "is right for is a text without labels"
+        )
     grouped = {} if group_column is None else {group_column: "--group-column"}
-    dataset = read_dataset(data, text_column, label_column, encoding, max_bad_rows, grouped)
-    groups_of_texts = [] if group_column is None else groups_of(dataset, group_column)
+    dataset = read_dataset(data, text_column, source, encoding, max_bad_rows, grouped)
+    groups = [] if group_column is None else groups_of(dataset, group_column)
     print_reading(err, dataset)
+    outputs = _Outputs(as_json, plots, errors, max_errors or DEFAULT_ERRORS, settings.explain.max_runs)
+    named = dict(zip(tags, classifiers, strict=True))
+    if has_several_labels:
+        _evaluate(SeveralLabels(), named, dataset, groups, neutral_label, outputs)
+    else:
+        _evaluate(OneLabel(), named, dataset, groups, neutral_label, outputs)
+
+
+def _evaluate(
+    kind: Kind[R, G],
+    classifiers: "Mapping[str, Classifier]",
+    dataset: "Dataset",
+    groups_of_texts: Sequence[str],
+    neutral_label: str | None,
+    outputs: _Outputs,
+) -> None:
+    """Evaluate models of one kind, which have their tags, and print, draw and write what is asked for."""
+    from training_import.evaluation.comparison import data_trained_on, mcnemar
+
     models = []
-    for tag, classifier in zip(tags, classifiers, strict=True):
+    for tag, classifier in classifiers.items():
         known = data_trained_on(classifier.manifest, dataset)
         if known is not None:
             _warn_of_known_texts(tag, known)
         with counting() as progress:
             task = progress.add_task(f"evaluating {tag}", total=len(dataset.texts))
-            report = evaluate_model(classifier, dataset, partial(progress.advance, task), neutral_label)
-        groups = group_metrics(groups_of_texts, report.truth, report.predicted, report.probabilities)
-        models.append(Evaluated(tag, report, groups, known is not None))
+            report = kind.evaluate(classifier, dataset, partial(progress.advance, task), neutral_label)
+        models.append(Evaluated(tag, report, kind.groups(groups_of_texts, report), known is not None))
     first = models[0].report.is_right
     tests = [mcnemar(first, other.report.is_right) for other in models[1:]]
-    if as_json:
+    if outputs.as_json:
         _print_json(models, dataset.name, tests)
     elif len(models) == 1:
-        print_model(models[0], dataset.name)
+        kind.print_model(models[0], dataset.name)
     else:
-        print_models(models, dataset.name, tests)
-    if plots is not None:
+        kind.print_models(models, dataset.name, tests)
+    if (plots := outputs.plots) is not None:
         for one in models:
-            _write_plots(one, dataset.name, plots if len(models) == 1 else plots / file_name(one.tag))
-    if errors is not None:
-        for one, classifier in zip(models, classifiers, strict=True):
+            folder = plots if len(models) == 1 else plots / file_name(one.tag)
+            for path in kind.write_plots(one.report, folder, f"{one.tag} on {dataset.name}"):
+                err.print(f"wrote {path}")
+    if (errors := outputs.errors) is not None:
+        for one in models:
             path = errors if len(models) == 1 else errors.with_stem(f"{errors.stem}-{file_name(one.tag)}")
-            most = max_errors or DEFAULT_ERRORS
-            _write_errors(path, one, classifier, dataset, most, settings.explain.max_runs)
+            _write_errors(kind, path, one, classifiers[one.tag], dataset, outputs)
 
 
 def file_name(tag: str) -> str:
@@ -160,35 +215,32 @@ def _warn_of_known_texts(tag: str, known: "TrainingData") -> None:
     err.print(Text(harmless(warning), "yellow"), soft_wrap=False)
 
 
-def _write_plots(model: Evaluated, data: str, folder: Path) -> None:
-    from training_import.evaluation.plots import write_plots
-
-    for path in write_plots(model.report, folder, f"{model.tag} on {data}"):
-        err.print(f"wrote {path}")
-
-
 def _write_errors(
-    path: Path, model: Evaluated, classifier: "Classifier", dataset: "Dataset", most: int, max_runs: int
+    kind: Kind[R, G],
+    path: Path,
+    model: Evaluated[R, G],
+    classifier: "Classifier",
+    dataset: "Dataset",
+    outputs: _Outputs,
 ) -> None:
     from classifier.explain.explain import explain_text
-    from training_import.evaluation.errors_page import Source, write_errors_page
-    from training_import.evaluation.mistakes import find_mistakes
+    from training_import.evaluation.errors_page import Source
 
     with counting() as progress:
         task = progress.add_task("explaining mistakes", total=None)
-        mistakes = find_mistakes(
+        mistakes = kind.find_mistakes(
             dataset,
             model.report,
-            partial(explain_text, classifier, max_runs=max_runs),
-            most,
+            lambda text, label: explain_text(classifier, text, label, outputs.max_runs),
+            outputs.most_errors,
             lambda done, count: progress.update(task, completed=done, total=count),
         )
     source = Source(model.tag, classifier.digest, dataset.name, dataset.sha256)
-    write_errors_page(path, source, model.report, mistakes)
+    kind.write_errors_page(path, source, model.report, mistakes)
     err.print(f"wrote {path}")
 
 
-def _print_json(models: Sequence[Evaluated], data: str, tests: "Sequence[McNemar]") -> None:
+def _print_json(models: Sequence[Evaluated[R, G]], data: str, tests: "Sequence[McNemar]") -> None:
     """Print the figures as JSON: those of one model, or those of several with the tests against the first."""
     if len(models) == 1:
         answer = {"model": models[0].tag, "data": data} | _figures(models[0])
@@ -204,7 +256,7 @@ def _print_json(models: Sequence[Evaluated], data: str, tests: "Sequence[McNemar
     sys.stdout.write(json.dumps(answer, indent=2) + "\n")
 
 
-def _figures(model: Evaluated) -> dict[str, object]:
+def _figures(model: Evaluated[R, G]) -> dict[str, object]:
     """Return all figures of a model; the field `groups` is there only if the texts have groups."""
     groups = {"groups": [asdict(group) for group in model.groups]} if model.groups else {}
     return model.report.as_json() | {"trained_on_this_data": model.knows_data} | groups

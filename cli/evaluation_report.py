@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from rich.cells import cell_len
 from rich.table import Table
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from training_import.evaluation.comparison import McNemar
     from training_import.evaluation.evaluate import Report
     from training_import.evaluation.groups import GroupMetrics
-    from training_import.evaluation.metrics import Evaluation
+    from training_import.evaluation.metrics import ClassMetrics, Evaluation
+    from training_import.evaluation.multilabel import LabelMetrics
 
 MAX_SHOWN_CONFUSIONS = 15
 _MATRIX_HEADING = "truth / predicted as"
@@ -24,24 +25,29 @@ _GAP = 3
 _MIN_LABEL_WIDTH = 20
 """The fewest cells for the names of classes next to the figures of several models."""
 
+R_co = TypeVar("R_co", covariant=True)
+"""The report of a model."""
+G_co = TypeVar("G_co", covariant=True)
+"""The figures of a group."""
+
 
 @dataclass(frozen=True)
-class Evaluated:
+class Evaluated(Generic[R_co, G_co]):
     """The figures of one model."""
 
     tag: str
-    report: "Report"
-    groups: "Sequence[GroupMetrics]"
+    report: R_co
+    groups: Sequence[G_co]
     """Empty if the texts have no groups."""
     knows_data: bool
     """Whether the model was trained on these texts."""
 
 
-def print_model(model: Evaluated, data: str) -> None:
+def print_model(model: "Evaluated[Report, GroupMetrics]", data: str) -> None:
     """Print all figures of one model; `data` is the name of the data set."""
     figures = model.report.evaluation
     time = f"{model.report.microseconds_per_text:.0f} µs per text"
-    _print(f"{model.tag} on {data}: {figures.rows:,} texts, {time}")
+    print_line(f"{model.tag} on {data}: {figures.rows:,} texts, {time}")
     overall = figures_table([], ("accuracy", "95 % interval", "macro F1", "ROC AUC", "log loss", "ECE"))
     accuracy, interval, macro_f1, log_loss, ece = _overall(figures)
     overall.add_row(accuracy, interval, macro_f1, f"{figures.roc_auc:.4f}", log_loss, ece)
@@ -55,22 +61,24 @@ def print_model(model: Evaluated, data: str) -> None:
         print_table(_groups(model.groups))
 
 
-def print_models(models: Sequence[Evaluated], data: str, tests: "Sequence[McNemar]") -> None:
+def print_models(
+    models: "Sequence[Evaluated[Report, GroupMetrics]]", data: str, tests: "Sequence[McNemar]"
+) -> None:
     """Print the figures of several models side by side, and the tests against the first model."""
     rows = models[0].report.evaluation.rows
-    _print(f"{len(models)} models on {data}: {rows:,} texts")
+    print_line(f"{len(models)} models on {data}: {rows:,} texts")
     overall = figures_table(["model"], ("accuracy", "95 % interval", "macro F1", "log loss", "ECE"))
     for number, model in enumerate(models, start=1):
         overall.add_row(Text(harmless(f"{number} {model.tag}")), *_overall(model.report.evaluation))
     print_table(overall)
-    _print_f1_of_models(models)
+    print_f1_of_models([model.report.evaluation.by_class for model in models], "class")
     out.print()
     for model, test in zip(models[1:], tests, strict=True):
-        _print(comparison_sentence(models[0].tag, model.tag, rows, test))
+        print_line(comparison_sentence(models[0].tag, model.tag, rows, test))
     for model in models:
         if model.groups:
             out.print()
-            _print(model.tag)
+            print_line(model.tag)
             print_table(_groups(model.groups))
 
 
@@ -130,7 +138,7 @@ def _print_confusions(figures: "Evaluation") -> None:
     confusions = figures.confusions
     shown = confusions[:MAX_SHOWN_CONFUSIONS]
     out.print()
-    _print(_confusions_sentence(figures, len(shown)))
+    print_line(_confusions_sentence(figures, len(shown)))
     table = figures_table(("truth", "predicted as"), ("texts", "of the class"))
     for one in shown:
         table.add_row(
@@ -156,18 +164,20 @@ def _confusions_sentence(figures: "Evaluation", shown: int) -> str:
     )
 
 
-def _print_f1_of_models(models: Sequence[Evaluated]) -> None:
-    """Print the F1 of each class for each model, or say where it is if it does not fit."""
+def print_f1_of_models(models: "Sequence[Sequence[ClassMetrics | LabelMetrics]]", what: str) -> None:
+    """Print the F1 of each class for each model, or say where it is if it does not fit.
+
+    Each model is the figures of its classes, and `what` is what a class is called.
+    """
     headings = [f"F1 of {number}" for number in range(1, len(models) + 1)]
-    first = models[0].report.evaluation
-    texts = max(len("texts"), *(len(f"{row.support:,}") for row in first.by_class))
+    texts = max(len("texts"), *(len(f"{row.support:,}") for row in models[0]))
     if _MIN_LABEL_WIDTH + _GAP + texts + sum(_GAP + len(heading) for heading in headings) > out.width:
         out.print()
-        _print(f"The F1 of each class for {len(models)} models does not fit here; --json prints it.")
+        print_line(f"The F1 of each {what} for {len(models)} models does not fit here; --json prints it.")
         return
-    table = figures_table(["class"], ("texts", *headings))
-    f1_of = [{row.label: row.f1 for row in model.report.evaluation.by_class} for model in models]
-    for row in first.by_class:
+    table = figures_table([what], ("texts", *headings))
+    f1_of = [{row.label: row.f1 for row in rows} for rows in models]
+    for row in models[0]:
         values = (f"{f1[row.label]:.4f}" for f1 in f1_of)
         table.add_row(Text(harmless(row.label)), f"{row.support:,}", *values)
     print_table(table)
@@ -189,5 +199,6 @@ def _groups(groups: "Sequence[GroupMetrics]") -> Table:
     return table
 
 
-def _print(line: str) -> None:
+def print_line(line: str) -> None:
+    """Print a line, which is wrapped at the width of the screen."""
     out.print(Text(harmless(line)), soft_wrap=False)

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 
 from classifier.errors import ClassifierError
 from classifier.schema import DEFAULT_CONTRIBUTIONS, MAX_CONTRIBUTIONS
-from cli.bars import bar, column, label_width, probability_lines
+from cli.bars import bar, column, label_width, probability_lines, several_label_lines
 from cli.console import harmless, new_app, out
 from cli.text_files import Encoding, TextColumnName
 
@@ -28,6 +28,8 @@ LINE_BAR_WIDTH = 10
 MIN_TEXT_WIDTH = 20
 """Fewest characters of a text that are shown, even in a narrow terminal."""
 STANDARD_INPUT = Path("-")
+NO_LABEL = "no label"
+"""In place of the labels of a text that has none, for people."""
 
 app = new_app()
 
@@ -71,7 +73,11 @@ def predict(
     threshold: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, help="Confidence below which the answer is `uncertain`.", show_default=False
+            min=0,
+            max=1,
+            help="Confidence below which the answer is `uncertain`, or the threshold of all labels if a text "
+            "can have several.",
+            show_default=False,
         ),
     ] = None,
     as_json: Annotated[
@@ -104,6 +110,9 @@ def predict(
     a bar for each label, and a text of a file as one line. Rows without a text are skipped and counted. Texts
     are classified in batches, so a file may be larger than memory. With `--explain`, words that speak for the
     label are blue and words against it orange, and the contributions below a text add up to its score.
+
+    If a text can have several labels, all that it has are shown instead of one, and a row of the table has
+    the probability of the most probable one. In JSON they are the field `labels`.
     """
     import model_store
     from classifier.pipeline import load_classifier
@@ -129,7 +138,8 @@ def predict(
         explained = _explained(classifier, batches, label, settings.explain.max_runs)
         _show_explanations(explained, top or DEFAULT_CONTRIBUTIONS, as_json, settings)
         return
-    show: Callable[[Iterable[Any]], list[str]] = _blocks if texts else _Table(classifier.labels).lines
+    table = _SeveralLabelsTable if classifier.has_several_labels else _Table
+    show: Callable[[Iterable[Any]], list[str]] = _blocks if texts else table(classifier.labels).lines
     show = _json_lines if as_json else show
     for batch in batches:
         answers = _answers(classifier, batch, settings.inference.confidence_threshold, threshold)
@@ -270,7 +280,9 @@ def _json_lines(answers: Iterable[Any]) -> list[str]:
 
 
 def _decision(answer: Any) -> str:
-    """Return the label, or that it is uncertain."""
+    """Return the label, or that it is uncertain; all labels if the text can have several."""
+    if "labels" in answer:
+        return ", ".join(answer["labels"]) or NO_LABEL
     decision: str = answer.get("final_prediction", answer["label"])
     return decision
 
@@ -281,22 +293,28 @@ def _blocks(answers: Iterable[Any]) -> list[str]:
     for answer in answers:
         decision = _decision(answer)
         lines.append(_fitted(f"{column(decision, label_width([decision]))}  ", answer["text"]))
-        lines += [f"  {line}" for line in probability_lines(answer["probabilities"])]
+        bars = several_label_lines if "labels" in answer else probability_lines
+        lines += [f"  {line}" for line in bars(answer["probabilities"])]
     return lines
 
 
 class _Table:
     """A table for people, whose rows are made batch by batch under one header."""
 
+    heading = "label"
+
     def __init__(self, labels: Sequence[str]) -> None:
+        self._width = self._label_width(labels)
+        self._has_head = False
+
+    def _label_width(self, labels: Sequence[str]) -> int:
         from classifier.pipeline import UNCERTAIN
 
-        self._width = label_width([*labels, UNCERTAIN])
-        self._has_head = False
+        return label_width([*labels, UNCERTAIN])
 
     def lines(self, answers: Iterable[Any]) -> list[str]:
         """The rows of a batch; the first batch has the head above it."""
-        head = [] if self._has_head else [self._row("label", "probability", "", "text")]
+        head = [] if self._has_head else [self._row(self.heading, "probability", "", "text")]
         self._has_head = True
         return head + [
             self._row(
@@ -310,6 +328,15 @@ class _Table:
 
     def _row(self, label: str, probability: str, bar_: str, text: str) -> str:
         return _fitted(f"{column(label, self._width)}  {probability:>11}  {bar_:<{LINE_BAR_WIDTH}}  ", text)
+
+
+class _SeveralLabelsTable(_Table):
+    """The same table for texts that can have several labels, which are in one column."""
+
+    heading = "labels"
+
+    def _label_width(self, labels: Sequence[str]) -> int:
+        return label_width([", ".join(labels), NO_LABEL])
 
 
 def _fitted(beginning: str, text: str) -> str:

@@ -44,8 +44,13 @@ class TextFile:
 
     def beginning(self, characters: int) -> str:
         """Return the first characters, with their line ends and without a byte order mark."""
+        parts: list[str] = []
         with self._opened(newline="") as text:
-            return text.read(characters).removeprefix(_MARK)
+            # Python reserves memory for all characters that one call asks for, however small the file is.
+            while characters > 0 and (part := text.read(min(characters, _CHUNK_CHARACTERS))):
+                parts.append(part)
+                characters -= len(part)
+        return "".join(parts).removeprefix(_MARK)
 
     def whole(self, characters: int) -> str:
         """Return the text without a byte order mark; raises DataFileError beyond so many characters."""

@@ -1,14 +1,16 @@
 """Read labelled texts from files of rows."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import compress
+from itertools import chain, compress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from classifier.validation import listed
 from datafiles.errors import shown
+from training_import.label_sources import FoundLabels, LabelColumn, LabelSource
 from training_import.labels import is_missing, is_missing_label, spell_label
 from training_import.rows import (
     MAX_BAD_SHARE,
@@ -64,24 +66,32 @@ class Reading:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled texts: n texts and n labels."""
+    """Labelled texts: n texts, each with one label or each with any number of labels."""
 
     name: str
     sha256: str
     """The SHA-256 of the file, or of the digests of several files."""
     texts: list[str]
     labels: list[str]
+    """The label of each text (n); empty if some texts have several labels or none."""
     places: list[Place] = field(default_factory=list)
     """Where each text (n) is; empty if the texts are not from a file."""
     columns: Mapping[str, list[str]] = field(default_factory=dict)
     """Further columns that were asked for, with a name for each text (n)."""
     reading: Reading | None = None
     """None if the texts are not from a file."""
+    label_sets: list[tuple[str, ...]] | None = None
+    """The labels of each text (n), if some texts have several or none; None if each has exactly one."""
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The distinct labels in alphabetical order, so that "negative" comes before "positive"."""
-        return tuple(sorted(set(self.labels)))
+        return tuple(sorted(set(chain.from_iterable(self.sets))))
+
+    @property
+    def sets(self) -> list[tuple[str, ...]]:
+        """The labels of each text (n); a text with exactly one label has a set of one."""
+        return [(label,) for label in self.labels] if self.label_sets is None else self.label_sets
 
     def place_of(self, row: int) -> str | None:
         """Return how a message shows where a text is; None if the texts are not from a file."""
@@ -104,7 +114,19 @@ class Dataset:
             labels=keep(self.labels),
             places=keep(self.places),
             columns={name: keep(values) for name, values in self.columns.items()},
+            label_sets=None if self.label_sets is None else keep(self.label_sets),
         )
+
+    def check_one_label(self, rule: str) -> None:
+        """Raise DatasetError if some texts have several labels or none; `rule` says who needs exactly one."""
+        if self.label_sets is None:
+            return
+        counts = [len(labels) for labels in self.label_sets]
+        row = counts.index(next((count for count in counts if count > 1), min(counts)))
+        labels = [shown(label) for label in self.label_sets[row]]
+        found = f"{len(labels)} labels ({listed(labels, MAX_SHOWN_CLASSES)})" if labels else "no label"
+        place = self.place_of(row) or f"text {row + 1}"
+        raise DatasetError(f"{self.name}: the text in {place} has {found}; {rule}")
 
     def check_learnable(self, min_rows: int = MIN_ROWS_OF_A_CLASS) -> None:
         """Raise DatasetError unless there are at least two classes, each with enough texts."""
@@ -125,46 +147,53 @@ class Dataset:
 def read_dataset(
     files: Files,
     text_column: str = "text",
-    label_column: str = "label",
+    label_column: str | LabelSource = "label",
     encoding: str | None = None,
     max_bad_rows: float = MAX_BAD_SHARE,
     more_columns: Mapping[str, str | None] = MappingProxyType({}),
 ) -> Dataset:
     """Read texts and labels from files of a kind that `datafiles` reads; their endings say which.
 
+    `label_column` names the column of the labels, or says in another way where the labels of a row are.
     `more_columns` has further columns of names, each with the option of the command that names it, or None if
     the column always has this name. A row that lacks a text, a label or one of these names is skipped and
     counted. Raises DatasetError if a file cannot be used, or if more rows are bad than `check_bad_rows`
     allows for the share `max_bad_rows`.
     """
     paths = expand([files] if isinstance(files, Path) else files)
-    columns = {text_column: "--text-column", label_column: "--label-column", **more_columns}
+    source = LabelColumn(label_column) if isinstance(label_column, str) else label_column
+    columns = {text_column: "--text-column", **source.columns, **more_columns}
     rows, tally = Rows(paths, columns, encoding), Tally()
     texts: list[str] = []
+    label_sets: list[tuple[str, ...]] = []
     places: list[Place] = []
-    names: dict[str, list[str]] = {column: [] for column in (label_column, *more_columns)}
+    names: dict[str, list[str]] = {column: [] for column in more_columns}
     spellings: dict[str, str] = {}
     for row in rows:
-        used = row if isinstance(row, BadRow) else _used(row, text_column, label_column, names)
+        used = row if isinstance(row, BadRow) else _used(row, text_column, source, more_columns)
         if isinstance(used, BadRow):
             tally.add(used)
             continue
         texts.append(used.text)
+        label_sets.append(used.found.labels)
         places.append(used.place)
         for column, found in names.items():
             found.append(used.names[column])
-        if used.written != used.names[label_column] and len(spellings) < _SHOWN_SPELLINGS:
-            spellings[shown(used.written)] = used.names[label_column]
+        for written, label in zip(used.found.written, used.found.labels, strict=True):
+            if written != label and len(spellings) < _SHOWN_SPELLINGS:
+                spellings[shown(written)] = label
     skipped = tally.skipped()
     check_bad_rows(paths, len(texts), skipped, max_bad_rows)
+    has_one_each = all(len(labels) == 1 for labels in label_sets)
     return Dataset(
         joint_name(paths),
         joint_digest(paths),
         texts,
-        names[label_column],
+        [label for (label,) in label_sets] if has_one_each else [],
         places,
-        {column: names[column] for column in more_columns},
+        names,
         Reading(tuple(rows.read_files), len(texts) + skipped.total, skipped, spellings),
+        None if has_one_each else label_sets,
     )
 
 
@@ -213,28 +242,31 @@ def iterate_texts(
 class _UsedRow:
     place: Place
     text: str
+    found: FoundLabels
     names: Mapping[str, str]
-    """The label and the other names, by their columns."""
-    written: str
-    """The label as it is in the file, but for white space around it."""
+    """The names in further columns, by their columns."""
 
 
-def _used(row: GoodRow, text_column: str, label_column: str, columns: Collection[str]) -> _UsedRow | BadRow:
-    """Return the text and the names in these columns."""
+def _used(
+    row: GoodRow, text_column: str, source: LabelSource, more_columns: Iterable[str]
+) -> _UsedRow | BadRow:
+    """Return the text, the labels and the names in further columns."""
     text = _text(row, text_column)
     if isinstance(text, BadRow):
         return text
+    found = source.read(row)
+    if isinstance(found, BadRow):
+        return found
     names: dict[str, str] = {}
-    for column in columns:
+    for column in more_columns:
         value = row.values[column]
-        what = "label" if column == label_column else column
         name = None if is_missing_label(value) else spell_label(value)
         if name is None:
-            reason = f"no {what}" if is_missing_label(value) else f"{what} of another type"
+            reason = f"no {column}" if is_missing_label(value) else f"{column} of another type"
             rule = "it must be a name, a number, or true or false"
             return BadRow(row.place, reason, f"{shown(column)} is {shown(value)}; {rule}")
         names[column] = name
-    return _UsedRow(row.place, text, names, str(row.values[label_column]).strip())
+    return _UsedRow(row.place, text, found, names)
 
 
 def _text(row: GoodRow, column: str) -> str | BadRow:

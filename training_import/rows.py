@@ -167,7 +167,8 @@ def _check_columns(table: Table, path: Path, columns: Mapping[str, str | None]) 
     absent = " and no column ".join(_absent(table, *column) for column in missing.items())
     options = [option for option in missing.values() if option]
     advice = (
-        f"; name the right {'one' if len(options) == 1 else 'ones'} with {' and '.join(options)}"
+        f"; name the right {'one' if len(options) == 1 else 'ones'} with "
+        f"{' and '.join(dict.fromkeys(options))}"
         if options
         else ""
     )

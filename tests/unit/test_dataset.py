@@ -214,7 +214,7 @@ def test_a_text_has_a_place(tmp_path, ending, unit):
         (None, "no label"),
         (float("nan"), "no label"),
         ("NaN", "no label"),
-        (["x"], "label of another type"),
+        ([["x"]], "list with something that is no label"),
         ({"x": 1}, "label of another type"),
         (float("inf"), "label of another type"),
     ],

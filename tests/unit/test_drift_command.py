@@ -13,7 +13,7 @@ from tiny import tiny_artifact, with_golden, write_tiny
 from typer.testing import CliRunner, Result
 
 import model_store
-from classifier.artifact import write_artifact
+from classifier.artifact import Calibration, write_artifact
 from classifier.drift.features import FEATURES
 from classifier.drift.reference import build_reference
 from classifier.drift.window import features_of
@@ -155,3 +155,17 @@ def test_the_setting_says_how_large_a_difference_counts(
 ) -> None:
     monkeypatch.setenv("CLASSIFIER__DRIFT__PSI_ALARM", "1000")
     assert run(write(tmp_path / "texts.csv", OTHERS)).exit_code == 0
+
+
+@pytest.mark.parametrize(("texts", "exit_code"), [(TEXTS, 0), (OTHERS, 3)])
+def test_a_model_with_several_labels_is_compared_by_the_most_probable_one(
+    tmp_path: Path, texts: list[str], exit_code: int
+) -> None:
+    labels, sigmoid = ("anger", "fear", "joy"), Calibration(activation="sigmoid")
+    artifact = tiny_artifact(labels, name="moods-reference", calibration=sigmoid)
+    features = features_of(list(Classifier(artifact).runs(TEXTS)))
+    manifest = artifact.manifest.model_copy(update={"reference": build_reference(features, 3)})
+    write_artifact(with_golden(replace(artifact, manifest=manifest)), tmp_path / "moods")
+    model_store.save(tmp_path / "moods")
+    result = run(write(tmp_path / "texts.csv", texts), "--json", model="moods-reference")
+    assert result.exit_code == exit_code, result.output

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 import model_store
 from classifier.answers import explanation_answer, prediction_answer
+from classifier.artifact import Calibration
 from classifier.explain.explain import explain_text
 from classifier.pipeline import load_classifier
 from cli.app import app
@@ -26,6 +27,18 @@ TEXTS = ["good", "bad", "good good bad", "nothing that it knows"]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_tiny(tmp_path_factory.mktemp("tiny"), name="predicted")
+    model_store.save(folder)
+    return folder
+
+
+MOODS = ("anger", "fear", "joy")
+
+
+@pytest.fixture(scope="module")
+def moods(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    sigmoid = Calibration(activation="sigmoid")
+    folder = tmp_path_factory.mktemp("moods")
+    write_tiny(folder, MOODS, name="moods", calibration=sigmoid, thresholds=(0.3, 0.9, 0.4))
     model_store.save(folder)
     return folder
 
@@ -287,3 +300,46 @@ def test_options_that_do_not_fit_an_explanation_are_wrong_usage(
     refused = run(*words, "good")
     assert refused.exit_code == 2
     assert sentence in " ".join(refused.output.replace("│", " ").split())
+
+
+class TestSeveralLabels:
+    """A model that can give a text several labels, or none."""
+
+    def run(self, *words: str, given: str = "") -> Result:
+        return CliRunner().invoke(app, ["predict", "--model", "moods", *words], input=given)
+
+    def test_json_has_the_labels_as_the_api_has_them(self, moods: Path) -> None:
+        found = answers(self.run("--json", *TEXTS))
+        assert found == expected(moods, TEXTS)
+        assert [one["labels"] for one in found] == [
+            list(one.labels or ()) for one in load_classifier(moods).predict(TEXTS)
+        ]
+
+    def test_a_threshold_is_that_of_all_labels(self, moods: Path) -> None:
+        (found,) = answers(self.run("--json", "--threshold", "0.2", "good"))
+        assert found == expected(moods, ["good"], 0.2)[0]
+        assert found["labels"] == list(MOODS)
+
+    def test_the_table_has_all_labels_of_a_text(self, moods: Path) -> None:
+        head, *rows = self.run(given="\n".join(TEXTS)).stdout.splitlines()
+        assert head.split() == ["labels", "probability", "text"]
+        for row, one in zip(rows, expected(moods, TEXTS), strict=True):
+            assert row.startswith(f"{', '.join(one['labels']) or 'no label'}  ")
+            assert f"  {one['confidence']:.4f}  " in row
+
+    def test_a_text_without_labels_is_shown_as_such(self, moods: Path) -> None:  # noqa: ARG002
+        assert self.run("--threshold", "1", "good").stdout.startswith("no label  good\n  ")
+
+    def test_of_many_labels_the_others_have_the_highest_of_their_probabilities(self, tmp_path: Path) -> None:
+        labels = tuple(f"label {number:02}" for number in range(20))
+        calibration = Calibration(activation="sigmoid")
+        model_store.save(write_tiny(tmp_path / "many", labels, name="many-moods", calibration=calibration))
+        words = ["predict", "--model", "many-moods", "great film"]
+        _, *rows = CliRunner().invoke(app, words).stdout.splitlines()
+        (answer,) = answers(CliRunner().invoke(app, [*words, "--json"]))
+        sixth = sorted(answer["probabilities"].values(), reverse=True)[MAX_SHOWN_LABELS]
+        assert rows[-1].split()[:6] == ["15", "other", "labels,", "at", "most", f"{sixth:.4f}"]
+
+    def test_a_label_is_explained_against_a_text_without_it(self, moods: Path) -> None:  # noqa: ARG002
+        shown = self.run("--explain", "--label", "joy", "great film").stdout
+        assert "score: log-odds of joy against a text without this label" in shown

@@ -68,6 +68,19 @@ def check_same_classes(models: Sequence[tuple[str, Sequence[str]]]) -> None:
             )
 
 
+def check_same_kind(models: Sequence[tuple[str, bool]]) -> None:
+    """Raise ClassifierError unless all models give a text one label, or all of them several.
+
+    Each model is its tag and whether it gives several.
+    """
+    kinds = {has_several: tag for tag, has_several in models}
+    if len(kinds) > 1:
+        raise ClassifierError(
+            f"{kinds[True]} can give a text several labels, and {kinds[False]} gives it exactly one; their "
+            "figures are not the same, so they are not compared"
+        )
+
+
 def data_trained_on(manifest: Manifest, dataset: Dataset) -> TrainingData | None:
     """Return what the manifest says of this data set if the model was trained on it, or None."""
     known = [data for data in (manifest.trained_on, *manifest.short_trained_on) if data is not None]

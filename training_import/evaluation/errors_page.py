@@ -13,7 +13,7 @@ from markupsafe import Markup
 from classifier.errors import ClassifierError
 from classifier.explain.explanation import Contribution, Explanation, Unit
 from classifier.schema import MAX_TEXT_CHARS
-from training_import.evaluation.evaluate import Report
+from training_import.evaluation.evaluate import MultilabelReport, Report
 from training_import.evaluation.mistakes import Mistake, Mistakes, Pair
 from training_import.evaluation.passages import passages
 
@@ -43,6 +43,24 @@ class Source:
     digest: str
     data: str
     data_sha256: str
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What the page says of all predictions."""
+
+    predictions: int
+    """How many there are, right and wrong."""
+    unit: str
+    """What a prediction is made for, in the plural."""
+    first_figure: tuple[str, str]
+    """The name and the value of the most important figure."""
+    texts: int
+    ece: float
+    pairs: str
+    """What the table of pairs counts the mistakes by."""
+    blue: str
+    """What blue words speak for."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +106,27 @@ class _PairRow:
 
 def write_errors_page(path: Path, source: Source, report: Report, mistakes: Mistakes) -> None:
     """Write the page. It holds the texts of the mistakes; raises PageError if the file cannot be written."""
-    page = render_errors_page(source, report, mistakes)
+    _write(path, render_errors_page(source, report, mistakes))
+
+
+def write_multilabel_errors_page(
+    path: Path, source: Source, report: MultilabelReport, mistakes: Mistakes
+) -> None:
+    """Write the page of a model with several labels, whose mistakes are pairs of a text and a label."""
+    figures = report.evaluation
+    head = _Head(
+        predictions=figures.rows * len(figures.labels),
+        unit="pairs of a text and a label",
+        first_figure=("Micro F1", f"{figures.micro.f1:.4f}"),
+        texts=figures.rows,
+        ece=figures.ece,
+        pairs="label",
+        blue="the label that is missing or wrong",
+    )
+    _write(path, _render(source, head, mistakes))
+
+
+def _write(path: Path, page: str) -> None:
     try:
         path.write_text(page, encoding="utf-8", errors="replace", newline="\n")
     except OSError as error:
@@ -97,6 +135,20 @@ def write_errors_page(path: Path, source: Source, report: Report, mistakes: Mist
 
 def render_errors_page(source: Source, report: Report, mistakes: Mistakes) -> str:
     """Return the page as HTML. Jinja escapes every value, so a text is never read as HTML."""
+    figures = report.evaluation
+    head = _Head(
+        predictions=figures.rows,
+        unit="texts",
+        first_figure=("Accuracy", f"{100 * figures.accuracy:.2f} %"),
+        texts=figures.rows,
+        ece=figures.ece,
+        pairs="pair of classes",
+        blue="the wrong prediction",
+    )
+    return _render(source, head, mistakes)
+
+
+def _render(source: Source, head: _Head, mistakes: Mistakes) -> str:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -111,7 +163,7 @@ def render_errors_page(source: Source, report: Report, mistakes: Mistakes) -> st
     rows = [_PairRow(pair, count, shown[pair]) for pair, count in mistakes.pairs]
     return environment.get_template("errors.html").render(
         source=source,
-        figures=report.evaluation,
+        head=head,
         total=mistakes.total,
         shown=len(mistakes.worst),
         rows=rows[:MAX_SHOWN_PAIRS],

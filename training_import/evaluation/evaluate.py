@@ -17,6 +17,11 @@ from training_import.evaluation.metrics import (
     evaluate_probabilities,
     without_neutral,
 )
+from training_import.evaluation.multilabel import (
+    MultilabelEvaluation,
+    evaluate_label_probabilities,
+    label_truth,
+)
 
 CHUNK = 256
 
@@ -66,6 +71,32 @@ class Report:
         }
 
 
+@dataclass(frozen=True)
+class MultilabelReport:
+    """The result of `evaluate_multilabel`; every array is (n, labels) for n texts."""
+
+    evaluation: MultilabelEvaluation
+    microseconds_per_text: float
+    """Microseconds for a text in batches, on this machine."""
+    truth: NDArray[np.bool_]
+    predicted: NDArray[np.bool_]
+    probabilities: NDArray[np.float64]
+
+    @property
+    def is_right(self) -> NDArray[np.bool_]:
+        """Whether all labels of a text are exactly right, for each text (n)."""
+        is_right: NDArray[np.bool_] = (self.predicted == self.truth).all(axis=1)
+        return is_right
+
+    def as_json(self) -> dict[str, object]:
+        """Return the figures over all texts, without those of single texts."""
+        figures = self.evaluation
+        return asdict(figures) | {
+            "subset_accuracy_interval": figures.subset_accuracy_interval,
+            "microseconds_per_text": round(self.microseconds_per_text, 1),
+        }
+
+
 def evaluate(
     classifier: Classifier,
     dataset: Dataset,
@@ -75,22 +106,47 @@ def evaluate(
     """Predict all texts of a data set; `advance` receives the number of texts of each finished part.
 
     No class is right for the texts with the neutral label. Raises ClassifierError if this label is a class of
-    the model, if another label is not one, or if no text has a class.
+    the model, if another label is not one, if no text has a class, or if a text has several labels.
     """
+    dataset.check_one_label(f"{classifier.manifest.name} is a model that gives each text exactly one")
     truth = _truth(dataset, classifier.labels, neutral_label)
-    probabilities = np.empty((len(truth), len(classifier.labels)))
-    begin = time.perf_counter()
-    for start in range(0, len(truth), CHUNK):
-        chunk = classifier.probabilities(dataset.texts[start : start + CHUNK])
-        probabilities[start : start + CHUNK] = chunk
-        advance(len(chunk))
-    seconds = time.perf_counter() - begin
+    probabilities, microseconds = _probabilities(classifier, dataset.texts, advance)
     predicted = classifier.decide(probabilities)
     labelled = truth != NO_CLASS
     evaluation = evaluate_probabilities(
         classifier.labels, truth[labelled], predicted[labelled], probabilities[labelled]
     )
-    return Report(evaluation, 1e6 * seconds / len(truth), truth, predicted, probabilities)
+    return Report(evaluation, microseconds, truth, predicted, probabilities)
+
+
+def evaluate_multilabel(
+    classifier: Classifier, dataset: Dataset, advance: Callable[[int], None] = lambda _: None
+) -> MultilabelReport:
+    """Predict the labels of all texts with a model that gives a text several; see `evaluate`.
+
+    A text with one label has a set of one. Raises ClassifierError if a label is not one of the model's.
+    """
+    truth = label_truth(dataset, classifier.labels)
+    probabilities, microseconds = _probabilities(classifier, dataset.texts, advance)
+    predicted = classifier.decide_labels(probabilities)
+    evaluation = evaluate_label_probabilities(
+        classifier.labels, truth, predicted, probabilities, classifier.manifest.label_thresholds
+    )
+    return MultilabelReport(evaluation, microseconds, truth, predicted, probabilities)
+
+
+def _probabilities(
+    classifier: Classifier, texts: Sequence[str], advance: Callable[[int], None]
+) -> tuple[NDArray[np.float64], float]:
+    """Return the probabilities (n, classes) of n texts, and how many microseconds each took."""
+    probabilities = np.empty((len(texts), len(classifier.labels)))
+    begin = time.perf_counter()
+    for start in range(0, len(texts), CHUNK):
+        chunk = classifier.probabilities(texts[start : start + CHUNK])
+        probabilities[start : start + CHUNK] = chunk
+        advance(len(chunk))
+    seconds = time.perf_counter() - begin
+    return probabilities, 1e6 * seconds / len(texts)
 
 
 def _truth(dataset: Dataset, classes: Sequence[str], neutral_label: str | None) -> NDArray[np.intp]:

@@ -55,9 +55,11 @@ class GroupedTexts:
 def read_groups(path: Path, part: str | None = None, max_bad_rows: float = MAX_BAD_SHARE) -> GroupedTexts:
     """Read a file with the columns text, label, group and part, or only one of its parts.
 
-    The label NEUTRAL becomes None. Raises DatasetError if the file cannot be read, or has no such part.
+    The label NEUTRAL becomes None. Raises DatasetError if the file cannot be read, has no such part, or has
+    texts with several labels.
     """
     dataset = read_dataset(path, max_bad_rows=max_bad_rows, more_columns={"group": None, "part": None})
+    dataset.check_one_label("the figures of groups are for texts with one label each")
     groups = groups_of(dataset, "group")
     parts = dataset.columns["part"]
     if part is not None and part not in parts:

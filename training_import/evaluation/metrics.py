@@ -113,17 +113,21 @@ def reliability(
 ) -> list[ReliabilityBin]:
     """Return bins of equal width over the confidence of the predicted class, without the empty ones."""
     confidence = probabilities[np.arange(len(probabilities)), predicted]
+    return reliability_bins(confidence, predicted == truth)
+
+
+def reliability_bins(confidence: NDArray[np.float64], is_right: NDArray[np.bool_]) -> list[ReliabilityBin]:
+    """Return bins of equal width over n confidences in what is right or wrong, without the empty ones."""
     places = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
     bins = []
     for place in range(ECE_BINS):
         inside = places == place
         if inside.any():
-            hits = float((predicted == truth)[inside].mean())
             bins.append(
                 ReliabilityBin(
                     low=place / ECE_BINS,
                     confidence=float(confidence[inside].mean()),
-                    accuracy=hits,
+                    accuracy=float(is_right[inside].mean()),
                     count=int(inside.sum()),
                 )
             )
@@ -175,14 +179,19 @@ def class_indices(labels: Sequence[str | None], classes: Sequence[str]) -> NDArr
     A label is also that of a class which files spell like it: "1" for the class "1.0" of an imported model.
     Raises ClassifierError for a label that is not a class.
     """
-    spelled = [spell_label(label) for label in classes]
-    places: dict[str | None, int] = {
-        label: i for i, label in enumerate(spelled) if spelled.count(label) == 1
-    } | {label: i for i, label in enumerate(classes)}
+    places = class_places(classes)
     unknown = sorted({label for label in labels if label is not None}.difference(places))
     if unknown:
         raise ClassifierError(f"label {unknown[0]!r} is none of the classes {', '.join(classes)}")
     return np.array([places.get(label, NO_CLASS) for label in labels], np.intp)
+
+
+def class_places(classes: Sequence[str]) -> dict[str | None, int]:
+    """Return the index of each class by its name, and by the spelling of files if no other class has it."""
+    spelled = [spell_label(label) for label in classes]
+    return {label: i for i, label in enumerate(spelled) if spelled.count(label) == 1} | {
+        label: i for i, label in enumerate(classes)
+    }
 
 
 def without_neutral(labels: Sequence[str], neutral_label: str | None) -> list[str | None]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from classifier.explain.explanation import Explanation
 from training_import.dataset import Dataset
-from training_import.evaluation.evaluate import Report
+from training_import.evaluation.evaluate import MultilabelReport, Report
 
 Pair = tuple[str, str]
 """The true label and the predicted one."""
@@ -25,7 +25,8 @@ class Mistake:
     predicted: str
     confidence: float
     explanation: Explanation
-    """Why the model predicted the label that it predicted."""
+    """Why the model predicted the label that it predicted; of a model with several labels, the explanation of
+    the label that it missed or gave wrongly."""
 
 
 @dataclass(frozen=True)
@@ -74,4 +75,54 @@ def find_mistakes(
         )
         advance(len(worst), len(order))
     pairs = Counter((labels[report.truth[row]], labels[report.predicted[row]]) for row in wrong.tolist())
+    return _mistakes(pairs, worst)
+
+
+def find_multilabel_mistakes(
+    dataset: Dataset,
+    report: MultilabelReport,
+    explain: Callable[[str, str], Explanation],
+    most: int,
+    advance: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Mistakes:
+    """Explain at most `most` wrong pairs of a text and a label; see `find_mistakes`.
+
+    The label is missing in the prediction, or is in it and should not be. The confidence is the probability
+    of what was predicted: of the label, or of a text without it. `explain` receives a text and the label.
+    """
+    labels = report.evaluation.labels
+    rows, columns = np.nonzero(report.truth != report.predicted)
+    of_labels = report.probabilities[rows, columns]
+    confidence = np.where(report.predicted[rows, columns], of_labels, 1 - of_labels)
+    order = np.argsort(-confidence, kind="stable")[:most]
+    worst = []
+    for place in order.tolist():
+        row, column = int(rows[place]), int(columns[place])
+        truth, predicted = _with_or_without(labels[column], is_true=bool(report.truth[row, column]))
+        text = dataset.texts[row]
+        worst.append(
+            Mistake(
+                place=dataset.place_of(row) or f"text {row + 1}",
+                text=text,
+                truth=truth,
+                predicted=predicted,
+                confidence=float(confidence[place]),
+                explanation=explain(text, labels[column]),
+            )
+        )
+        advance(len(worst), len(order))
+    pairs = Counter(
+        _with_or_without(labels[column], is_true=is_true)
+        for column, is_true in zip(columns.tolist(), report.truth[rows, columns].tolist(), strict=True)
+    )
+    return _mistakes(pairs, worst)
+
+
+def _with_or_without(label: str, *, is_true: bool) -> Pair:
+    """Return what a wrong pair of a text and a label has in place of two labels."""
+    without = f"without {label}"
+    return (label, without) if is_true else (without, label)
+
+
+def _mistakes(pairs: Counter[Pair], worst: list[Mistake]) -> Mistakes:
     return Mistakes(tuple(sorted(pairs.items(), key=lambda item: (-item[1], item[0]))), tuple(worst))

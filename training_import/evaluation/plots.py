@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from training_import.evaluation.evaluate import Report
-from training_import.evaluation.metrics import ECE_BINS, reliability
+from training_import.evaluation.evaluate import MultilabelReport, Report
+from training_import.evaluation.metrics import ECE_BINS, ReliabilityBin, reliability
+from training_import.evaluation.multilabel import label_reliability
 
 MAX_LABEL_CHARACTERS = 28
 """A longer name of a class ends with "…"."""
@@ -52,6 +53,23 @@ def write_plots(report: Report, folder: Path, subject: str) -> list[Path]:
     }.items():
         paths.append(folder / f"{name}.png")
         draw(with_class, subject).savefig(paths[-1], dpi=_DPI)
+    return paths
+
+
+def write_multilabel_plots(report: MultilabelReport, folder: Path, subject: str) -> list[Path]:
+    """Write reliability.png, roc.png and thresholds.png of a model with several labels; returns their paths.
+
+    A confusion matrix has no meaning for it, because a text that lacks a label was not taken for another one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, draw in {
+        "reliability": multilabel_reliability_plot,
+        "roc": multilabel_roc_plot,
+        "thresholds": multilabel_thresholds_plot,
+    }.items():
+        paths.append(folder / f"{name}.png")
+        draw(report, subject).savefig(paths[-1], dpi=_DPI)
     return paths
 
 
@@ -118,17 +136,32 @@ def _write_counts(axes: Axes, confusion: NDArray[np.intp], shares: NDArray[np.fl
 def reliability_plot(report: Report, subject: str) -> Figure:
     """Draw the accuracy of each bin of confidences, and below it the number of its texts."""
     bins = reliability(report.truth, report.predicted, report.probabilities)
-    figure = _figure(6.8, 6.6, f"Reliability, ECE {report.evaluation.ece:.4f}", subject)
+    return _reliability(bins, report.evaluation.ece, ("confidence", "accuracy", "texts"), subject)
+
+
+def multilabel_reliability_plot(report: MultilabelReport, subject: str) -> Figure:
+    """Draw how often texts have labels of similar probabilities, and below it the number of these pairs."""
+    bins = label_reliability(report.truth, report.probabilities)
+    names = ("probability of a label", "share of texts with the label", "pairs of text and label")
+    return _reliability(bins, report.evaluation.ece, names, subject)
+
+
+def _reliability(
+    bins: Sequence[ReliabilityBin], ece: float, axis_names: tuple[str, str, str], subject: str
+) -> Figure:
+    """Draw bins; the names are those of the lower axis, the upper plot and the lower plot."""
+    confidence, accuracy, unit = axis_names
+    figure = _figure(6.8, 6.6, f"Reliability, ECE {ece:.4f}", subject)
     upper, lower = figure.subplots(2, sharex=True, height_ratios=[3, 1.3])
     upper.plot([0, 1], [0, 1], color="grey", linestyle="--", label="perfectly calibrated")
     upper.plot([b.confidence for b in bins], [b.accuracy for b in bins], marker="o", label="model")
-    upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
+    upper.set(ylabel=accuracy, xlim=(0, 1), ylim=(0, 1.02))
     counts = [b.count for b in bins]
     bars = lower.bar([b.low for b in bins], counts, 1 / ECE_BINS, align="edge", color="tab:blue", ec="white")
     rotation = 90 if max(counts) >= 10_000 else 0
     names = [f"{count:,}" for count in counts]
     lower.bar_label(bars, names, fontsize=_FONT_SIZE - 1, padding=2, rotation=rotation)
-    lower.set(xlabel="confidence", ylabel="texts")
+    lower.set(xlabel=confidence, ylabel=unit)
     lower.margins(y=0.6 if rotation else 0.2)
     figure.legend(loc="outside lower center", ncols=2)
     return figure
@@ -144,12 +177,25 @@ class _Curve:
 
 def roc_plot(report: Report, subject: str) -> Figure:
     """Draw the curve of each class against the rest, the lowest area first in the legend."""
-    curves = sorted(_curves(report), key=lambda curve: curve.area)
+    labels = report.evaluation.labels
+    is_class = report.truth[:, None] == np.arange(len(labels))
+    columns = [1] if len(labels) == 2 else range(len(labels))
+    return _roc(_curves(labels, columns, is_class, report.probabilities), labels, "classes", subject)
+
+
+def multilabel_roc_plot(report: MultilabelReport, subject: str) -> Figure:
+    """Draw the curve of each label against the texts without it, the lowest area first in the legend."""
+    labels = report.evaluation.labels
+    curves = _curves(labels, range(len(labels)), report.truth, report.probabilities)
+    return _roc(curves, labels, "labels", subject)
+
+
+def _roc(found: "Sequence[_Curve]", labels: Sequence[str], unit: str, subject: str) -> Figure:
+    curves = sorted(found, key=lambda curve: curve.area)
     named = curves
     if len(curves) > MAX_COLOURED_CURVES:
         half = MAX_COLOURED_CURVES // 2
         named = [*curves[:half], *curves[-half:]]
-    labels = report.evaluation.labels
     names = dict(zip(labels, cut_apart(labels, MAX_LEGEND_CHARACTERS), strict=True))
     lines = len(named) + 3
     figure = _figure(6.4, 5.8 + 0.2 * lines, "ROC", subject)
@@ -157,38 +203,42 @@ def roc_plot(report: Report, subject: str) -> Figure:
     axes.plot([0, 1], [0, 1], color="grey", linestyle="--", label="chance, area 0.5")
     others = curves[len(named) // 2 : len(curves) - len(named) // 2] if len(curves) > len(named) else []
     for place, curve in enumerate(others):
-        label = f"{len(others)} other classes, areas in between" if place == 0 else None
+        label = f"{len(others)} other {unit}, areas in between" if place == 0 else None
         axes.plot(curve.false_positive, curve.true_positive, color="silver", linewidth=0.8, label=label)
     for curve in named:
         label = f"{names[curve.label]}, area {curve.area:.4f}"
         axes.plot(curve.false_positive, curve.true_positive, label=label)
     if len(curves) > 1:
-        _draw_mean(axes, curves)
+        _draw_mean(axes, curves, unit)
     axes.set(xlabel="false positive rate", ylabel="true positive rate")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     figure.legend(loc="outside lower center", fontsize=_FONT_SIZE + 1)
     return figure
 
 
-def _curves(report: Report) -> list[_Curve]:
-    """Return the curve of each class that some but not all texts have; of two classes, only the second's."""
-    labels = report.evaluation.labels
+def _curves(
+    labels: Sequence[str],
+    columns: Sequence[int],
+    is_class: NDArray[np.bool_],
+    probabilities: NDArray[np.float64],
+) -> list[_Curve]:
+    """Return the curve of each column of arrays (n, labels) that some but not all texts have."""
     curves = []
-    for column in [1] if len(labels) == 2 else range(len(labels)):
-        is_class = report.truth == column
-        if is_class.any() and not is_class.all():
-            false_positive, true_positive, _ = metrics.roc_curve(is_class, report.probabilities[:, column])
+    for column in columns:
+        has_class = is_class[:, column]
+        if has_class.any() and not has_class.all():
+            false_positive, true_positive, _ = metrics.roc_curve(has_class, probabilities[:, column])
             area = float(metrics.auc(false_positive, true_positive))
             curves.append(_Curve(labels[column], false_positive, true_positive, area))
     return curves
 
 
-def _draw_mean(axes: Axes, curves: Sequence[_Curve]) -> None:
+def _draw_mean(axes: Axes, curves: Sequence[_Curve], unit: str) -> None:
     """Draw the mean of the curves, whose area is the mean of their areas."""
     grid = np.unique(np.concatenate([curve.false_positive for curve in curves]))
     mean = np.mean([np.interp(grid, curve.false_positive, curve.true_positive) for curve in curves], axis=0)
     area = np.mean([curve.area for curve in curves])
-    label = f"mean of {len(curves)} classes, area {area:.4f}"
+    label = f"mean of {len(curves)} {unit}, area {area:.4f}"
     axes.plot(
         np.concatenate([[0], grid]), np.concatenate([[0], mean]), color="black", linewidth=2, label=label
     )
@@ -208,3 +258,26 @@ def thresholds_plot(report: Report, subject: str) -> Figure:
     axes.set(xlabel="confidence threshold", xlim=(0, 1), ylim=(0, 1.02))
     figure.legend(loc="outside lower center", ncols=2)
     return figure
+
+
+def multilabel_thresholds_plot(report: MultilabelReport, subject: str) -> Figure:
+    """Draw precision, recall and F1 over all pairs, if all labels had the same threshold."""
+    figure = _figure(6.4, 5.2, "One threshold for all labels", subject)
+    axes = figure.subplots()
+    thresholds = np.linspace(0, 1, THRESHOLD_STEPS)
+    found = [report.probabilities >= threshold for threshold in thresholds]
+    right = np.array([(predicted & report.truth).sum() for predicted in found])
+    predicted, true = np.array([mask.sum() for mask in found]), report.truth.sum()
+    axes.plot(thresholds, _share(right, predicted), label="precision")
+    axes.plot(thresholds, _share(right, np.full(len(right), true)), label="recall")
+    axes.plot(thresholds, _share(2 * right, predicted + true), label="F1")
+    axes.set(xlabel="threshold", xlim=(0, 1), ylim=(0, 1.02))
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+def _share(part: NDArray[np.intp], whole: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return quotients (n), with a gap where the whole is 0."""
+    shares = np.full(len(part), np.nan)
+    np.divide(part, whole, out=shares, where=whole > 0)
+    return shares

@@ -18,13 +18,17 @@ HELD_OUT_SHARE = 0.2
 SHORT_TEST_TENTHS, SHORT_HELD_OUT_TENTHS = 2, 2
 """How many tenths of the short texts are for the test, and held out."""
 
+ONE_LABEL_RULE = (
+    "training makes only models that give a text one label; import a model that gives it several from "
+    "scikit-learn or Hugging Face"
+)
 
 EMPTY = Dataset("", "", [], [])
 
 
 @dataclass(frozen=True)
 class DataSets:
-    """What a training is given."""
+    """What a training is given; raises DatasetError if the texts of one have several labels."""
 
     main: Dataset
     short: Dataset | None = None
@@ -36,6 +40,11 @@ class DataSets:
     """Texts for the figures of the finished model."""
     groups: GroupedTexts | None = None
     """Short texts for figures by group."""
+
+    def __post_init__(self) -> None:
+        for dataset in (self.main, self.short, self.phrases, self.test):
+            if dataset is not None:
+                dataset.check_one_label(ONE_LABEL_RULE)
 
 
 @dataclass(frozen=True)
