@@ -8,17 +8,28 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.text import Text
 
-from cli.bars import probability_lines
+from cli.bars import probability_lines, several_label_lines
 from cli.console import err, fitted, new_app, out
 from cli.new_model import Name, Output, save, say_reference, serve_hint
 from cli.progress import spinner
 from cli.reading import print_reading, print_skipped
 from cli.summary import print_section
-from cli.text_files import FILES, Encoding, MaxBadRows, TextColumnName
+from cli.text_files import (
+    DEFAULT_LABEL_COLUMN,
+    FILES,
+    Encoding,
+    LabelColumns,
+    LabelSeparator,
+    MaxBadRows,
+    TextColumnName,
+    label_source,
+)
 from training_import.rows import MAX_BAD_SHARE
 
 if TYPE_CHECKING:
+    from training_import.conversion.converted import LabelSets
     from training_import.conversion.import_model import Imported
+    from training_import.label_sources import LabelSource
 
 app = new_app()
 
@@ -132,6 +143,8 @@ def import_foreign(
             show_default=False,
         ),
     ] = None,
+    label_separator: LabelSeparator = None,
+    label_columns: LabelColumns = None,
     max_bad_rows: MaxBadRows = MAX_BAD_SHARE,
     encoding: Encoding = None,
     output: Output = None,
@@ -166,9 +179,13 @@ def import_foreign(
         remove_special_chars=remove_special_chars,
         stopwords=stopwords() if remove_stopwords else (),
     )
-    if label_column is not None and not data:
-        raise typer.BadParameter("--label-column is given without --data, which has the column")
-    texts, true_labels = _read(data, text_column, label_column, encoding, max_bad_rows) if data else ([], [])
+    source_of_labels = None
+    if label_column is not None or label_separator is not None or label_columns is not None:
+        if not data:
+            raise typer.BadParameter("columns of labels are named without --data, which has them")
+        named = label_column or DEFAULT_LABEL_COLUMN
+        source_of_labels = label_source(named, label_separator, label_columns)
+    texts, true_labels = _read(data or [], text_column, source_of_labels, encoding, max_bad_rows)
     with spinner() as progress:
         task = progress.add_task(f"converting {source.name}", total=None)
         imported = convert_and_compare(source, options, texts, true_labels)
@@ -180,7 +197,8 @@ def import_foreign(
     shown = fitted(" ".join((texts[0] if texts else EXAMPLE).split()), MAX_SHOWN_CHARACTERS)
     found = prediction.label if prediction.labels is None else ", ".join(prediction.labels) or "no label"
     print_section("example", [f"{fitted(found, MAX_SHOWN_CHARACTERS)}: {shown}"])
-    print_section("", [*probability_lines(prediction.probabilities), *prediction.warnings])
+    lines = probability_lines if prediction.labels is None else several_label_lines
+    print_section("", [*lines(prediction.probabilities), *prediction.warnings])
     print_section("card", [str(model_store.folder_of(tag) / "MODEL_CARD.md")])
     say_reference(imported.artifact, "texts in --data that the model was not trained on")
     serve_hint(tag)
@@ -200,18 +218,20 @@ def _numbers(text: str) -> tuple[float, ...]:
 def _read(
     data: Sequence[Path],
     text_column: str,
-    label_column: str | None,
+    source_of_labels: "LabelSource | None",
     encoding: str | None,
     max_bad_rows: float,
-) -> tuple[list[str], list[str]]:
-    """Return the texts of files, and their labels if the column is named; say which rows are skipped."""
+) -> tuple[list[str], "LabelSets"]:
+    """Return the texts of files, and their labels if their source is named; say which rows are skipped."""
     from training_import.dataset import read_dataset, read_texts_and_skipped
     from training_import.rows import expand, joint_name
 
-    if label_column is not None:
-        dataset = read_dataset(data, text_column, label_column, encoding, max_bad_rows)
+    if not data:
+        return [], []
+    if source_of_labels is not None:
+        dataset = read_dataset(data, text_column, source_of_labels, encoding, max_bad_rows)
         print_reading(err, dataset)
-        return dataset.texts, dataset.labels
+        return dataset.texts, dataset.labels if dataset.label_sets is None else dataset.label_sets
     files = expand(data)
     texts, skipped = read_texts_and_skipped(files, text_column, encoding, max_bad_rows)
     print_skipped(err, joint_name(files), skipped, len(files) > 1)

@@ -98,7 +98,7 @@ def _by_label(figures: "MultilabelEvaluation") -> Table:
     table = figures_table(["label"], ("texts", "threshold", "precision", "recall", "F1"))
     for row in figures.by_label:
         values = (f"{row.precision:.4f}", f"{row.recall:.4f}", f"{row.f1:.4f}")
-        table.add_row(Text(harmless(row.label)), f"{row.support:,}", str(row.threshold), *values)
+        table.add_row(Text(harmless(row.label)), f"{row.support:,}", f"{row.threshold:.4g}", *values)
     return table
 
 

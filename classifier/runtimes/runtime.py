@@ -101,7 +101,7 @@ class Runtime(Protocol[AnyBatch]):
     device: str
     """What the model runs on: "cpu" or "cuda"."""
     golden_tolerance: float = 1e-4
-    """How far a probability may be from its golden case. Processors differ in the last digits of a network."""
+    """How far a probability may be from its golden case. Processors differ in the last digits."""
 
     @classmethod
     def check(cls, settings: Any, labels: Sequence[str], text: TextSettings) -> None:

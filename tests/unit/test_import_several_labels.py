@@ -1,5 +1,6 @@
 """Importing models that give a text several labels: own probabilities, thresholds, and what is refused."""
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -19,11 +20,13 @@ from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import MultiLabelBinarizer
 from sklearn.svm import LinearSVC
 from skops import io as skops_io
+from typer.testing import CliRunner
 
 from classifier.artifact import Artifact, write_artifact
 from classifier.explain.explain import explain_text
 from classifier.explain.explanation import Method
 from classifier.pipeline import Classifier, load_classifier
+from cli.app import app
 from training_import.conversion.converted import ImportOptions, UnsupportedModel
 from training_import.conversion.import_model import convert_and_compare
 
@@ -164,6 +167,50 @@ def test_decisions_are_calibrated_and_the_labels_stay_those_of_the_original(
     order = model.decision_function(NEW_TEXTS) if hasattr(model, "decision_function") else None
     if order is not None:
         assert (np.argsort(order, axis=0) == np.argsort(probabilities, axis=0)).all()
+
+
+def test_a_threshold_of_the_package_goes_before_those_of_the_decisions(tmp_path: Path) -> None:
+    package = {"model": _trained(OneVsRestClassifier(LinearSVC())), "mlb": BINARIZER}
+    artifact = _import(tmp_path, package | {"threshold": 0.8}, NEW_TEXTS, NEW_SETS)
+    assert artifact.manifest.thresholds == (0.8, 0.8, 0.8)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("lists.jsonl", ["--label-column", "subjects"]),
+        ("cells.csv", ["--label-column", "subjects", "--label-separator", "|"]),
+        ("columns.csv", ["--label-columns", "tech,sport,money"]),
+    ],
+)
+def test_the_command_reads_several_labels_of_a_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, options: list[str]
+) -> None:
+    monkeypatch.setenv("BENTOML_HOME", str(tmp_path / "home"))
+    joblib.dump(
+        {"model": _trained(OneVsRestClassifier(LinearSVC())), "mlb": BINARIZER}, tmp_path / "model.joblib"
+    )
+    rows = list(zip(NEW_TEXTS, NEW_SETS, strict=True))
+    (tmp_path / "lists.jsonl").write_text(
+        "".join(json.dumps({"text": text, "subjects": labels}) + "\n" for text, labels in rows)
+    )
+    (tmp_path / "cells.csv").write_text(
+        "text,subjects\n" + "".join(f"{text},{'|'.join(labels)}\n" for text, labels in rows)
+    )
+    zeros_and_ones = (
+        f"{text},{','.join(str(int(one in labels)) for one in LABELS)}\n" for text, labels in rows
+    )
+    (tmp_path / "columns.csv").write_text(f"text,{','.join(LABELS)}\n" + "".join(zeros_and_ones))
+    result = CliRunner().invoke(
+        app,
+        [
+            *("import", str(tmp_path / "model.joblib"), "--name", "subjects", "--trust-pickle"),
+            *("--data", str(tmp_path / name), "--output", str(tmp_path / "artifact"), *options),
+        ],
+    )
+    assert result.exit_code == 0, result.output
+    expected = _import(tmp_path, joblib.load(tmp_path / "model.joblib"), NEW_TEXTS, NEW_SETS)
+    assert load_classifier(tmp_path / "artifact").manifest.calibration == expected.manifest.calibration
 
 
 def test_labels_without_text_unknown_labels_and_too_few_texts_are_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from classifier.pipeline import to_probabilities
 from training_import.calibration import fit_sigmoids, fit_temperature
-from training_import.conversion.converted import Converted, LabelSets, UnsupportedModel
+from training_import.conversion.converted import Converted, LabelSets, Thresholds, UnsupportedModel
 from training_import.conversion.label_sets import classes_in_data, label_matrix
 
 MIN_CALIBRATION_TEXTS = 50
@@ -34,27 +34,36 @@ def calibrated(converted: Converted, texts: Sequence[str], labels: LabelSets) ->
         limits = to_probabilities(np.zeros((1, truth.shape[1])), calibration)[0]
         rights = ((to_probabilities(scores, calibration) >= limits) == truth).all(axis=1)
         formula = "each probability is the sigmoid of the score times {0:g} plus a number for the label"
+        same = "unless --thresholds sets others, the predicted labels"
     else:
         calibration, limits = fit_temperature(scores, truth.argmax(axis=1)), None
         rights = to_probabilities(scores, calibration).argmax(axis=1) == truth.argmax(axis=1)
         formula = "the probabilities are the softmax of the scores times {0:g}"
+        same = "the predicted labels"
 
     def with_probabilities(texts: Sequence[str]) -> NDArray[np.float64]:
         return to_probabilities(original(texts), calibration)
 
     note = (
         f"The original gives scores but no probabilities. They were calibrated on {len(labels):,} labelled "
-        f"texts (accuracy {100 * rights.mean():.2f} %): {formula.format(calibration.scale)}, and the "
-        "predicted labels are those of the original. If it was trained on these texts, its probabilities are "
+        f"texts (accuracy {100 * rights.mean():.2f} %): {formula.format(calibration.scale)}, and "
+        f"{same} are those of the original. If it was trained on these texts, its probabilities are "
         "too high."
     )
     return replace(
         converted,
         calibration=calibration,
-        thresholds=converted.thresholds or (None if limits is None else tuple(limits.tolist())),
+        thresholds=_thresholds(converted, limits),
         original=with_probabilities,
         notes=(*converted.notes, note),
     )
+
+
+def _thresholds(converted: Converted, limits: NDArray[np.float64] | None) -> Thresholds | None:
+    """Return what the package says, or else the probabilities from which on the original predicts a label."""
+    if limits is None or converted.thresholds is not None or converted.threshold is not None:
+        return converted.thresholds
+    return tuple(limits.tolist())
 
 
 def _truth(converted: Converted, labels: LabelSets) -> NDArray[np.bool_]:
