@@ -145,9 +145,7 @@ def test_bentomls_client_gets_the_same_answers(server: Server) -> None:
     with bentoml.SyncHTTPClient(server.url) as client:
         assert client.predict(text=TWO) == post(server, "/predict", text=TWO)
         assert client.predict(text=TWO, threshold=0.7)["labels"] == ["plot"]
-        assert client.predict_batch(texts=[TWO, NONE]) == post(
-            server, "/predict/batch", texts=[TWO, NONE]
-        )
+        assert client.predict_batch(texts=[TWO, NONE]) == post(server, "/predict/batch", texts=[TWO, NONE])
         assert client.classify(texts=[ONE]) == post(server, "/classify", texts=[ONE])
 
 

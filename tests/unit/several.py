@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tiny import with_golden
 
 from classifier.artifact import Artifact, Calibration, Manifest, write_artifact
 from classifier.runtimes.linear import LinearSettings, pack_arrays
 from classifier.text import TextSettings
-from tiny import with_golden
 from training_import.ngrams import ngram_tree
 
 LABELS = ("acting", "music", "plot")
