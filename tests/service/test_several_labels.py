@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,8 +10,9 @@ import httpx
 import pytest
 from asking import JSON
 from pydantic import TypeAdapter
-from server_process import PROJECT, Server, environment, running_server
-from several import LABELS, NAME, NONE, ONE, THRESHOLDS, TWO, write_several
+from server_process import PROJECT, Server
+from several import LABELS, NONE, ONE, THRESHOLDS, TWO
+from several_service import running_several
 
 from serving.routes import FEEDBACK, PREDICTIONS, ROUTES
 
@@ -22,13 +21,7 @@ API = PROJECT / "docs" / "api.md"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("several")
-    artifact = write_several(folder / "artifact")
-    code = "import sys, pathlib, model_store; model_store.save(pathlib.Path(sys.argv[1]))"
-    subprocess.run(
-        [sys.executable, "-c", code, artifact], cwd=PROJECT, env=environment(folder, {}), check=True
-    )
-    with running_server(folder, folder / "server.log", CLASSIFIER__MODEL__NAME=NAME) as server:
+    with running_several(tmp_path_factory.mktemp("several")) as server:
         yield server
 
 

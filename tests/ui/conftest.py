@@ -12,6 +12,7 @@ from browsers import CHROMIUM
 from browsing import HEIGHT, PATIENCE_MS, WIDE, OpenPage, Web, running_web
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, sync_playwright
 from server_process import Server, running_server, wait_until
+from several_service import running_several
 
 from datafiles import Options
 from ui.jobs import Choices, Jobs
@@ -24,6 +25,20 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("service")
     with running_server(folder, folder / "server.log", CLASSIFIER__API__SERVER_TIMING="true") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def several_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A service whose model gives a text several labels, or none."""
+    with running_several(tmp_path_factory.mktemp("several")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def several_web(several_service: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """A web client of that service."""
+    with running_web(tmp_path_factory.mktemp("several-web"), several_service.url) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
