@@ -1,6 +1,7 @@
 """Fixtures: a real service, the web client in front of it, and pages of a real browser."""
 
 import csv
+import io
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from browsers import CHROMIUM
 from browsing import HEIGHT, PATIENCE_MS, WIDE, OpenPage, Web, running_web
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, sync_playwright
 from server_process import Server, running_server, wait_until
+from several import NONE, ONE, TWO
 from several_service import running_several
 
 from datafiles import Options
@@ -118,5 +120,23 @@ def finished_job(web: Web, project: Path, tmp_path_factory: pytest.TempPathFacto
     with path.open("rb") as upload:
         made = Jobs(settings).create(upload, path.name)
     made.start(Choices("text", "label", Options()))
+    wait_until(lambda: made.progress().stage == "finished", "the job is finished")
+    return made.id
+
+
+@pytest.fixture(scope="session")
+def several_job(several_web: Web) -> str:
+    """A finished job whose texts can have several labels, with right ones."""
+    rows = [
+        (TWO, "acting|plot"),
+        (ONE, "music|plot"),
+        (NONE, ""),
+        ("The songs and the cast.", "music|acting"),
+    ]
+    lines = [f'"{text}",{labels}' for text, labels in rows * 30]
+    settings = Settings(url=several_web.service_url, ui_jobs_folder=several_web.jobs)
+    with io.BytesIO("\n".join(["text,subjects", *lines]).encode()) as upload:
+        made = Jobs(settings).create(upload, "reviews.csv")
+    made.start(Choices("text", "subjects", Options(), label_separator="|"))
     wait_until(lambda: made.progress().stage == "finished", "the job is finished")
     return made.id

@@ -164,9 +164,7 @@ def test_a_finished_job_counts_the_rows_of_each_label(job: Job) -> None:
     assert not app.exception
     assert not app.error
     assert job.summary().rows_by_label == {"acting": 2, "music": 3, "plot": 3}
-    assert "A row with several labels counts for each of them; 1 rows with an answer have no label" in words(
-        app
-    )
+    assert "counts for each of them; rows with an answer and without a label: 1." in words(app)
     assert "of the 6 rows with right labels and an answer have exactly the right labels" in words(app)
 
 

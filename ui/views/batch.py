@@ -397,7 +397,7 @@ def _summary(summary: Summary, job: Job) -> None:
             ),
             "Predicted labels",
             "How many rows got each label. A row with several labels counts for each of them; "
-            f"{summary.without_label:,} rows with an answer have no label."
+            f"rows with an answer and without a label: {summary.without_label:,}."
             if has_several_labels
             else "How many rows got each label.",
             key=f"labels-{job.id}",
