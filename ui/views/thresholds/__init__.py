@@ -122,8 +122,9 @@ def _model(progress: Progress) -> ModelInfo | None:
 def _origin(measured: Measured, progress: Progress) -> None:
     """Where the figures come from, and what speaks against trusting them."""
     rows = measured.rows
+    known = "known right labels" if isinstance(rows, SeveralLabels) else "a right label"
     st.caption(
-        f"{len(rows.numbers):,} of the {progress.rows:,} rows have a right label and an answer, by "
+        f"{len(rows.numbers):,} of the {progress.rows:,} rows have {known} and an answer, by "
         f"{plain(', '.join(progress.models))}."
     )
     link_to("batch", "The job of these answers", job=measured.job.id)
