@@ -164,13 +164,14 @@ def labelled_sets(database: sqlite3.Connection) -> LabelledSets:
     import numpy as np
 
     names = state(database).labels
+    width = len(names)
     places = {name: place for place, name in enumerate(names)}
     rows = database.execute(f"SELECT COUNT(*) {_LABELLED_SETS}").fetchone()[0]
-    numbers = np.empty(rows, np.int64)
-    true, predicted = np.zeros((2, rows, len(names)), np.bool_)
-    probabilities = np.zeros((rows, len(names)), np.float32)
+    numbers: list[int] = []
+    true_cells: list[int] = []
+    predicted_cells: list[int] = []
+    probabilities = np.zeros((rows, width), np.float32)
     left_out: dict[str, int] = {}
-    row = 0
     for number, true_labels, labels, encoded in database.execute(
         f"SELECT number, true_labels, labels, probabilities {_LABELLED_SETS} ORDER BY number LIMIT ?", (rows,)
     ):
@@ -179,13 +180,18 @@ def labelled_sets(database: sqlite3.Connection) -> LabelledSets:
         if unknown is not None:
             left_out[unknown] = left_out.get(unknown, 0) + 1
             continue
-        numbers[row] = number
-        true[row, [places[name] for name in has]] = True
-        predicted[row, [places[name] for name in json.loads(labels)]] = True
-        for name, probability in json.loads(encoded).items():
-            probabilities[row, places[name]] = probability
-        row += 1
-    return LabelledSets(names, numbers[:row], true[:row], predicted[:row], probabilities[:row], left_out)
+        row = len(numbers)
+        true_cells += [row * width + places[name] for name in has]
+        predicted_cells += [row * width + places[name] for name in json.loads(labels)]
+        values = json.loads(encoded)
+        probabilities[row] = [values.get(name, 0.0) for name in names]
+        numbers.append(number)
+    true, predicted = np.zeros((2, len(numbers), width), np.bool_)
+    true.ravel()[true_cells] = True
+    predicted.ravel()[predicted_cells] = True
+    return LabelledSets(
+        names, np.array(numbers, np.int64), true, predicted, probabilities[: len(numbers)], left_out
+    )
 
 
 def _condition(database: sqlite3.Connection, where: Filter) -> tuple[str, list[object]]:

@@ -164,7 +164,7 @@ class Store:
     ) -> None:
         """Add the predictions for n rows, in the order of the rows."""
         for answer in answers:
-            self._add_labels((answer["label"], *answer.get("probabilities", ())))
+            self._add_labels((answer["label"], *answer.get("probabilities", ()), *answer.get("labels", ())))
         values = [
             (
                 row.number,

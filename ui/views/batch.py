@@ -96,8 +96,7 @@ def _take_file() -> None:
     has_several_labels = label_thresholds(current_model()) is not None
     given = "its labels, which can be none," if has_several_labels else "a label, a confidence"
     st.markdown(
-        f"Every row gets {given} and "
-        " the probability of each label. Rows that cannot be "
+        f"Every row gets {given} and the probability of each label. Rows that cannot be "
         "classified are kept with the reason. The job goes on if you close this page: its address finds it "
         "again."
     )
@@ -548,12 +547,10 @@ def _row_of_several(row: Result, labels: Sequence[str]) -> None:
     )
     for warning in row.warnings:
         st.warning(plain(warning), icon=":material/info:")
-    names = list(row.probabilities)
+    label = row.label or ""
+    names = list(dict.fromkeys((*row.probabilities, label)))
     chosen: str | None = st.selectbox(
-        "Explain the label",
-        names,
-        names.index(row.label or names[0]),
-        key=f"explain-{row.number}",
+        "Explain the label", names, names.index(label), key=f"explain-{row.number}-{label}"
     )
     explain_text(row.text, chosen)
 

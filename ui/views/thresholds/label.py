@@ -117,7 +117,8 @@ def _chosen(measured: Measured, place: int, wish: _Wish) -> float:
 def _start(measured: Measured, place: int) -> float:
     """Where the slider begins: at the model's own threshold, if it has one and it is known."""
     if measured.label_thresholds is not None:
-        return round(measured.label_thresholds.get(measured.rows.labels[place], 0.5) / STEP) * STEP
+        own = measured.label_thresholds.get(measured.rows.labels[place], 0.5)
+        return float(THRESHOLDS[round(own / STEP)])
     if measured.model_threshold is None or not _is_binary(measured):
         return 0.5
     return measured.model_threshold if place == 1 else 1 - measured.model_threshold
