@@ -79,7 +79,12 @@ class PredictRequest(_Request):
     """One text, and optionally the confidence below which the answer is "uncertain"."""
 
     text: Text = Field(examples=[EXAMPLE_TEXT])
-    threshold: Probability | None = Field(default=None, examples=[0.8])
+    threshold: Probability | None = Field(
+        default=None,
+        examples=[0.8],
+        description="The answer is uncertain below this confidence. If a text can have several labels, it "
+        "also replaces the thresholds of all labels for this answer.",
+    )
 
 
 class BatchRequest(_Request):
@@ -101,7 +106,11 @@ class ThresholdsRequest(_Request):
 
     text: Text = Field(examples=[EXAMPLE_TEXT])
     thresholds: list[Probability] = Field(
-        default=list(DEFAULT_THRESHOLDS), min_length=1, max_length=MAX_THRESHOLDS, examples=[[0.3, 0.5, 0.7]]
+        default=list(DEFAULT_THRESHOLDS),
+        min_length=1,
+        max_length=MAX_THRESHOLDS,
+        examples=[[0.3, 0.5, 0.7]],
+        description="Each decides between two classes, or about every label if a text can have several.",
     )
 
 

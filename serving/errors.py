@@ -81,6 +81,13 @@ class FeedbackOff(HttpError):
     title = "Feedback is off"
 
 
+class FeedbackForOneLabel(HttpError):
+    """The model gives a text several labels, or none; feedback is for models with one label a text."""
+
+    status = 404
+    title = "Feedback is for one label"
+
+
 class PredictionNotFound(HttpError):
     """This replica remembers no such prediction."""
 
@@ -227,6 +234,7 @@ SEEN_BY_CLIENTS: tuple[type[HttpError], ...] = (
     Unauthorized,
     RouteNotFound,
     FeedbackOff,
+    FeedbackForOneLabel,
     PredictionNotFound,
     MethodNotAllowed,
     RequestTooSlow,

@@ -82,7 +82,7 @@ PREDICT_TOP_K = Route(
 PREDICT_THRESHOLDS = Route(
     "POST",
     "/predict/thresholds",
-    "Show what each decision threshold would decide (two classes only)",
+    "Show what each threshold would decide, for two classes or for several labels a text",
     schema.ThresholdsAnswer,
     group=PREDICTIONS,
     request=schema.ThresholdsRequest,

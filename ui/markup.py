@@ -3,7 +3,7 @@
 `ui/style.css` has the classes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
 from classifier.schema import ContributionAnswer, ExplanationAnswer, RankedLabel
@@ -22,6 +22,35 @@ def probability_bars(ranked: Sequence[RankedLabel]) -> str:
     """A table of labels with a bar and a percentage for each."""
     rows = "".join(_probability(escape(one["label"]), one["probability"]) for one in ranked)
     return f'<table class="figures"><caption>Probability of each label</caption>{rows}</table>'
+
+
+def threshold_bars(ranked: Sequence[RankedLabel], thresholds: Mapping[str, float]) -> str:
+    """A table of labels with a bar, a percentage and the threshold of each, which is a line on the bar.
+
+    The bar of a label whose threshold is not reached is paler.
+    """
+    rows = "".join(
+        _against_threshold(escape(one["label"]), one["probability"], thresholds[one["label"]])
+        for one in ranked
+    )
+    return (
+        '<table class="figures"><caption>Probability of each label</caption>'
+        '<thead><tr><th scope="col">label</th><th scope="col" class="bar">has it from the line on</th>'
+        '<th scope="col" class="number">probability</th><th scope="col" class="number">threshold</th></tr>'
+        f"</thead>{rows}</table>"
+    )
+
+
+def _against_threshold(label: str, probability: float, threshold: float) -> str:
+    has_it = "is-reached" if probability >= threshold else "is-missed"
+    bar = (
+        f'<span class="track {has_it}"><div style="width:{100 * probability:.2f}%"></div>'
+        f'<span class="line" style="left:{100 * threshold:.2f}%"></span></span>'
+    )
+    return (
+        f'<tr><th scope="row" class="name" title="{label}">{label}</th><td class="bar">{bar}</td>'
+        f'<td class="number">{percent(probability)}</td><td class="number">{percent(threshold)}</td></tr>'
+    )
 
 
 def _probability(label: str, probability: float) -> str:

@@ -155,6 +155,24 @@ def _from_each_on(counts: Counts) -> Counts:
     return np.append(np.cumsum(counts[::-1])[::-1], 0)
 
 
+def exactly_right(
+    probabilities: NDArray[np.floating], has_label: NDArray[np.bool_], thresholds: Scores
+) -> Counts:
+    """Count the rows that get exactly their labels at each threshold, which is the same for all labels.
+
+    `probabilities` and `has_label` have the shape (n, k). A row is right from above the highest probability
+    of the labels that it lacks, up to the lowest one of the labels that it has.
+    """
+    lacking = np.where(has_label, -np.inf, probabilities).max(axis=1)
+    having = np.where(has_label, probabilities, np.inf).min(axis=1)
+    can_be_right = lacking < having
+    compared = thresholds.astype(probabilities.dtype)
+    begun = np.searchsorted(np.sort(lacking[can_be_right]), compared)
+    over = np.searchsorted(np.sort(having[can_be_right]), compared)
+    counts: Counts = begun - over
+    return counts
+
+
 def roc_curve(ranked: Ranking) -> tuple[Floats, Floats]:
     """False positive rates and true positive rates of all m thresholds, from (0, 0) to (1, 1)."""
     return (
@@ -199,6 +217,18 @@ def f1_interval(true_positives: int, errors: int) -> Interval:
     """
     share = wilson(true_positives, true_positives + errors)
     return Interval(2 * share.low / (1 + share.low), 2 * share.high / (1 + share.high))
+
+
+def micro_f1(hits: Counts, have: Counts, get: Counts) -> float:
+    """F1 of all pairs of a row and a label, of the counts of k labels; NaN if there is no label at all."""
+    whole = int(have.sum() + get.sum())
+    return 2 * int(hits.sum()) / whole if whole else nan
+
+
+def macro_f1(hits: Counts, have: Counts, get: Counts) -> float:
+    """The mean F1 of the labels that rows have, of the counts of k labels; NaN if no row has a label."""
+    used = have > 0
+    return float((2 * hits[used] / (have[used] + get[used])).mean()) if used.any() else nan
 
 
 def bootstrap(ranked: Ranking, figure: Callable[[Ranking], float]) -> Interval:

@@ -21,7 +21,7 @@ def shown_text(text: str) -> str:
 
 
 def select_row(columns: Mapping[str, Sequence[object]], *, key: str, alt: str) -> int | None:
-    """Show a table with the columns "row", "text" and "confidence" (in percent) among others.
+    """Show a table with "row", "text" and "confidence" or "probability" (in percent) among others.
 
     Returns the index of the row that is selected.
     """
@@ -37,6 +37,7 @@ def select_row(columns: Mapping[str, Sequence[object]], *, key: str, alt: str) -
             "row": st.column_config.NumberColumn(width="small", format="%d"),
             "text": st.column_config.TextColumn(width="large"),
             "confidence": st.column_config.NumberColumn(format="%.1f %%", width="small"),
+            "probability": st.column_config.NumberColumn(format="%.1f %%", width="small"),
         },
         alt=alt,
     )

@@ -20,7 +20,7 @@ from classifier.schema import (
     TopKRequest,
 )
 from serving import routes
-from serving.errors import FeedbackOff
+from serving.errors import FeedbackForOneLabel, FeedbackOff
 from serving.feedback import FeedbackStore
 from serving.request.endpoint import Endpoint
 from serving.request.model_runs import classify_texts, explain
@@ -75,7 +75,14 @@ async def feedback(
     request: FeedbackRequest,
     exchange: Exchange,  # noqa: ARG001
 ) -> FeedbackAnswer:
-    """Store the right label of a text that was classified before."""
+    """Store the right label of a text that was classified before.
+
+    Raises FeedbackForOneLabel if the model can give a text several labels.
+    """
+    if service.classifier.has_several_labels:
+        raise FeedbackForOneLabel(
+            "feedback is for models with one label a text, and this model can give a text several labels"
+        )
     store = service.connections.recorder.feedback
     return await take_feedback(store, service.classifier.labels, request)
 

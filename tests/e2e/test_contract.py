@@ -3,16 +3,30 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
+import pytest
+from server_process import Server
+from several_service import running_several
 
 EXAMPLES = 40
 """Generated requests per operation, in addition to the requests that test each limit."""
 
 
-def test_the_server_conforms_to_its_openapi_document(server: Any, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose model gives a text several labels, or none."""
+    with running_several(tmp_path_factory.mktemp("several")) as server:
+        yield server
+
+
+@pytest.mark.parametrize("kind", ["server", "several"])
+def test_the_server_conforms_to_its_openapi_document(
+    request: pytest.FixtureRequest, kind: str, tmp_path: Path
+) -> None:
+    server: Server = request.getfixturevalue(kind)
     # schemathesis gets the document as a file; if it read it from the server, it would not test that route.
     schema = tmp_path / "openapi.json"
     schema.write_text(httpx.get(f"{server.url}/openapi.json").text)

@@ -1,6 +1,7 @@
 """Fixtures: a real service, the web client in front of it, and pages of a real browser."""
 
 import csv
+import io
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from browsers import CHROMIUM
 from browsing import HEIGHT, PATIENCE_MS, WIDE, OpenPage, Web, running_web
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, sync_playwright
 from server_process import Server, running_server, wait_until
+from several import NONE, ONE, TWO
+from several_service import running_several
 
 from datafiles import Options
 from ui.jobs import Choices, Jobs
@@ -24,6 +27,20 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("service")
     with running_server(folder, folder / "server.log", CLASSIFIER__API__SERVER_TIMING="true") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def several_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A service whose model gives a text several labels, or none."""
+    with running_several(tmp_path_factory.mktemp("several")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def several_web(several_service: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """A web client of that service."""
+    with running_web(tmp_path_factory.mktemp("several-web"), several_service.url) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
@@ -103,5 +120,23 @@ def finished_job(web: Web, project: Path, tmp_path_factory: pytest.TempPathFacto
     with path.open("rb") as upload:
         made = Jobs(settings).create(upload, path.name)
     made.start(Choices("text", "label", Options()))
+    wait_until(lambda: made.progress().stage == "finished", "the job is finished")
+    return made.id
+
+
+@pytest.fixture(scope="session")
+def several_job(several_web: Web) -> str:
+    """A finished job whose texts can have several labels, with right ones."""
+    rows = [
+        (TWO, "acting|plot"),
+        (ONE, "music|plot"),
+        (NONE, ""),
+        ("The songs and the cast.", "music|acting"),
+    ]
+    lines = [f'"{text}",{labels}' for text, labels in rows * 30]
+    settings = Settings(url=several_web.service_url, ui_jobs_folder=several_web.jobs)
+    with io.BytesIO("\n".join(["text,subjects", *lines]).encode()) as upload:
+        made = Jobs(settings).create(upload, "reviews.csv")
+    made.start(Choices("text", "subjects", Options(), label_separator="|"))
     wait_until(lambda: made.progress().stage == "finished", "the job is finished")
     return made.id

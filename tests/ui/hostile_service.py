@@ -78,6 +78,12 @@ FEATURE = {
     "p_value": 0.1,
     "bins": [{"bin": markup("bin"), "reference": 0.5, "window": 0.5}],
 }
+SEVERAL: Mapping[str, object] = {
+    "labels": LABELS,
+    "thresholds": dict(zip(LABELS, (0.5, 0.2), strict=True)),
+}
+"""What answers and the description of a model have besides, if a text can have several labels."""
+
 PAGES: Mapping[str, object] = {
     "/": {"name": markup("service"), "version": "1", "status": markup("status"), "endpoints": {}},
     "/health": {"status": markup("health"), "model_loaded": True, "device": markup("device")},
@@ -88,21 +94,26 @@ PAGES: Mapping[str, object] = {
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    more: Mapping[str, object] = {}
+    """Fields that each answer and the description of the model have besides."""
 
     def do_GET(self) -> None:
         found = PAGES.get(self.path)
+        if self.path == "/model/info":
+            found = {**MODEL, **self.more}
         self._answer(json.dumps(found) if found else CARD if "card" in self.path else "")
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if "texts" in body:
-            predictions = [prediction(text) for text in body["texts"]]
+            predictions = [prediction(text) | self.more for text in body["texts"]]
             self._answer(json.dumps({"predictions": predictions, "total_processed": len(predictions)}))
         elif body["text"] == "refused":
             problem = {"type": "about:blank", "title": "No", "status": 422, "detail": markup("detail")}
             self._answer(json.dumps(problem), 422)
         else:
-            self._answer(json.dumps((explanation if "explain" in self.path else prediction)(body["text"])))
+            answer = (explanation if "explain" in self.path else prediction)(body["text"])
+            self._answer(json.dumps(answer | self.more))
 
     def _answer(self, content: str, status: int = 200) -> None:
         encoded = content.encode()
@@ -115,10 +126,14 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
+class _SeveralHandler(_Handler):
+    more = SEVERAL
+
+
 @contextmanager
-def hostile_service() -> Iterator[str]:
+def hostile_service(*, has_several_labels: bool = False) -> Iterator[str]:
     """Serve on a free port until the end; gives the address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _SeveralHandler if has_several_labels else _Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()

@@ -19,10 +19,13 @@ MARKED = f'"text","{markup("column")}","label"\n' + "".join(
 )
 
 
-@pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+@pytest.fixture(scope="module", params=[False, True], ids=["one-label", "several-labels"])
+def hostile(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     """A web client in front of a service whose every string is markup."""
-    with hostile_service() as url, running_web(tmp_path_factory.mktemp("hostile"), url) as web:
+    with (
+        hostile_service(has_several_labels=request.param) as url,
+        running_web(tmp_path_factory.mktemp("hostile"), url) as web,
+    ):
         yield web
 
 

@@ -27,6 +27,10 @@ PAGES = {
 """Each view: its address, and a heading that is there when it is complete."""
 
 
+SEVERAL = ("classify", "batch", "thresholds", "service")
+"""The views that differ if a text can have several labels."""
+
+
 def settled(page: Page, heading: str | None) -> None:
     if heading:
         page.get_by_role("heading", name=heading, exact=True).first.wait_for()
@@ -48,20 +52,34 @@ def serious(page: Page) -> list[str]:
 def test_nothing_is_wider_than_the_page_and_axe_finds_nothing_serious(
     web: Web, open_page: OpenPage, finished_job: str, project: Path, name: str
 ) -> None:
-    folder = project / "reports" / "ui"
-    folder.mkdir(parents=True, exist_ok=True)
     address, heading = PAGES[name]
     with open_page(web, address.format(job=finished_job)) as page:
-        main = page.get_by_test_id("stMain")
-        for theme, width in product(("light", "dark"), (WIDE, NARROW)):
-            page.emulate_media(color_scheme=theme)
-            page.set_viewport_size({"width": width, "height": HEIGHT})
-            settled(page, heading)
-            page.screenshot(path=folder / f"{name}-{theme}-{width}-first.png")  # what is seen at first
-            height = int(main.evaluate("element => element.scrollHeight"))
-            page.set_viewport_size({"width": width, "height": min(MAX_HEIGHT, max(HEIGHT, height))})
-            settled(page, heading)
-            page.screenshot(path=folder / f"{name}-{theme}-{width}.png")
-            surplus = main.evaluate("element => element.scrollWidth - element.clientWidth")
-            assert surplus <= SLIDER_PX, (theme, width)
-            assert serious(page) == [], (theme, width)
+        _looks_right(page, heading, project, name)
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_the_same_holds_if_a_text_can_have_several_labels(
+    several_web: Web, open_page: OpenPage, several_job: str, project: Path, name: str
+) -> None:
+    address, heading = PAGES[name]
+    # Without a threshold in the address, each label has its own.
+    with open_page(several_web, address.partition("&")[0].format(job=several_job)) as page:
+        _looks_right(page, heading, project, f"{name}-several")
+
+
+def _looks_right(page: Page, heading: str | None, project: Path, name: str) -> None:
+    folder = project / "reports" / "ui"
+    folder.mkdir(parents=True, exist_ok=True)
+    main = page.get_by_test_id("stMain")
+    for theme, width in product(("light", "dark"), (WIDE, NARROW)):
+        page.emulate_media(color_scheme=theme)
+        page.set_viewport_size({"width": width, "height": HEIGHT})
+        settled(page, heading)
+        page.screenshot(path=folder / f"{name}-{theme}-{width}-first.png")  # what is seen at first
+        height = int(main.evaluate("element => element.scrollHeight"))
+        page.set_viewport_size({"width": width, "height": min(MAX_HEIGHT, max(HEIGHT, height))})
+        settled(page, heading)
+        page.screenshot(path=folder / f"{name}-{theme}-{width}.png")
+        surplus = main.evaluate("element => element.scrollWidth - element.clientWidth")
+        assert surplus <= SLIDER_PX, (theme, width)
+        assert serious(page) == [], (theme, width)

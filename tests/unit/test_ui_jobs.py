@@ -519,7 +519,7 @@ def test_a_job_that_was_not_started_has_no_export(jobs: Jobs) -> None:
 
 
 def test_the_columns_of_an_export_differ_from_those_of_the_file() -> None:
-    assert all_columns(["text", "label", "label (predicted)"], ["a"]) == [
+    assert all_columns(["text", "label", "label (predicted)"], ["a"], has_several_labels=False) == [
         "text",
         "label",
         "label (predicted)",

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifier.schema import ExplanationAnswer, WordAnswer
-from ui.markup import coloured_text, contribution_table, legend, percent, probability_bars
+from classifier.schema import ExplanationAnswer, RankedLabel, WordAnswer
+from ui.markup import coloured_text, contribution_table, legend, percent, probability_bars, threshold_bars
 
 HOSTILE = '<img src=x onerror="alert(1)">&amp;\'"'
 
@@ -152,3 +152,26 @@ def test_a_hostile_label_is_text_in_the_legend() -> None:
 )
 def test_a_probability_is_never_rounded_to_certainty(probability: float, shown: str) -> None:
     assert percent(probability) == shown
+
+
+def bars_of_several() -> str:
+    ranked: list[RankedLabel] = [
+        {"label": "<b>", "probability": 0.75},
+        {"label": "plot", "probability": 0.5},
+        {"label": "music", "probability": 0.25},
+    ]
+    return threshold_bars(ranked, {"<b>": 0.8, "plot": 0.5, "music": 0.001})
+
+
+def test_the_bar_of_a_label_has_a_line_at_its_threshold() -> None:
+    assert [f"left:{place}%" in bars_of_several() for place in ("80.00", "50.00", "0.10")] == [True] * 3
+
+
+def test_only_labels_at_or_above_their_thresholds_are_reached() -> None:
+    assert bars_of_several().count("is-reached") == 2
+    assert bars_of_several().count("is-missed") == 1
+
+
+def test_a_label_on_a_bar_with_a_threshold_is_escaped() -> None:
+    assert "<b>" not in bars_of_several()
+    assert "&lt;b&gt;" in bars_of_several()

@@ -19,7 +19,10 @@ from ui.measures import (
     bootstrap,
     calibration_error,
     confusion,
+    exactly_right,
     f1_interval,
+    macro_f1,
+    micro_f1,
     precision_recall_curve,
     ranking,
     reliability,
@@ -261,3 +264,41 @@ def test_the_confusion_matrix_is_that_of_scikit_learn() -> None:
 
 def test_an_f1_of_no_rows_has_no_interval() -> None:
     assert isnan(f1_interval(0, 0).low)
+
+
+@st.composite
+def rows_with_several_labels(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities and labels of few rows, with many ties."""
+    shape = (draw(st.integers(1, 8)), draw(st.integers(2, 4)))
+    scores = draw(arrays.arrays(np.float32, shape, elements=st.sampled_from([0.0, 0.1, 0.5, 0.7, 1.0])))
+    return scores, draw(arrays.arrays(np.bool_, shape))
+
+
+@given(rows_with_several_labels())
+def test_the_rows_that_are_exactly_right_are_those_of_scikit_learn(
+    rows: tuple[np.ndarray, np.ndarray],
+) -> None:
+    probabilities, has_label = rows
+    expected = [
+        metrics.accuracy_score(has_label, probabilities >= np.float32(threshold), normalize=False)
+        for threshold in GRID
+    ]
+    assert exactly_right(probabilities, has_label, GRID).tolist() == expected
+
+
+@given(rows_with_several_labels())
+def test_micro_and_macro_f1_are_those_of_scikit_learn(rows: tuple[np.ndarray, np.ndarray]) -> None:
+    probabilities, has_label = rows
+    given_label = probabilities >= 0.5
+    counts = (has_label & given_label).sum(axis=0), has_label.sum(axis=0), given_label.sum(axis=0)
+    if has_label.any() or given_label.any():
+        expected = metrics.f1_score(has_label, given_label, average="micro", zero_division=0.0)
+        assert micro_f1(*counts) == pytest.approx(expected)
+    else:
+        assert isnan(micro_f1(*counts))
+    used = has_label.any(axis=0)
+    if used.any():
+        each = metrics.f1_score(has_label, given_label, average=None, zero_division=0.0)
+        assert macro_f1(*counts) == pytest.approx(each[used].mean())
+    else:
+        assert isnan(macro_f1(*counts))

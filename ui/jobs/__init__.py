@@ -3,6 +3,7 @@
 from ui.jobs.jobs import Job, Jobs
 from ui.jobs.values import (
     CONFIDENCE_BINS,
+    LABEL_SEPARATOR,
     RETRIED,
     Busy,
     Choices,
@@ -11,6 +12,7 @@ from ui.jobs.values import (
     Filter,
     JobError,
     Labelled,
+    LabelledSets,
     Order,
     OrderBy,
     Preview,
@@ -23,6 +25,7 @@ from ui.jobs.values import (
 
 __all__ = [
     "CONFIDENCE_BINS",
+    "LABEL_SEPARATOR",
     "RETRIED",
     "Busy",
     "Choices",
@@ -33,6 +36,7 @@ __all__ = [
     "JobError",
     "Jobs",
     "Labelled",
+    "LabelledSets",
     "Order",
     "OrderBy",
     "Preview",

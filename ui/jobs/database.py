@@ -24,8 +24,12 @@ _RETRIED = ", ".join(f"'{kind}'" for kind in sorted(RETRIED))
 
 # The texts have a table of their own, because a query that counts or sorts the results then reads a tenth of
 # the bytes. A result is inserted once and never updated, so a row that is sent twice is stored once.
+_VERSION = 1
+"""Of the tables. Version 0 has no columns for several labels of a text."""
+
 _SCHEMA = f"""
 PRAGMA journal_mode = WAL;
+PRAGMA user_version = {_VERSION};
 CREATE TABLE job (
     number INTEGER PRIMARY KEY CHECK (number = 1),
     name TEXT NOT NULL,
@@ -44,13 +48,15 @@ CREATE TABLE job (
     ended_at REAL,
     models TEXT NOT NULL DEFAULT '[]',
     labels TEXT NOT NULL DEFAULT '[]',
-    notices TEXT NOT NULL DEFAULT '[]'
+    notices TEXT NOT NULL DEFAULT '[]',
+    has_several_labels INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE texts (
     number INTEGER PRIMARY KEY,
     true_label TEXT,
     length INTEGER NOT NULL,
-    text TEXT NOT NULL
+    text TEXT NOT NULL,
+    true_labels TEXT
 );
 CREATE TABLE results (
     number INTEGER PRIMARY KEY,
@@ -62,7 +68,9 @@ CREATE TABLE results (
     warnings TEXT,
     kind TEXT,
     is_retried INTEGER AS (kind IN ({_RETRIED})),
-    problem TEXT
+    problem TEXT,
+    labels TEXT,
+    true_labels TEXT
 );
 CREATE TABLE exports (
     kind TEXT PRIMARY KEY,
@@ -72,6 +80,15 @@ CREATE TABLE exports (
     notices TEXT NOT NULL DEFAULT '[]'
 );
 """
+
+
+_NEW_COLUMNS = (
+    "ALTER TABLE job ADD COLUMN has_several_labels INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE texts ADD COLUMN true_labels TEXT",
+    "ALTER TABLE results ADD COLUMN labels TEXT",
+    "ALTER TABLE results ADD COLUMN true_labels TEXT",
+)
+"""What makes tables of version 0 those of version 1."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +110,7 @@ class JobState:
     models: tuple[str, ...]
     labels: tuple[str, ...]
     notices: tuple[str, ...]
+    has_several_labels: bool
 
     @property
     def version(self) -> str:
@@ -103,14 +121,38 @@ class JobState:
 def create(path: Path, name: str) -> None:
     """Make the database of a new job."""
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE))
-    with connection(path) as database:
+    with _opened(path) as database:
         database.executescript(_SCHEMA)
         database.execute("INSERT INTO job (number, name, stage) VALUES (1, ?, ?)", (name, Stage.NEW))
 
 
 @contextmanager
 def connection(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a database for one thread, and close it. Raises JobError if it is not there or cannot be used."""
+    """Open a database for one thread, and close it. Raises JobError if it is not there or cannot be used.
+
+    The tables of a job that an earlier release of this client made get the columns that they lack.
+    """
+    with _opened(path) as database:
+        if _version(database) < _VERSION:
+            with transaction(database):
+                _add_columns(database)
+        yield database
+
+
+def _version(database: sqlite3.Connection) -> int:
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _add_columns(database: sqlite3.Connection) -> None:
+    if _version(database) < _VERSION:  # another process may have added them meanwhile
+        for statement in _NEW_COLUMNS:
+            database.execute(statement)
+        database.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         with closing(
             sqlite3.connect(
@@ -170,12 +212,18 @@ def state(database: sqlite3.Connection) -> JobState:
         models=tuple(json.loads(row["models"])),
         labels=tuple(json.loads(row["labels"])),
         notices=tuple(json.loads(row["notices"])),
+        has_several_labels=bool(row["has_several_labels"]),
     )
 
 
 def _choices(encoded: str) -> Choices:
     values = json.loads(encoded)
-    return Choices(values["text_column"], values["label_column"], Options(**values["options"]))
+    return Choices(
+        values["text_column"],
+        values["label_column"],
+        Options(**values["options"]),
+        values.get("label_separator"),  # a job of an earlier release has none
+    )
 
 
 def start(database: sqlite3.Connection, choices: Choices) -> None:

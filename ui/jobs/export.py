@@ -15,9 +15,11 @@ from datafiles import DataFileError, Row, Written, open_table, write_table
 from ui.jobs import database as db
 from ui.jobs.folder import PRIVATE_UMASK, JobFolder
 from ui.jobs.processes import folder_of_process, limit_process
-from ui.jobs.values import ExportKind
+from ui.jobs.values import LABEL_SEPARATOR, ExportKind
 
-_RESULTS = "SELECT number, label, confidence, probabilities, warnings, problem FROM results ORDER BY number"
+_RESULTS = """
+SELECT number, labels, label, confidence, probabilities, warnings, problem FROM results ORDER BY number
+"""
 
 
 def export(folder: JobFolder, kind: ExportKind) -> None:
@@ -32,7 +34,14 @@ def export(folder: JobFolder, kind: ExportKind) -> None:
         except MemoryError:
             db.end_export(database, kind, "The file cannot be written: it takes too much memory.", ())
         else:
-            db.end_export(database, kind, None, written.notices)
+            db.end_export(database, kind, None, written.notices + _ambiguous(db.state(database)))
+
+
+def _ambiguous(state: db.JobState) -> tuple[str, ...]:
+    """A notice if the column with several labels cannot be split, because a label has the separator."""
+    if not state.has_several_labels or not any(LABEL_SEPARATOR in label for label in state.labels):
+        return ()
+    return (f"A label of the model contains “{LABEL_SEPARATOR}”, which also separates the labels of a row.",)
 
 
 def _write(folder: JobFolder, kind: ExportKind, database: sqlite3.Connection) -> Written:
@@ -43,15 +52,16 @@ def _write(folder: JobFolder, kind: ExportKind, database: sqlite3.Connection) ->
         return write_table(
             folder.export(kind),
             "semicolon csv" if kind == "csv" and table.delimiter == ";" else kind,
-            all_columns(table.columns, state.labels),
-            _with_results(table.rows(), database, state.labels),
+            all_columns(table.columns, state.labels, state.has_several_labels),
+            _with_results(table.rows(), database, state.labels, state.has_several_labels),
         )
 
 
-def all_columns(columns: Sequence[str], labels: Sequence[str]) -> list[str]:
+def all_columns(columns: Sequence[str], labels: Sequence[str], has_several_labels: bool) -> list[str]:
     """The columns of a file and those with the results, whose names differ from all others."""
     names = list(columns)
     for name in (
+        *(("labels",) if has_several_labels else ()),
         "label",
         "confidence",
         *(f"probability of {label}" for label in labels),
@@ -67,17 +77,18 @@ def all_columns(columns: Sequence[str], labels: Sequence[str]) -> list[str]:
 
 
 def _with_results(
-    rows: Iterator[Row], database: sqlite3.Connection, labels: Sequence[str]
+    rows: Iterator[Row], database: sqlite3.Connection, labels: Sequence[str], has_several_labels: bool
 ) -> Iterator[Sequence[object]]:
     """Each row of the file with its result, if it has one. Both are in the order of their numbers."""
     results = iter(database.execute(_RESULTS))
     result = next(results, None)
     for row in rows:
         if result is not None and result[0] == row.number:
-            _, label, confidence, encoded, warnings, problem = result
+            _, all_labels, label, confidence, encoded, warnings, problem = result
             probabilities = json.loads(encoded) if encoded else {}
             yield (
                 *row.values,
+                *((_joined(all_labels, label),) if has_several_labels else ()),
                 label,
                 confidence,
                 *map(probabilities.get, labels),
@@ -86,7 +97,12 @@ def _with_results(
             )
             result = next(results, None)
         else:
-            yield (*row.values, *[None] * (len(labels) + 4))
+            yield (*row.values, *[None] * (len(labels) + 4 + has_several_labels))
+
+
+def _joined(labels: str | None, label: str | None) -> str | None:
+    """All labels of a text in one cell, which is empty if it has none; None if it was not classified."""
+    return label if labels is None else LABEL_SEPARATOR.join(json.loads(labels))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from ui.jobs.values import (
     Filter,
     JobError,
     Labelled,
+    LabelledSets,
     Order,
     Preview,
     Progress,
@@ -132,6 +133,11 @@ class Job:
         """The classified rows with a true label, as arrays."""
         with db.connection(self._folder.database) as database, db.snapshot(database):
             return queries.labelled(database)
+
+    def labelled_sets(self) -> LabelledSets:
+        """The classified rows whose true labels are known, as arrays, if a text can have several labels."""
+        with db.connection(self._folder.database) as database, db.snapshot(database):
+            return queries.labelled_sets(database)
 
     def export(self, kind: ExportKind) -> Export:
         """The file with all rows and their results. The first call has it written; later calls look for it.
@@ -350,6 +356,7 @@ def _progress(state: db.JobState) -> Progress:
         texts_per_second=speed,
         seconds_left=(state.rows - ended) / speed if speed else None,
         labels=state.labels,
+        has_several_labels=state.has_several_labels,
         models=state.models,
         notices=state.notices,
         started_at=state.started_at,

@@ -1,7 +1,7 @@
 """Reads the rows of an uploaded file into the database of its job."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from pydantic import TypeAdapter, ValidationError
@@ -64,14 +64,22 @@ def _to_row(table: Table, choices: Choices, name: str) -> Callable[[Row], NewRow
                 f"{name} has no column {column!r}; its columns are {', '.join(table.columns)}"
             )
     label_place = None if choices.label_column is None else table.columns.index(choices.label_column)
-    return partial(check_row, table.columns.index(choices.text_column), label_place)
+    return partial(
+        check_row,
+        table.columns.index(choices.text_column),
+        label_place,
+        label_separator=choices.label_separator,
+    )
 
 
-def check_row(text_place: int, label_place: int | None, row: Row) -> NewRow:
+def check_row(
+    text_place: int, label_place: int | None, row: Row, label_separator: str | None = None
+) -> NewRow:
     """Check a row as the service would check its text."""
     value = _present(row.values[text_place])
-    label = None if label_place is None else _label(row.values[label_place])
-    new = partial(_new_row, row.number, label)
+    labels = None if label_place is None else _labels(row.values[label_place], label_separator)
+    label = None if label_place is None or labels is not None else _label(row.values[label_place])
+    new = partial(_new_row, row.number, label, labels)
     if row.problem is not None:
         return new(value, ProblemKind.BAD_ROW, row.problem.sentence)
     if value is None:
@@ -86,7 +94,7 @@ def check_row(text_place: int, label_place: int | None, row: Row) -> NewRow:
     except ValidationError as error:
         broken = error.errors(include_url=False)[0]
         return new(value, _KINDS[broken["type"]], f"The text {broken['msg']}.")
-    return NewRow(Text(row.number, label, text), len(text))
+    return NewRow(Text(row.number, label, text, labels), len(text))
 
 
 def _is_unicode(text: str) -> bool:
@@ -98,9 +106,16 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _new_row(number: int, label: str | None, value: object, kind: ProblemKind, problem: str) -> NewRow:
+def _new_row(
+    number: int,
+    label: str | None,
+    labels: tuple[str, ...] | None,
+    value: object,
+    kind: ProblemKind,
+    problem: str,
+) -> NewRow:
     text = _stored(value)
-    return NewRow(Text(number, label, text[:MAX_TEXT_CHARS]), len(text), kind, problem)
+    return NewRow(Text(number, label, text[:MAX_TEXT_CHARS], labels), len(text), kind, problem)
 
 
 def _present(value: object) -> object:
@@ -116,6 +131,17 @@ def _stored(value: object) -> str:
 
 def _label(value: object) -> str | None:
     return _stored(_present(value))[:MAX_LABEL_CHARS] or None
+
+
+def _labels(value: object, separator: str | None) -> tuple[str, ...] | None:
+    """The labels of a list or of a cell with a separator, which can be none; None for any other cell."""
+    if isinstance(value, list):
+        pieces: Iterable[object] = value
+    elif separator is not None:
+        pieces = _stored(_present(value)).split(separator)
+    else:
+        return None
+    return tuple(dict.fromkeys(label for piece in pieces if (label := _label(piece))))
 
 
 def _chunks(rows: Iterator[NewRow]) -> Iterator[list[NewRow]]:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 CONFIDENCE_BINS = 20
 """Bins of the histogram of confidences, all of the same width, from 0 to 1."""
 
+LABEL_SEPARATOR = "|"
+"""Between the labels of a text in a cell of a file with results, if a text can have several."""
+
 ExportKind = Literal["csv", "parquet", "xlsx"]
 
 
@@ -78,6 +81,8 @@ class Choices:
     label_column: str | None = None
     """The column with the true labels, if there is one."""
     options: Options = field(default_factory=Options)
+    label_separator: str | None = None
+    """What separates several true labels in a cell; None if a cell has one label, or a list of them."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,8 @@ class Progress:
     seconds_left: float | None
     labels: tuple[str, ...]
     """The labels that the service has given a probability for, in its order."""
+    has_several_labels: bool
+    """Whether the service has given a text several labels, or none."""
     models: tuple[str, ...]
     """The models that answered, as name:version; usually one."""
     notices: tuple[str, ...]
@@ -132,14 +139,16 @@ class Filter:
     """Which rows are shown; a row must fulfil all conditions."""
 
     labels: frozenset[str] | None = None
-    """The predicted label is one of these."""
+    """The predicted label is one of these, or one of several predicted labels is."""
     min_confidence: float | None = None
     max_confidence: float | None = None
     contains: str | None = None
     """The text has this in it, in upper or lower case."""
     only_problems: bool = False
     only_mistakes: bool = False
-    """The true label is known and differs from the predicted one."""
+    """The true label is known and differs from the predicted one; of several labels, any differs."""
+    only_without_label: bool = False
+    """The text can have several labels, and has none."""
 
 
 class OrderBy(StrEnum):
@@ -171,11 +180,16 @@ class Result:
     """Characters of the whole text, without white space at both ends."""
     true_label: str | None
     label: str | None
+    """The most probable label, if the text can have several."""
     confidence: float | None
     probabilities: Mapping[str, float]
     warnings: tuple[str, ...]
     kind: ProblemKind | None
     problem: str | None
+    labels: tuple[str, ...] | None = None
+    """All predicted labels, if the text can have several."""
+    true_labels: tuple[str, ...] | None = None
+    """The true labels, if there can be several and they are known."""
 
 
 @dataclass(frozen=True)
@@ -185,15 +199,17 @@ class Summary:
     labels: tuple[str, ...]
     """All labels that the service gave a probability for, in its order."""
     rows_by_label: Mapping[str, int]
-    """Rows by predicted label; a label that was never predicted has 0."""
+    """Rows by predicted label; a label that was never predicted has 0. A row with several counts for each."""
+    without_label: int
+    """Classified rows without any label."""
     confidences: Mapping[str, tuple[int, ...]]
-    """For each label, the rows in each of `CONFIDENCE_BINS` bins."""
+    """For each label that is the most probable one, the rows in each of `CONFIDENCE_BINS` bins."""
     problems: Mapping[ProblemKind, int]
     """Rows by problem, most frequent first; only problems that occur."""
     labelled: int
     """Classified rows with a true label."""
     right: int
-    """Those of them whose true label was predicted."""
+    """Those of them whose true label, or whose set of true labels, was predicted."""
 
     @property
     def accuracy(self) -> float | None:
@@ -215,6 +231,27 @@ class Labelled:
     """Shape (n,); positions in `names`."""
     probabilities: NDArray[np.float32]
     """Shape (n, k)."""
+
+
+@dataclass(frozen=True)
+class LabelledSets:
+    """The n classified rows whose true labels are known, if a text can have several of k labels.
+
+    The rows are in the order of the file. Rows with a true label that the model does not have are left out.
+    """
+
+    names: tuple[str, ...]
+    """The labels of the model, in its order."""
+    numbers: NDArray[np.int64]
+    """Shape (n,)."""
+    true: NDArray[np.bool_]
+    """Shape (n, k)."""
+    predicted: NDArray[np.bool_]
+    """Shape (n, k)."""
+    probabilities: NDArray[np.float32]
+    """Shape (n, k)."""
+    left_out: Mapping[str, int]
+    """The rows that are left out, by the first true label that the model does not have."""
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,18 @@
 """The page that classifies a whole file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from textwrap import shorten
 
 import streamlit as st
 
+from classifier.schema import ModelInfo
 from datafiles import SUFFIXES, Options
 from ui.charts import bars, show_chart
 from ui.downloads import download_address
 from ui.frame import current_model, fragment, jobs, link_to, plain
 from ui.jobs import (
     CONFIDENCE_BINS,
+    LABEL_SEPARATOR,
     RETRIED,
     Busy,
     Choices,
@@ -27,6 +29,7 @@ from ui.jobs import (
     Stage,
     Summary,
 )
+from ui.labels import in_words, label_thresholds
 from ui.markup import download_link, percent
 from ui.rows import explain_text, select_row, shown_text
 from ui.visit import forget_job, job_of_address, list_jobs, open_job
@@ -44,6 +47,8 @@ PAGE_ROWS = 50
 ENCODINGS = {"automatic": None, "UTF-8": "utf-8-sig", "Windows (cp1252)": "cp1252", "UTF-16": "utf-16"}
 DELIMITERS = {"automatic": None, "comma": ",", "semicolon": ";", "tab": "\t", "vertical bar": "|"}
 NO_COLUMN = "none"
+SEPARATORS = {"nothing: one label, or a list": None, "vertical bar": "|", "semicolon": ";", "comma": ","}
+"""Between the right labels of a cell."""
 
 ORDERS = {
     "Row of the file": Order(),
@@ -53,7 +58,11 @@ ORDERS = {
     "Shortest first": Order(OrderBy.LENGTH),
     "Longest first": Order(OrderBy.LENGTH, descending=True),
 }
+MOST_PROBABLE = "Most probable label"
+"""The name of the order by label if a text can have several."""
+
 ALL, PROBLEMS, MISTAKES = "All rows", "Rows without an answer", "Wrong answers"
+WITHOUT_LABEL = "Rows with an answer and no label"
 
 KINDS: dict[ExportKind, str] = {"csv": "CSV", "parquet": "Parquet", "xlsx": "Excel"}
 
@@ -84,8 +93,10 @@ def show() -> None:
 
 
 def _take_file() -> None:
+    has_several_labels = label_thresholds(current_model()) is not None
+    given = "its labels, which can be none," if has_several_labels else "a label, a confidence"
     st.markdown(
-        "Every row gets a label, a confidence and the probability of each label. Rows that cannot be "
+        f"Every row gets {given} and the probability of each label. Rows that cannot be "
         "classified are kept with the reason. The job goes on if you close this page: its address finds it "
         "again."
     )
@@ -136,10 +147,11 @@ def _choose(job: Job) -> None:
         key=f"label-{job.id}-{text_column}",
         help="With it, the page Thresholds measures how good the model is on this file.",
     )
+    chosen = None if label_column == NO_COLUMN else label_column
+    separator = None if chosen is None else _separator(job, found, chosen)
     with st.container(horizontal=True):
         if st.button("Classify the file", type="primary"):
-            chosen = None if label_column == NO_COLUMN else label_column
-            job.start(Choices(text_column, chosen, options))
+            job.start(Choices(text_column, chosen, options, separator))
             st.rerun()
         _delete_button(job, "Take another file")
     place = columns.index(text_column)
@@ -158,12 +170,49 @@ def _right_labels(found: Preview, text_column: str) -> str | None:
     if found.label_column:
         return found.label_column
     model = current_model()
-    labels = set() if isinstance(model, str) else {label.lower() for label in model["classes"]}
-    for place, column in enumerate(found.columns):
-        values = {str(row[place]).strip().lower() for row in found.rows if row[place]}
-        if column != text_column and values and values <= labels:
+    labels = _known_labels(model)
+    separators = SEPARATORS.values() if label_thresholds(model) else (None,)
+    for column in found.columns:
+        if column != text_column and any(
+            _are_labels(found, column, separator, labels) for separator in separators
+        ):
             return column
     return None
+
+
+def _known_labels(model: ModelInfo | str) -> set[str]:
+    return set() if isinstance(model, str) else {label.lower() for label in model["classes"]}
+
+
+def _are_labels(found: Preview, column: str, separator: str | None, labels: Set[str]) -> bool:
+    """Whether a column has only these labels in its first rows, and at least one of them."""
+    place = found.columns.index(column)
+    cells = [row[place].lower() for row in found.rows]
+    pieces = cells if separator is None else [piece for cell in cells for piece in cell.split(separator)]
+    values = {piece.strip() for piece in pieces} - {""}
+    return bool(values) and values <= labels
+
+
+def _separator(job: Job, found: Preview, column: str) -> str | None:
+    """Let the user choose what is between the right labels of a row, if the model can give several."""
+    model = current_model()
+    if label_thresholds(model) is None:
+        return None
+    labels = _known_labels(model)
+    fitting = (
+        place
+        for place, separator in enumerate(SEPARATORS.values())
+        if _are_labels(found, column, separator, labels)
+    )
+    name = st.selectbox(
+        "Between the right labels of a row",
+        SEPARATORS,
+        next(fitting, 0),
+        key=f"separator-{job.id}-{column}",
+        help="With a separator, an empty cell is a text without labels. A column of lists, which JSON and "
+        "Parquet can have, needs no separator.",
+    )
+    return SEPARATORS[name or next(iter(SEPARATORS))]
 
 
 def _options(job: Job) -> Options:
@@ -285,8 +334,13 @@ def _delete_button(job: Job, label: str) -> None:
 
 def _downloads(job: Job) -> None:
     st.header("Download", anchor=False)
+    label = (
+        f"all labels of a text (separated by “{plain(LABEL_SEPARATOR)}”), the most probable one, its"
+        if job.progress().has_several_labels
+        else "the label, the"
+    )
     st.caption(
-        "All columns of the file with the label, the confidence, the probability of each label, and the "
+        f"All columns of the file with {label} confidence, the probability of each label, and the "
         "reason where there is no answer. Cells that a spreadsheet would run as a formula begin with an "
         "apostrophe."
     )
@@ -319,10 +373,16 @@ def _wait_for_exports(job: Job, before: Mapping[ExportKind, Export]) -> None:
 
 def _summary(summary: Summary, job: Job) -> None:
     st.header("Result", anchor=False)
+    has_several_labels = job.progress().has_several_labels
     if summary.accuracy is not None:
+        known, given = (
+            ("right labels", "exactly the right labels")
+            if has_several_labels
+            else ("a right label", "the right answer")
+        )
         st.markdown(
-            f"**{percent(summary.accuracy)}** of the {summary.labelled:,} rows with a right label and an "
-            "answer have the right answer."
+            f"**{percent(summary.accuracy)}** of the {summary.labelled:,} rows with {known} and an "
+            f"answer have {given}."
         )
         link_to("thresholds", "Measure it and choose a threshold", job=job.id)
     left, right = st.columns(2, gap="large")
@@ -335,7 +395,10 @@ def _summary(summary: Summary, job: Job) -> None:
                 y_title="rows",
             ),
             "Predicted labels",
-            "How many rows got each label.",
+            "How many rows got each label. A row with several labels counts for each of them; "
+            f"rows with an answer and without a label: {summary.without_label:,}."
+            if has_several_labels
+            else "How many rows got each label.",
             key=f"labels-{job.id}",
         )
     with right:
@@ -349,7 +412,9 @@ def _summary(summary: Summary, job: Job) -> None:
                 y_title="rows",
             ),
             "Confidence",
-            "How many rows of each label have which confidence.",
+            "How many rows have which confidence, by their most probable label."
+            if has_several_labels
+            else "How many rows of each label have which confidence.",
             key=f"confidence-{job.id}",
         )
     if summary.problems:
@@ -370,18 +435,20 @@ def _first_bin(counts: Sequence[int]) -> int:
 def _results(job: Job) -> None:
     """The rows, which can be filtered and sorted, and the one that is selected."""
     st.header("Rows", anchor=False)
-    where, order = _conditions(job, job.progress().labels)
+    progress = job.progress()
+    where, order = _conditions(job, progress)
     count = job.count(where)
     pages = max(1, -(-count // PAGE_ROWS))
     if not count:
         st.caption("No row is like that.")
         return
-    st.caption(f"{count:,} row{'s' if count > 1 else ''}. Select one to see why it has its label.")
+    label = "these labels" if progress.has_several_labels else "its label"
+    st.caption(f"{count:,} row{'s' if count > 1 else ''}. Select one to see why it has {label}.")
     page = st.pagination(pages, key=f"page-{job.id}-{hash((where, order))}") if pages > 1 else 1
     rows = job.page(where, order, (page - 1) * PAGE_ROWS, PAGE_ROWS)
     explained = st.container()  # above the table, where it is seen
     place = select_row(
-        _table(rows),
+        _table_of_several(rows) if progress.has_several_labels else _table(rows),
         key=f"rows-{job.id}-{hash((where, order))}-{page}",
         alt="The rows of the file with their predictions",
     )
@@ -390,12 +457,16 @@ def _results(job: Job) -> None:
             _row(rows[place])
 
 
-def _conditions(job: Job, all_labels: Sequence[str]) -> tuple[Filter, Order]:
+def _conditions(job: Job, progress: Progress) -> tuple[Filter, Order]:
     which, labels, contains, order = st.columns([2, 2, 2, 2])
-    kind = which.selectbox("Show", [ALL, PROBLEMS, MISTAKES], key=f"which-{job.id}")
-    chosen = labels.multiselect("Labels", all_labels, key=f"labels-{job.id}-filter", placeholder="all")
+    kinds, orders = [ALL, PROBLEMS, MISTAKES], dict(ORDERS)
+    if progress.has_several_labels:
+        kinds.append(WITHOUT_LABEL)
+        orders = {MOST_PROBABLE if name == "Label" else name: order for name, order in ORDERS.items()}
+    kind = which.selectbox("Show", kinds, key=f"which-{job.id}")
+    chosen = labels.multiselect("Labels", progress.labels, key=f"labels-{job.id}-filter", placeholder="all")
     words = contains.text_input("Text contains", key=f"contains-{job.id}").strip()
-    order_name = order.selectbox("Sort by", ORDERS, key=f"order-{job.id}")
+    order_name = order.selectbox("Sort by", orders, key=f"order-{job.id}")
     low, high = st.slider("Confidence", 0.0, 1.0, (0.0, 1.0), 0.01, key=f"between-{job.id}")
     where = Filter(
         labels=frozenset(chosen) or None,
@@ -404,8 +475,9 @@ def _conditions(job: Job, all_labels: Sequence[str]) -> tuple[Filter, Order]:
         contains=words or None,
         only_problems=kind == PROBLEMS,
         only_mistakes=kind == MISTAKES,
+        only_without_label=kind == WITHOUT_LABEL,
     )
-    return where, ORDERS[order_name]
+    return where, orders[order_name]
 
 
 def _table(rows: Sequence[Result]) -> dict[str, list[object]]:
@@ -422,17 +494,65 @@ def _table(rows: Sequence[Result]) -> dict[str, list[object]]:
     return columns
 
 
+def _table_of_several(rows: Sequence[Result]) -> dict[str, list[object]]:
+    """The table if a text can have several labels; the confidence is that of the most probable one."""
+    table = _table(rows)
+    columns: dict[str, list[object]] = {
+        "row": table["row"],
+        "text": table["text"],
+        "labels": ["" if row.problem else in_words(_predicted(row)) for row in rows],
+        "most probable": table["label"],
+        "confidence": table["confidence"],
+    }
+    right = [_right(row) for row in rows]
+    if any(labels is not None for labels in right):
+        columns["right labels"] = ["" if labels is None else in_words(labels) for labels in right]
+    if "why there is no answer" in table:
+        columns["why there is no answer"] = table["why there is no answer"]
+    return columns
+
+
+def _predicted(row: Result) -> tuple[str, ...]:
+    """All labels of a row with an answer, which a model with one label a text may have given."""
+    return (row.label or "",) if row.labels is None else row.labels
+
+
+def _right(row: Result) -> tuple[str, ...] | None:
+    """All right labels of a row; None if they are not known."""
+    return (row.true_label,) if row.true_labels is None and row.true_label is not None else row.true_labels
+
+
 def _row(row: Result) -> None:
     st.subheader(f"Row {row.number:,}", anchor=False)
     if row.problem:
         st.warning(plain(row.problem), icon=":material/info:")
         st.caption(plain(shown_text(row.text)))
         return
+    if row.labels is not None:
+        _row_of_several(row, row.labels)
+        return
     right = f", and the right label is {plain(row.true_label)}" if row.true_label is not None else ""
     st.markdown(f"The label is **{plain(row.label or '')}** with {percent(row.confidence or 0.0)}{right}.")
     for warning in row.warnings:
         st.warning(plain(warning), icon=":material/info:")
     explain_text(row.text)
+
+
+def _row_of_several(row: Result, labels: Sequence[str]) -> None:
+    known = _right(row)
+    right = "" if known is None else f" The right ones are: {plain(in_words(known))}."
+    most_probable = f"{plain(row.label or '')} with {percent(row.confidence or 0.0)}"
+    st.markdown(
+        f"Its labels are: **{plain(in_words(labels))}**.{right} The most probable label is {most_probable}."
+    )
+    for warning in row.warnings:
+        st.warning(plain(warning), icon=":material/info:")
+    label = row.label or ""
+    names = list(dict.fromkeys((*row.probabilities, label)))
+    chosen: str | None = st.selectbox(
+        "Explain the label", names, names.index(label), key=f"explain-{row.number}-{label}"
+    )
+    explain_text(row.text, chosen)
 
 
 def _duration(seconds: float) -> str:

@@ -14,7 +14,8 @@ from ui import snippets
 from ui.client import Answer, Rejected
 from ui.explanation import LISTED, show_explanation
 from ui.frame import client, current_model, is_entered, plain, show_error
-from ui.markup import percent, probability_bars
+from ui.labels import in_words, label_thresholds
+from ui.markup import percent, probability_bars, threshold_bars
 from ui.settings import settings
 
 EXAMPLES = [*EXAMPLE_TEXTS, "Not bad, but not for me.", "Great cast, but the story goes nowhere."]
@@ -26,6 +27,9 @@ EXAMPLE_CHARS = 34
 """Most characters of an example on its button."""
 
 MAX_HISTORY = 50
+ONE_THRESHOLD = "one-threshold"
+"""The key of the switch that replaces the thresholds of all labels by one."""
+
 MANY_LABELS = 8
 """From so many labels on, only the most probable ones are shown at first."""
 
@@ -36,6 +40,7 @@ class _Visited:
 
     text: str
     label: str
+    """All labels, if the text can have several."""
     confidence: float
 
 
@@ -70,15 +75,17 @@ def _read_address() -> None:
         st.session_state[name] = given.get(name, "")
     try:
         st.session_state["threshold"] = min(1.0, max(0.0, float(given.get("threshold", ""))))
+        st.session_state[ONE_THRESHOLD] = True
     except ValueError:
         model = current_model()
         st.session_state["threshold"] = 0.5 if isinstance(model, str) else float(model["threshold"])
+        st.session_state[ONE_THRESHOLD] = False
 
 
-def _write_address(texts: Mapping[str, str], threshold: float) -> None:
+def _write_address(texts: Mapping[str, str], threshold: float | None) -> None:
     fits = sum(len(quote(text)) for text in texts.values()) <= MAX_LINK_BYTES
     values = {name: text for name, text in texts.items() if text} if fits else {}
-    if values:
+    if values and threshold is not None:
         values["threshold"] = f"{threshold:g}"
     if st.query_params.to_dict() != values:
         st.query_params.from_dict(values)
@@ -122,9 +129,20 @@ def _fill(text: str) -> None:
     st.session_state["text"] = text
 
 
-def _threshold() -> float:
+def _threshold() -> float | None:
+    """The threshold of the slider; None if each label keeps its own."""
+    has_several_labels = label_thresholds(current_model()) is not None
+    if has_several_labels and not st.toggle(
+        "One threshold for all labels instead of the model's own",
+        key=ONE_THRESHOLD,
+        persist_state="session",
+    ):
+        return None
+    st.session_state.setdefault("threshold", 0.5)  # a slider that was not shown for a while has none
     value: float = st.slider(
-        "Threshold: an answer with less confidence is “uncertain”",
+        "Threshold: the text has each label from this probability on"
+        if has_several_labels
+        else "Threshold: an answer with less confidence is “uncertain”",
         0.0,
         1.0,
         step=0.01,
@@ -135,7 +153,7 @@ def _threshold() -> float:
 
 
 def _classified(
-    name: str, text: str, threshold: float, places: Sequence[AbstractContextManager[object]]
+    name: str, text: str, threshold: float | None, places: Sequence[AbstractContextManager[object]]
 ) -> None:
     """Show the answer in the first place and its explanation in the second, which can be the same."""
     what, why = places
@@ -154,8 +172,11 @@ def _classified(
         _remember(prediction)
         for warning in prediction.get("warnings", []):
             st.warning(plain(warning), icon=":material/info:")
-        _decision(prediction)
-        _probabilities(prediction, name)
+        if "labels" in prediction:
+            _labels(prediction, prediction["labels"])
+        else:
+            _decision(prediction)
+        _probabilities(prediction, name, threshold)
         st.caption(_times(answer))
     with why:
         st.header("Why", anchor=False)
@@ -181,7 +202,24 @@ def _decision(prediction: PredictionAnswer) -> None:
         )
 
 
-def _probabilities(prediction: PredictionAnswer, name: str) -> None:
+def _labels(prediction: PredictionAnswer, labels: Sequence[str]) -> None:
+    """Say which labels the text has, if it can have several."""
+    probabilities = prediction.get("probabilities", {})
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if not labels:
+            st.metric("Labels", "none", width="content")
+        for label in labels[:MANY_LABELS]:
+            st.metric(plain(label), percent(probabilities.get(label, 0.0)), width="content")
+    if labels:
+        st.markdown(f"The text has {len(labels)} of {len(probabilities)} labels: {plain(in_words(labels))}.")
+    else:
+        st.markdown(
+            "The text has no label, because no probability reaches its threshold. The most probable label is "
+            f"{plain(prediction['label'])}, with {percent(prediction['confidence'])}."
+        )
+
+
+def _probabilities(prediction: PredictionAnswer, name: str, threshold: float | None) -> None:
     probabilities = prediction.get("probabilities", {})
     ranked = sorted(
         (RankedLabel(label=label, probability=value) for label, value in probabilities.items()),
@@ -190,7 +228,14 @@ def _probabilities(prediction: PredictionAnswer, name: str) -> None:
     count = len(ranked)
     if count > MANY_LABELS:
         count = st.slider("Labels shown", 1, len(ranked), MANY_LABELS, key=f"top-{name}")
-    st.html(probability_bars(ranked[:count]))
+    if "labels" not in prediction:
+        st.html(probability_bars(ranked[:count]))
+        return
+    own = label_thresholds(current_model()) or {}
+    thresholds = own if threshold is None else dict.fromkeys(probabilities, threshold)
+    is_known = thresholds.keys() >= probabilities.keys()
+    st.html(threshold_bars(ranked[:count], thresholds) if is_known else probability_bars(ranked[:count]))
+    st.caption("Each label has a probability of its own, so together they can be more or less than 100 %.")
 
 
 def _explained(text: str, prediction: PredictionAnswer, name: str) -> ExplanationAnswer | None:
@@ -226,8 +271,8 @@ def _times(answer: Answer[PredictionAnswer]) -> str:
     return f"{whole}, of which {1000 * queue:.2f} ms in the queue and {1000 * model:.2f} ms in the model"
 
 
-def _request(text: str, threshold: float) -> None:
-    body = {"text": text, "threshold": threshold}
+def _request(text: str, threshold: float | None) -> None:
+    body: dict[str, object] = {"text": text} if threshold is None else {"text": text, "threshold": threshold}
     tabs = st.tabs(["curl", "Python", "BentoML"])
     for tab, write in zip(tabs, (snippets.curl, snippets.python, snippets.bentoml), strict=True):
         # Without a language, because the colours of Streamlit's highlighting have too little contrast.
@@ -236,7 +281,8 @@ def _request(text: str, threshold: float) -> None:
 
 def _remember(prediction: PredictionAnswer) -> None:
     history: list[_Visited] = st.session_state.setdefault("history", [])
-    visited = _Visited(prediction["text"], prediction["label"], prediction["confidence"])
+    label = in_words(prediction["labels"]) if "labels" in prediction else prediction["label"]
+    visited = _Visited(prediction["text"], label, prediction["confidence"])
     if visited in history:
         history.remove(visited)
     history.insert(0, visited)

@@ -7,6 +7,7 @@ import streamlit as st
 
 from classifier.schema import ModelInfo
 from ui.frame import client, plain
+from ui.labels import label_thresholds
 
 FIGURES = {
     "accuracy": ("Accuracy", "share of the texts with the right label", 100.0, " %", 2),
@@ -67,9 +68,19 @@ def _facts(info: ModelInfo) -> dict[str, str]:
         if trained_on
         else "not known",
         "Reads of a text": f"at most {info['max_input_length']:,} tokens",
-        "Threshold of the second label": f"{info['threshold']:g}" if info["num_classes"] == 2 else "none",
+        **_thresholds(info),
         "Runs on": plain(info["device"]),
     }
+
+
+def _thresholds(info: ModelInfo) -> dict[str, str]:
+    thresholds = label_thresholds(info)
+    if thresholds is None:
+        return {
+            "Threshold of the second label": f"{info['threshold']:g}" if info["num_classes"] == 2 else "none"
+        }
+    listed = (f"{label} {threshold:g}" for label, threshold in thresholds.items())
+    return {"Labels of a text": "several, or none", "Thresholds of the labels": plain(", ".join(listed))}
 
 
 def _card() -> None:

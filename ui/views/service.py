@@ -1,7 +1,7 @@
 """The page that shows how the service does now."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isnan
 
 import streamlit as st
@@ -20,7 +20,8 @@ from serving.telemetry.catalogue import (
 )
 from ui.charts import bars, lines, show_chart
 from ui.client import ServiceError
-from ui.frame import fragment, hasty_client, plain, show_error
+from ui.frame import current_model, fragment, hasty_client, plain, show_error
+from ui.labels import label_thresholds
 from ui.markup import percent
 from ui.measurements import History, Sample, Span, spans
 from ui.settings import settings
@@ -44,6 +45,15 @@ FEATURES = {
     "characters": ("Length of the texts", "characters"),
 }
 """The features of a comparison with their title and unit, in the order of the page."""
+
+OF_SEVERAL = {
+    "label": ("Most probable labels", "label"),
+    "confidence": ("Confidence", "probability of the most probable label"),
+}
+"""The same of a model that can give a text several labels."""
+
+MANY_LABELS = 12
+"""From so many labels on, their table is as high as these and scrolls."""
 
 _NUMBER = re.compile(r"\d+\.\d+")
 
@@ -81,6 +91,9 @@ def _refreshed() -> None:
         f"{plain(info['name'])} {plain(info['version'])} at {plain(settings().address)} is **{ready}** "
         f"({plain(info['status'])}, on {plain(health['device'])})."
     )
+    thresholds = label_thresholds(current_model())
+    if thresholds is not None:
+        _thresholds(thresholds)
     try:
         samples = _history().refresh()
     except ServiceError as error:
@@ -95,7 +108,25 @@ def _refreshed() -> None:
     except ServiceError as error:
         show_error(error)
     else:
-        _drift(drift)
+        _drift(drift, has_several_labels=thresholds is not None)
+
+
+def _thresholds(thresholds: Mapping[str, float]) -> None:
+    st.markdown(
+        "A text can have several labels, or none: it has each label whose probability is at or above the "
+        "threshold of the label."
+    )
+    st.table(
+        {
+            "label": [plain(label) for label in thresholds],
+            "threshold": [f"{threshold:g}" for threshold in thresholds.values()],
+        },
+        hide_index=True,
+        border="horizontal",
+        height="content" if len(thresholds) < MANY_LABELS else 430,
+        width="content",
+        alt="The threshold of each label",
+    )
 
 
 def _measured(samples: Sequence[Sample]) -> None:
@@ -212,7 +243,7 @@ def _refusals(whole: Span, latest: Sample) -> None:
         st.caption(f"Used of what is bounded: {', '.join(parts)}. At 100 % requests are refused.")
 
 
-def _drift(drift: DriftAnswer) -> None:
+def _drift(drift: DriftAnswer, *, has_several_labels: bool) -> None:
     st.header("Now against training", anchor=False)
     status = DRIFT_STATUS.get(drift["status"], plain(drift["status"]))
     texts = f"The last {drift['texts']:,} texts are compared with {drift['reference_texts']:,} held-out ones."
@@ -224,15 +255,16 @@ def _drift(drift: DriftAnswer) -> None:
     features = [by_name[name] for name in FEATURES if name in by_name]
     if not drift["texts"]:
         return
+    titles = {**FEATURES, **OF_SEVERAL} if has_several_labels else FEATURES
     for start in range(0, len(features), 2):
         for column, feature in zip(st.columns(2, gap="large"), features[start : start + 2], strict=False):
             with column:
-                _feature(feature)
+                _feature(feature, titles[feature["feature"]])
 
 
-def _feature(feature: FeatureDrift) -> None:
+def _feature(feature: FeatureDrift, title_and_unit: tuple[str, str]) -> None:
     name = feature["feature"]
-    title, unit = FEATURES[name]
+    title, unit = title_and_unit
     bins = feature["bins"]
     show_chart(
         bars(

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import streamlit as st
 
+from classifier.schema import ModelInfo
 from ui.frame import current_model, fragment, link_to, plain
 from ui.jobs import Job, Progress, Stage
+from ui.labels import label_thresholds
+from ui.views.thresholds.all_labels import show_all_labels
 from ui.views.thresholds.answers import show_answers
 from ui.views.thresholds.confidence import show_confidence
-from ui.views.thresholds.figures import Measured, Rows, labelled_rows
+from ui.views.thresholds.figures import Measured, OneLabel, Rows, SeveralLabels, labelled_rows
 from ui.views.thresholds.label import show_label
 from ui.views.thresholds.mistakes import show_mistakes
 from ui.visit import job_of_address, list_jobs
@@ -34,11 +36,22 @@ def show() -> None:
     if rows is None:
         link_to("batch", "The job of these answers", job=job.id)
         return
-    measured = Measured(job, _version(progress), rows, _model_threshold(progress))
+    model = _model(progress)
+    measured = Measured(
+        job,
+        _version(progress),
+        rows,
+        None if model is None else float(model["threshold"]),
+        None if model is None else label_thresholds(model),
+    )
     _origin(measured, progress)
     show_answers(measured)
     fragment(show_label)(measured)
-    fragment(show_confidence)(measured)
+    match rows:
+        case OneLabel():
+            fragment(show_confidence)(measured, rows)
+        case SeveralLabels():
+            fragment(show_all_labels)(measured, rows)
     fragment(show_mistakes)(measured)
 
 
@@ -72,7 +85,7 @@ def _measurable(job: Job, progress: Progress) -> Rows | None:
         rows = labelled_rows(job, _version(progress))
         if rows.left_out:
             _say_left_out(rows)
-        if len(rows.true):
+        if len(rows.numbers):
             return rows
         st.info(
             f"No row has both an answer and a right label that the model has. Its labels are "
@@ -98,19 +111,20 @@ def _say_left_out(rows: Rows) -> None:
     )
 
 
-def _model_threshold(progress: Progress) -> float | None:
-    """The threshold of the model that answers now, if it is the one that answered the rows."""
+def _model(progress: Progress) -> ModelInfo | None:
+    """The model that answers now, if it is the one that answered the rows."""
     model = current_model()
     if isinstance(model, str) or progress.models != (f"{model['name']}:{model['version']}",):
         return None
-    return float(model["threshold"])
+    return model
 
 
 def _origin(measured: Measured, progress: Progress) -> None:
     """Where the figures come from, and what speaks against trusting them."""
     rows = measured.rows
+    known = "known right labels" if isinstance(rows, SeveralLabels) else "a right label"
     st.caption(
-        f"{len(rows.true):,} of the {progress.rows:,} rows have a right label and an answer, by "
+        f"{len(rows.numbers):,} of the {progress.rows:,} rows have {known} and an answer, by "
         f"{plain(', '.join(progress.models))}."
     )
     link_to("batch", "The job of these answers", job=measured.job.id)
@@ -123,7 +137,7 @@ def _origin(measured: Measured, progress: Progress) -> None:
         st.warning(
             "The job did not finish; only its classified rows are measured.", icon=":material/warning:"
         )
-    counts = np.bincount(rows.true, minlength=len(rows.labels)).tolist()
+    counts = rows.counts().have.tolist()
     few = {label: count for label, count in zip(rows.labels, counts, strict=True) if count < FEW_ROWS}
     if few:
         st.warning(

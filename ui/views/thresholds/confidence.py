@@ -9,13 +9,13 @@ from ui.charts import show_chart
 from ui.markup import percent
 from ui.measures import Sweep, best_for_precision, wilson
 from ui.settings import settings
-from ui.views.thresholds.figures import STEP, Measured, confidence_figures
+from ui.views.thresholds.figures import STEP, Measured, OneLabel, confidence_figures
 from ui.views.thresholds.wording import at_every_threshold, between
 
 
-def show_confidence(measured: Measured) -> None:
+def show_confidence(measured: Measured, rows: OneLabel) -> None:
     """Let the user choose a threshold, and show what it does and how to set it."""
-    swept = confidence_figures(measured).swept
+    swept = confidence_figures(measured, rows).swept
     st.header("The threshold of the confidence", anchor=False)
     st.markdown(
         "An answer with less confidence is **uncertain**: a person should look at the text. A higher "
@@ -23,7 +23,7 @@ def show_confidence(measured: Measured) -> None:
     )
     threshold = _chosen(measured, swept)
     at = round(threshold / STEP)
-    sure, right, count = int(swept.predicted[at]), int(swept.true_positives[at]), len(measured.rows.true)
+    sure, right, count = int(swept.predicted[at]), int(swept.true_positives[at]), len(rows.true)
     with st.container(horizontal=True, gap="large"):
         st.metric("Uncertain", percent(1 - sure / count), width="content", help="share of all rows")
         st.metric("Uncertain rows", f"{count - sure:,} of {count:,}", width="content")

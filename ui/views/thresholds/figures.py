@@ -1,5 +1,6 @@
 """What the parts of the page measure, kept for the next movement of a slider."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from ui.measures import (
     average_precision,
     best_f1,
     bootstrap,
+    confusion,
+    exactly_right,
     ranking,
     reliability,
     roc_auc,
@@ -30,21 +33,77 @@ KEPT_SECONDS = 3600
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The n rows with an answer and with a right label that the model has."""
+class LabelCounts:
+    """How often each of k labels is right, shape (k,) each."""
+
+    hits: NDArray[np.int64]
+    """Rows that have the label and get it."""
+    have: NDArray[np.int64]
+    """Rows that have it."""
+    get: NDArray[np.int64]
+    """Rows that get it."""
+
+
+@dataclass(frozen=True)
+class Rows(ABC):
+    """The n rows with an answer whose right labels are known, and which the model has."""
 
     labels: tuple[str, ...]
     """The k labels of the model."""
     numbers: NDArray[np.int64]
     """Shape (n,), as all below without a shape; the places of the rows in the file, from 1 on."""
-    true: NDArray[np.int32]
-    predicted: NDArray[np.int32]
     probabilities: NDArray[np.float32]
     """Shape (n, k)."""
-    confidences: NDArray[np.float32]
     is_right: NDArray[np.bool_]
     left_out: Mapping[str, int]
     """The rows that are left out, by their right label."""
+
+    @abstractmethod
+    def has(self, label: int) -> NDArray[np.bool_]:
+        """Which rows have the label at this place."""
+
+    @abstractmethod
+    def counts(self) -> LabelCounts:
+        """The rows of each label."""
+
+
+@dataclass(frozen=True)
+class OneLabel(Rows):
+    """Rows that have one label each."""
+
+    true: NDArray[np.int32]
+    predicted: NDArray[np.int32]
+    confidences: NDArray[np.float32]
+
+    def has(self, label: int) -> NDArray[np.bool_]:  # noqa: D102 - as in the base class
+        has_label: NDArray[np.bool_] = self.true == label
+        return has_label
+
+    def counts(self) -> LabelCounts:  # noqa: D102 - as in the base class
+        cells = self.confusion()
+        return LabelCounts(cells.diagonal(), cells.sum(axis=1), cells.sum(axis=0))
+
+    def confusion(self) -> NDArray[np.int64]:
+        """Rows by their right label (first axis) and the label that they got (second axis)."""
+        return confusion(self.true, self.predicted, len(self.labels))
+
+
+@dataclass(frozen=True)
+class SeveralLabels(Rows):
+    """Rows that can have several labels, or none. A row is right if it gets exactly its labels."""
+
+    true: NDArray[np.bool_]
+    """Shape (n, k)."""
+    predicted: NDArray[np.bool_]
+    """Shape (n, k)."""
+
+    def has(self, label: int) -> NDArray[np.bool_]:  # noqa: D102 - as in the base class
+        return self.true[:, label]
+
+    def counts(self) -> LabelCounts:  # noqa: D102 - as in the base class
+        return LabelCounts(
+            (self.true & self.predicted).sum(axis=0), self.true.sum(axis=0), self.predicted.sum(axis=0)
+        )
 
 
 @dataclass(frozen=True)
@@ -57,6 +116,8 @@ class Measured:
     rows: Rows
     model_threshold: float | None
     """The probability from which the model answers the second of two labels; None if it is not known."""
+    label_thresholds: Mapping[str, float] | None = None
+    """The model's own threshold of each label, if a text can have several and the model is known."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +145,18 @@ class ConfidenceFigures:
     bins: list[ReliabilityBin]
 
 
+@dataclass(frozen=True)
+class AllLabelsFigures:
+    """One threshold for all labels, if a text can have several."""
+
+    swept: Sweep
+    """At `THRESHOLDS`, of all pairs of a row and a label."""
+    right: NDArray[np.int64]
+    """Rows that get exactly their labels at each of `THRESHOLDS`."""
+    without_label: NDArray[np.int64]
+    """Rows that get no label at each of them."""
+
+
 def _key(measured: Measured) -> tuple[str, str]:
     return measured.job.id, measured.version
 
@@ -97,21 +170,38 @@ def _key(measured: Measured) -> tuple[str, str]:
 )
 def labelled_rows(job: Job, version: str) -> Rows:  # noqa: ARG001 - results change with their version
     """The rows of a job that can be measured."""
+    return _several_labels(job) if job.progress().has_several_labels else _one_label(job)
+
+
+def _one_label(job: Job) -> OneLabel:
     labelled = job.labelled()
     count = labelled.probabilities.shape[1]
     is_known = labelled.true < count
     true, predicted = labelled.true[is_known], labelled.predicted[is_known]
     probabilities = labelled.probabilities[is_known]
     left_out = np.bincount(labelled.true[~is_known], minlength=len(labelled.names))[count:]
-    return Rows(
-        labelled.names[:count],
-        labelled.numbers[is_known],
-        true,
-        predicted,
-        probabilities,
-        probabilities[np.arange(len(predicted)), predicted],
-        true == predicted,
-        dict(zip(labelled.names[count:], left_out.tolist(), strict=True)),
+    return OneLabel(
+        labels=labelled.names[:count],
+        numbers=labelled.numbers[is_known],
+        probabilities=probabilities,
+        is_right=true == predicted,
+        left_out=dict(zip(labelled.names[count:], left_out.tolist(), strict=True)),
+        true=true,
+        predicted=predicted,
+        confidences=probabilities[np.arange(len(predicted)), predicted],
+    )
+
+
+def _several_labels(job: Job) -> SeveralLabels:
+    sets = job.labelled_sets()
+    return SeveralLabels(
+        labels=sets.names,
+        numbers=sets.numbers,
+        probabilities=sets.probabilities,
+        is_right=(sets.true == sets.predicted).all(axis=1),
+        left_out=sets.left_out,
+        true=sets.true,
+        predicted=sets.predicted,
     )
 
 
@@ -121,7 +211,7 @@ def labelled_rows(job: Job, version: str) -> Rows:  # noqa: ARG001 - results cha
 def label_figures(measured: Measured, label: int) -> LabelFigures:
     """Measure the label at this place among the labels of the model."""
     rows = measured.rows
-    probabilities, has_label = rows.probabilities[:, label], rows.true == label
+    probabilities, has_label = rows.probabilities[:, label], rows.has(label)
     ranked = ranking(probabilities, has_label)
     return LabelFigures(
         ranked,
@@ -135,9 +225,20 @@ def label_figures(measured: Measured, label: int) -> LabelFigures:
     )
 
 
+# Streamlit does not look at an argument whose name begins with "_"; these rows are those of the job.
 @st.cache_resource(max_entries=4, ttl=KEPT_SECONDS, show_spinner=False, hash_funcs={Measured: _key})
-def confidence_figures(measured: Measured) -> ConfidenceFigures:
+def confidence_figures(measured: Measured, _rows: OneLabel) -> ConfidenceFigures:  # noqa: ARG001
     """Measure what the confidence says about the answers."""
-    rows = measured.rows
-    swept = sweep(ranking(rows.confidences, rows.is_right), THRESHOLDS)
-    return ConfidenceFigures(swept, reliability(rows.confidences, rows.is_right))
+    swept = sweep(ranking(_rows.confidences, _rows.is_right), THRESHOLDS)
+    return ConfidenceFigures(swept, reliability(_rows.confidences, _rows.is_right))
+
+
+@st.cache_resource(max_entries=4, ttl=KEPT_SECONDS, show_spinner=False, hash_funcs={Measured: _key})
+def all_labels_figures(measured: Measured, _rows: SeveralLabels) -> AllLabelsFigures:  # noqa: ARG001
+    """Measure one threshold for all labels."""
+    most = np.sort(_rows.probabilities.max(axis=1))
+    return AllLabelsFigures(
+        sweep(ranking(_rows.probabilities.ravel(), _rows.true.ravel()), THRESHOLDS),
+        exactly_right(_rows.probabilities, _rows.true, THRESHOLDS),
+        np.searchsorted(most, THRESHOLDS.astype(most.dtype)),
+    )

@@ -21,7 +21,14 @@ from ui.measures import (
     precision_recall_curve,
     roc_curve,
 )
-from ui.views.thresholds.figures import STEP, THRESHOLDS, LabelFigures, Measured, label_figures
+from ui.views.thresholds.figures import (
+    STEP,
+    THRESHOLDS,
+    LabelFigures,
+    Measured,
+    SeveralLabels,
+    label_figures,
+)
 from ui.views.thresholds.wording import at_every_threshold, f1, share
 
 
@@ -39,13 +46,14 @@ def show_label(measured: Measured) -> None:
     """Let the user choose a label and its threshold, and show what it does and how to use it."""
     labels, job_id = measured.rows.labels, measured.job.id
     st.header("The threshold of a label", anchor=False)
+    below = "does not have it" if _has_several(measured) else "gets another label"
     st.markdown(
-        "A text gets the label from this probability on, and another label below it. A higher threshold "
+        f"A text gets the label from this probability on, and {below} below it. A higher threshold "
         "gives the label to fewer texts, and more of them have it."
     )
     label_box, goal_box, wish_box = st.columns([1, 1, 2])
-    frequent = int(np.bincount(measured.rows.true).argmax())
-    first = 1 if len(labels) == 2 else frequent
+    frequent = int(measured.rows.counts().have.argmax())
+    first = 1 if _is_binary(measured) else frequent
     label = label_box.selectbox("Label", labels, first, key=f"label-{job_id}")
     goal = Goal(goal_box.selectbox("Threshold for", [str(goal) for goal in Goal], key=f"goal-{job_id}"))
     place = labels.index(label)
@@ -108,9 +116,21 @@ def _chosen(measured: Measured, place: int, wish: _Wish) -> float:
 
 def _start(measured: Measured, place: int) -> float:
     """Where the slider begins: at the model's own threshold, if it has one and it is known."""
-    if measured.model_threshold is None or len(measured.rows.labels) != 2:
+    if measured.label_thresholds is not None:
+        own = measured.label_thresholds.get(measured.rows.labels[place], 0.5)
+        return float(THRESHOLDS[round(own / STEP)])
+    if measured.model_threshold is None or not _is_binary(measured):
         return 0.5
     return measured.model_threshold if place == 1 else 1 - measured.model_threshold
+
+
+def _has_several(measured: Measured) -> bool:
+    return isinstance(measured.rows, SeveralLabels)
+
+
+def _is_binary(measured: Measured) -> bool:
+    """Whether a text has one of two labels, so that a text without one has the other."""
+    return len(measured.rows.labels) == 2 and not _has_several(measured)
 
 
 def _verdict(wish: _Wish, interval: Interval | None) -> str:
@@ -159,7 +179,7 @@ def _at(measured: Measured, place: int, swept: Sweep, at: int) -> None:
         )
     with aside:
         label = labels[place]
-        names = (label, labels[1 - place] if len(labels) == 2 else f"not {label}")
+        names = (label, labels[1 - place] if _is_binary(measured) else f"not {label}")
         cells = np.array([[hits, missing], [given - hits, swept.negatives - (given - hits)]])
         show_chart(
             confusion_matrix(cells, names, names),
@@ -254,7 +274,15 @@ def _area(interval: Interval) -> str:
 def _how_to_use(measured: Measured, place: int, threshold: float) -> None:
     labels = measured.rows.labels
     st.subheader("How to use it", anchor=False)
-    if len(labels) == 2:
+    if _has_several(measured):
+        own = (measured.label_thresholds or {}).get(labels[place])
+        now = "" if own is None else f", now {own:g}"
+        st.markdown(
+            f"A text has {plain(labels[place])} from the label's own threshold on{now}. It is part of the "
+            "model, and `config.yaml` has no setting for it. A `threshold` in a request is one for all "
+            "labels. Or the client decides:"
+        )
+    elif len(labels) == 2:
         second = threshold if place == 1 else 1 - threshold
         now = "" if measured.model_threshold is None else f", now {measured.model_threshold:g}"
         st.markdown(
