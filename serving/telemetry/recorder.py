@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
+import structlog
+
 from classifier.batching.queue import FinishedBatch
 from classifier.errors import Refusal
 from classifier.pipeline import Classifier, ModelRun, Prediction
@@ -16,6 +18,8 @@ from serving.telemetry.exchange import BatchRecord, Exchange
 from serving.telemetry.metrics import Metrics
 from serving.telemetry.request_id import RandomIds, sent_id
 from serving.telemetry.traces import Tracer, new_tracer
+
+_log = structlog.get_logger("classifier.feedback")
 
 CLIENT_CLOSED_REQUEST = 499
 """The status that is recorded for a request whose client did not wait for the answer."""
@@ -32,7 +36,7 @@ class Recorder:
     new_id: RandomIds
     drift: DriftMonitor
     feedback: FeedbackStore | None
-    """None if no predictions are kept."""
+    """None if no predictions are kept, which those with several labels never are."""
 
     def begin(self, method: str, path: str, headers: Mapping[bytes, bytes]) -> Exchange:
         """Begin to record a request whose headers have arrived."""
@@ -125,13 +129,18 @@ def _runs_of_clients(batch: FinishedBatch[Prediction]) -> list[ModelRun]:
 def new_recorder(settings: Settings, classifier: Classifier) -> Recorder:
     """A recorder of the answers of this model."""
     metrics = Metrics(classifier.labels)
+    feedback = None
+    if not classifier.has_several_labels:
+        feedback = open_feedback(
+            settings.feedback, classifier.digest, metrics.feedback, metrics.feedback_dropped
+        )
+    elif settings.feedback.path:
+        _log.warning("feedback_off", reason="the model can give a text several labels")
     return Recorder(
         metrics=metrics,
         access_log=AccessLog(settings.logging, classifier.version),
         tracer=new_tracer(settings.tracing, classifier),
         new_id=RandomIds(),
         drift=DriftMonitor(classifier.manifest.reference, classifier.labels, settings.drift),
-        feedback=open_feedback(
-            settings.feedback, classifier.digest, metrics.feedback, metrics.feedback_dropped
-        ),
+        feedback=feedback,
     )
