@@ -23,6 +23,8 @@ OPERATORS := sigs.k8s.io/gateway-api@v1.6.3/config/crd/standard/gateway.networki
 	github.com/prometheus-operator/prometheus-operator@v0.85.0/example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml \
 	github.com/kedacore/keda/v2@v2.21.0/config/crd/bases/keda.sh_scaledobjects.yaml
 PEERS := fastapi litserve mlserver ray earlier
+# The peers that only `make .venv-bench/NAME/.installed` installs, because they take gigabytes.
+LARGE_PEERS := mlserver_huggingface
 PEER_STAMPS := $(PEERS:%=.venv-bench/%/.installed)
 LOCK := $(CURDIR)/$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
@@ -167,7 +169,7 @@ cluster-test: $(VENV)/.dev tools  ## Build, push and test on the cluster of KUBE
 lock: $(VENV)/.uv  ## Resolve requirements/*.in and benchmarks/peers/*.in again
 	cd requirements && for layer in serve network gpu transformer transformer-gpu deploy train ui dev build mutants \
 		export; do $(LOCK) $$layer.in -o $$layer.txt || exit 1; done
-	cd benchmarks/peers && for peer in $(PEERS); do $(LOCK) $$peer.in -o $$peer.txt || exit 1; done
+	cd benchmarks/peers && for peer in $(PEERS) $(LARGE_PEERS); do $(LOCK) $$peer.in -o $$peer.txt || exit 1; done
 
 mutants: .venv-mutants/.installed  ## Change the core in a thousand ways and list the changes that no test notices; two hours
 	.venv-mutants/bin/mutmut run --max-children 1

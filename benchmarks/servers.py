@@ -53,6 +53,18 @@ def _v2_body(text: str) -> object:
     return {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": [text]}]}
 
 
+def _huggingface_body(text: str) -> object:
+    """The same for MLServer's Hugging Face runtime, which answers long texts with 500 unless it may cut them."""
+    cut = {
+        "name": "truncation",
+        "shape": [1],
+        "datatype": "BYTES",
+        "data": ["true"],
+        "parameters": {"content_type": "hg_json"},
+    }
+    return {"inputs": [{"name": "args", "shape": [1], "datatype": "BYTES", "data": [text]}, cut]}
+
+
 def _from_object(answer: Any) -> Probabilities:
     return dict(answer["probabilities"])
 
@@ -63,6 +75,13 @@ def _from_list(answer: Any) -> Probabilities:
 
 def _from_v2(answer: Any) -> Probabilities:
     return _from_object(json.loads(answer["outputs"][0]["data"][0]))
+
+
+def _from_huggingface(answer: Any) -> Probabilities:
+    """Return the probabilities of the two labels of the benchmark; the answer has only the greater one."""
+    found = json.loads(answer["outputs"][0]["data"][0])
+    other = {"negative": "positive", "positive": "negative"}[found["label"]]
+    return {found["label"]: found["score"], other: 1 - found["score"]}
 
 
 @dataclass(frozen=True)
@@ -128,6 +147,15 @@ SERVERS = (
     _peer("fastapi", "fastapi"),
     _peer("litserve", "litserve"),
     _peer("mlserver", "mlserver", path="/v2/models/classifier/infer", body=_v2_body, probabilities=_from_v2),
+    _peer(
+        "mlserver_huggingface",
+        "mlserver-huggingface",
+        path="/v2/models/classifier/infer",
+        body=_huggingface_body,
+        probabilities=_from_huggingface,
+        kinds=("transformer",),
+        variables={"USE_TF": "0", "TF_CPP_MIN_LOG_LEVEL": "3"},
+    ),
     _peer(
         "ray",
         "ray",
