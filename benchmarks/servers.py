@@ -54,7 +54,7 @@ def _v2_body(text: str) -> object:
 
 
 def _huggingface_body(text: str) -> object:
-    """The same for MLServer's Hugging Face runtime, which answers long texts with 500 unless it may cut them."""
+    """The same for MLServer's Hugging Face runtime, which fails for long texts unless it may cut them."""
     cut = {
         "name": "truncation",
         "shape": [1],
