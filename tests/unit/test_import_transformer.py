@@ -216,6 +216,10 @@ def custom_operator(model: Any) -> None:
     model.graph.node[0].domain = "com.example"
 
 
+def loop(model: Any) -> None:
+    model.graph.node[0].op_type = "Loop"
+
+
 def renamed_input(model: Any) -> None:
     for node in model.graph.node:
         for place, name in enumerate(node.input):
@@ -242,6 +246,7 @@ def renamed_input(model: Any) -> None:
             "the input 'input_ids' has the shape (1, 0); the number of texts and of tokens must be open",
         ),
         (custom_operator, "has the custom operator com.example."),
+        (loop, "has the operator Loop, which no transformer needs and which can run without end"),
         (renamed_input, "has the input 'pixel_values'"),
     ],
 )
@@ -263,6 +268,8 @@ def test_a_network_that_cannot_be_served_is_refused(
         ({"id2label": ["a", "b"]}, "id2label is ['a', 'b']; it must be {class: name}"),
         ({"id2label": {"0": 1, "1": 2}}, "it must be {class: name}"),
         ({"id2label": {"0": "a", "1": "a"}}, "each class needs a different name"),
+        ({"max_position_embeddings": "64"}, "max_position_embeddings is '64'; it must be a whole number"),
+        ({"pad_token_id": "0"}, "the id of the padding is '0'; it must be a whole number"),
     ],
 )
 def test_a_config_that_does_not_fit_is_refused(tmp_path: Path, config: dict[str, Any], message: str) -> None:
@@ -403,6 +410,13 @@ def test_a_file_that_git_did_not_fetch_is_named_with_what_to_do(tmp_path: Path, 
     folder = write_folder(tmp_path)
     (folder / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4a\nsize 90261504\n")
     refuses(folder, f"{name} is only a pointer of Git LFS; `git lfs pull` fetches the file")
+
+
+def test_a_checkpoint_that_git_did_not_fetch_is_named_with_what_to_do(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path)
+    (folder / NETWORK).unlink()
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+    refuses(folder, "model.safetensors is only a pointer of Git LFS; `git lfs pull` fetches the file")
 
 
 @pytest.mark.parametrize("place", ["model_quantized.onnx", "onnx/model_fp16.onnx"])

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -50,6 +51,7 @@ from training_import.conversion.network_files import (
     read_network,
 )
 from training_import.conversion.network_sizes import optimized, quantized, scales_by_batch
+from training_import.onnx_graph import all_graphs
 from training_import.versions import library_versions
 
 CONFIG = "config.json"
@@ -106,6 +108,7 @@ def convert_transformer(source: Path, options: ImportOptions) -> Converted:
     for path in sorted(source.iterdir()):
         if path.exists() and not path.is_file() and not path.is_dir():  # A pipe would never end.
             raise UnsupportedModel(f"{path} cannot be read: it is not a file")
+    _read_start(checkpoint)
     if (source / CONFIG).exists():  # The exporter refuses the same, but takes many seconds to start.
         _check_task(source / CONFIG, read_json(source / CONFIG))
     with tempfile.TemporaryDirectory() as temporary:
@@ -246,6 +249,14 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
         raise UnsupportedModel(f"{path} cannot be read: {error.strerror}") from error
 
 
+def _read_start(checkpoint: Path) -> None:
+    """Raise UnsupportedModel for weights of PyTorch that were not fetched."""
+    try:
+        check_file(checkpoint, sys.maxsize)
+    except OSError as error:
+        raise UnsupportedModel(f"{checkpoint} cannot be read: {error.strerror}") from error
+
+
 def read_json(path: Path) -> Mapping[str, Any]:
     """Read a file with a JSON object; raises UnsupportedModel."""
     try:
@@ -315,6 +326,10 @@ def read_checked_network(path: Path) -> bytes:
     """Return a network with all of its weights in one file."""
     model = read_network(path)
     check_operators(path, model)
+    if any(node.op_type == "Loop" for graph in all_graphs(model.graph) for node in graph.node):
+        raise UnsupportedModel(
+            f"{path} has the operator Loop, which no transformer needs and which can run without end"
+        )
     add_external_data(path, model)
     check_weights(path, model)
     for value in model.graph.input:
@@ -329,11 +344,16 @@ def read_checked_network(path: Path) -> bytes:
 
 
 def find_pad_id(folder: TransformerFolder, tokenizer: bytes) -> int:
-    """Return the id of the padding that the folder names, or else 0."""
+    """Return the id of the padding that the folder names, or else 0; raises UnsupportedModel."""
     padding = json.loads(tokenizer).get("padding")
     said = padding.get("pad_id") if isinstance(padding, dict) else None
-    ids = (folder.config.get("pad_token_id"), said)
-    return next((each for each in ids if type(each) is int and each >= 0), 0)
+    ids = [each for each in (folder.config.get("pad_token_id"), said) if each is not None]
+    if wrong := [each for each in ids if type(each) is not int]:
+        raise UnsupportedModel(
+            f"{folder.tokenizer.parent}: the id of the padding is {_shown(wrong[0])}; it must be a whole "
+            "number"
+        )
+    return next((each for each in ids if each >= 0), 0)
 
 
 def token_limit(
@@ -346,7 +366,12 @@ def token_limit(
     The limit in `tokenizer.json` is not used: it is what an example once needed, such as 128 of MiniLM.
     """
     positions = folder.config.get("max_position_embeddings")
-    reads = positions if isinstance(positions, int) and positions > 0 else None
+    if positions is not None and type(positions) is not int:
+        raise UnsupportedModel(
+            f"{folder.tokenizer.parent / CONFIG}: max_position_embeddings is {_shown(positions)}; it must be "
+            "a whole number"
+        )
+    reads = positions if positions is not None and positions > 0 else None
     if reads is not None and str(folder.config.get("model_type")) in PADDED_POSITIONS:
         reads -= pad_id + 1
     if max_tokens is not None:
