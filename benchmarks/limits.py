@@ -43,6 +43,8 @@ ENDURANCE_SECONDS = 5.0
 BATCH = 100
 BATCH_ROUNDS = 3
 BATCH_CLIENTS = Clients(4)
+BATCHES_OF_A_CLIENT = 3
+"""How many batches each client gets answered in one load, at least."""
 SERVICE = SERVERS[0]
 
 
@@ -152,15 +154,23 @@ class Limits:
         )
 
     def batches(self, seconds: float) -> Batches:
-        """Measure batches of 100 texts, which are the texts of the requests in turn."""
+        """Measure batches of 100 texts, which are the texts of the requests in turn.
+
+        A load takes `seconds`, or as long as a slow model needs for some batches of each client.
+        """
         batches = [
             self._texts[start : start + BATCH] for start in range(0, len(self._texts) - BATCH + 1, BATCH)
         ]
+        begin = time.perf_counter()
+        self._artifact.classifier.predict(batches[0])
+        of_a_batch = time.perf_counter() - begin
+        warm_up = max(WARM_UP_SECONDS, 2 * BATCH_CLIENTS.count * of_a_batch)
+        seconds = max(seconds, BATCHES_OF_A_CLIENT * BATCH_CLIENTS.count * of_a_batch)
         file = self._written("batches", [orjson.dumps({"texts": batch}) for batch in batches])
         rates, ratios = [], []
         with self._service() as service:
             url = f"{service.url}/batch"
-            load(url, file, BATCH_CLIENTS, WARM_UP_SECONDS)
+            load(url, file, BATCH_CLIENTS, warm_up)
             for _ in range(BATCH_ROUNDS):
                 rates.append(BATCH * load(url, file, BATCH_CLIENTS, seconds).requests_per_second)
                 ratios.append(rates[-1] / self._pipeline_rate(batches, seconds))

@@ -65,7 +65,7 @@ def servers(
 
 @bench.command(epilog="Example: `text-classifier bench limits --artifact linear --factors 2,5 --seconds 60`")
 def limits(
-    artifact: Annotated[str, typer.Option(help="Artifact to serve: linear or cnn.")] = "linear",
+    artifact: Annotated[str, typer.Option(help="Artifact to serve: linear, cnn, transformer, transformer-int8.")] = "linear",
     factors: Annotated[
         str, typer.Option(help="Overload: comma-separated multiples of the capacity.")
     ] = "2,5",
@@ -111,7 +111,7 @@ def runtimes(
 
 @bench.command(epilog="Example: `text-classifier bench explanations --rounds 7`")
 def explanations(
-    artifact: Annotated[str, typer.Option(help="Artifact to serve: linear or cnn.")] = "linear",
+    artifact: Annotated[str, typer.Option(help="Artifact to serve: linear, cnn, transformer, transformer-int8.")] = "linear",
     rounds: Annotated[int, typer.Option(min=1, help="How many times both routes are measured.")] = 5,
     seconds: Annotated[float, typer.Option(min=1, help="Length of each load.")] = 3,
     json_file: Annotated[
