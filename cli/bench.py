@@ -17,6 +17,8 @@ app.add_typer(
     bench, name="bench", help="Measure the service and its peers under load, and the runtimes alone."
 )
 
+Artifact = Annotated[str, typer.Option(help="Artifact to serve: linear, cnn, transformer, transformer-int8.")]
+
 
 @bench.callback(epilog="Example: `text-classifier bench servers --artifact linear --servers service,fastapi`")
 def _bench() -> None: ...
@@ -65,7 +67,7 @@ def servers(
 
 @bench.command(epilog="Example: `text-classifier bench limits --artifact linear --factors 2,5 --seconds 60`")
 def limits(
-    artifact: Annotated[str, typer.Option(help="Artifact to serve: linear, cnn, transformer, transformer-int8.")] = "linear",
+    artifact: Artifact = "linear",
     factors: Annotated[
         str, typer.Option(help="Overload: comma-separated multiples of the capacity.")
     ] = "2,5",
@@ -111,7 +113,7 @@ def runtimes(
 
 @bench.command(epilog="Example: `text-classifier bench explanations --rounds 7`")
 def explanations(
-    artifact: Annotated[str, typer.Option(help="Artifact to serve: linear, cnn, transformer, transformer-int8.")] = "linear",
+    artifact: Artifact = "linear",
     rounds: Annotated[int, typer.Option(min=1, help="How many times both routes are measured.")] = 5,
     seconds: Annotated[float, typer.Option(min=1, help="Length of each load.")] = 3,
     json_file: Annotated[
