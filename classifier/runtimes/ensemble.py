@@ -128,6 +128,7 @@ class EnsembleRuntime(Runtime[EncodedParts]):
     gpu_lock_file = None
     releases_gil = False
     device = "cpu"
+    golden_tolerance = LinearRuntime.golden_tolerance
     cost = staticmethod(bytes_cost)
 
     @classmethod

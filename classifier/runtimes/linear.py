@@ -16,6 +16,7 @@ from classifier.errors import ArtifactError
 from classifier.runtimes.arrays import read_arrays
 from classifier.runtimes.ngram_table import NgramTable
 from classifier.runtimes.runtime import (
+    GOLDEN_TOLERANCE,
     Runtime,
     RuntimeSettings,
     Scored,
@@ -239,6 +240,7 @@ class LinearRuntime(Runtime[Encoded]):
     releases_gil = False
     """A batch is many small array operations, which hold the interpreter's lock."""
     device = "cpu"
+    golden_tolerance = GOLDEN_TOLERANCE
     cost = staticmethod(bytes_cost)
 
     @classmethod

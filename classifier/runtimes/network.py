@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.errors import ArtifactError
-from classifier.runtimes.runtime import AnyBatch, Runtime, Terms, WeightedNgram
+from classifier.runtimes.runtime import GOLDEN_TOLERANCE, AnyBatch, Runtime, Terms, WeightedNgram
 from classifier.text import TextSettings
 
 NETWORK = "model.onnx"
@@ -84,6 +84,7 @@ class NetworkRuntime(Runtime[AnyBatch]):
     """A kind of model whose scores come from a network, so they are no sums over n-grams."""
 
     releases_gil = True
+    golden_tolerance = GOLDEN_TOLERANCE
 
     @classmethod
     def strongest(

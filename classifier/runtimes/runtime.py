@@ -13,6 +13,9 @@ from classifier.text import TextSettings
 Scores = NDArray[np.float64]
 """Class scores of n texts, shape (n, classes): what a softmax turns into probabilities."""
 
+GOLDEN_TOLERANCE = 1e-4
+"""How far a probability may be from its golden case. Processors differ in the last digits of a network."""
+
 TEXT_COST = 100
 """What a text costs besides its own bytes, in bytes."""
 
@@ -100,8 +103,8 @@ class Runtime(Protocol[AnyBatch]):
     """Whether other threads can run while this one scores."""
     device: str
     """What the model runs on: "cpu" or "cuda"."""
-    golden_tolerance: float = 1e-4
-    """How far a probability may be from its golden case. Processors differ in the last digits."""
+    golden_tolerance: float
+    """How far a probability may be from its golden case."""
 
     @classmethod
     def check(cls, settings: Any, labels: Sequence[str], text: TextSettings) -> None:
