@@ -48,7 +48,7 @@ class ConstantRuntime:
     gpu_lock_file = None
     releases_gil = True
     device = "abacus"
-    golden_tolerance = 0.0
+    golden_tolerance = 1e-8
 
     @classmethod
     def check(cls, settings: ConstantSettings, labels: Sequence[str], text: TextSettings) -> None:
