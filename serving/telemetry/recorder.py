@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
+import structlog
+
 from classifier.batching.queue import FinishedBatch
 from classifier.errors import Refusal
 from classifier.pipeline import Classifier, ModelRun, Prediction
@@ -19,6 +21,8 @@ from serving.telemetry.traces import Tracer, new_tracer
 
 CLIENT_CLOSED_REQUEST = 499
 """The status that is recorded for a request whose client did not wait for the answer."""
+
+_log = structlog.get_logger("classifier.feedback")
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,16 @@ def new_recorder(settings: Settings, classifier: Classifier) -> Recorder:
         tracer=new_tracer(settings.tracing, classifier),
         new_id=RandomIds(),
         drift=DriftMonitor(classifier.manifest.reference, classifier.labels, settings.drift),
-        feedback=open_feedback(
-            settings.feedback, classifier.digest, metrics.feedback, metrics.feedback_dropped
-        ),
+        feedback=_new_feedback(settings, classifier, metrics),
     )
+
+
+def _new_feedback(settings: Settings, classifier: Classifier, metrics: Metrics) -> FeedbackStore | None:
+    """Return the store for predictions; None if the settings name none, or if feedback is refused."""
+    if settings.feedback.path and classifier.has_several_labels:
+        _log.warning(
+            "feedback_not_kept",
+            reason="feedback is for models with one label a text, and this model can give a text several",
+        )
+        return None
+    return open_feedback(settings.feedback, classifier.digest, metrics.feedback, metrics.feedback_dropped)
