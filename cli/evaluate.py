@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -155,6 +155,8 @@ def evaluate(
     dataset = read_dataset(data, text_column, source, encoding, max_bad_rows, grouped)
     groups = [] if group_column is None else groups_of(dataset, group_column)
     print_reading(err, dataset)
+    if label_columns is not None and has_several_labels:
+        _warn_of_labels_without_column(tags[0], classifiers[0].labels, source.columns)
     outputs = _Outputs(as_json, plots, errors, max_errors or DEFAULT_ERRORS, settings.explain.max_runs)
     named = dict(zip(tags, classifiers, strict=True))
     if has_several_labels:
@@ -213,6 +215,20 @@ def _warn_of_known_texts(tag: str, known: "TrainingData") -> None:
         "remembers them, and not how good it is on new texts"
     )
     err.print(Text(harmless(warning), "yellow"), soft_wrap=False)
+
+
+def _warn_of_labels_without_column(tag: str, labels: Sequence[str], columns: Iterable[str]) -> None:
+    from training_import.evaluation.metrics import class_places
+
+    places = class_places(labels)
+    given = {places.get(column) for column in columns}
+    missing = [label for place, label in enumerate(labels) if place not in given]
+    if missing:
+        warning = (
+            f"warning: --label-columns has no column for the labels {', '.join(map(repr, missing))} of "
+            f"{tag}, so every text counts as one without them"
+        )
+        err.print(Text(harmless(warning), "yellow"), soft_wrap=False)
 
 
 def _write_errors(

@@ -50,6 +50,8 @@ def print_multilabel_model(model: "Model", data: str) -> None:
     print_table(_rankings(figures))
     out.print()
     print_line(OF_BEST_THRESHOLDS)
+    print_line("To use them, import the model again with this option:")
+    out.print(f"--thresholds {_best_thresholds(figures)}")
     if model.groups:
         print_table(_groups(model.groups))
 
@@ -98,7 +100,7 @@ def _by_label(figures: "MultilabelEvaluation") -> Table:
     table = figures_table(["label"], ("texts", "threshold", "precision", "recall", "F1"))
     for row in figures.by_label:
         values = (f"{row.precision:.4f}", f"{row.recall:.4f}", f"{row.f1:.4f}")
-        table.add_row(Text(harmless(row.label)), f"{row.support:,}", f"{row.threshold:.4g}", *values)
+        table.add_row(Text(harmless(row.label)), f"{row.support:,}", f"{row.threshold:.6g}", *values)
     return table
 
 
@@ -110,6 +112,13 @@ def _rankings(figures: "MultilabelEvaluation") -> Table:
         areas = (NONE if one is None else f"{one:.4f}" for one in (row.average_precision, row.roc_auc))
         table.add_row(Text(harmless(row.label)), *areas, *best)
     return table
+
+
+def _best_thresholds(figures: "MultilabelEvaluation") -> str:
+    """Return the best thresholds as `import` takes them; a label that has none keeps its own."""
+    return ",".join(
+        str(row.threshold if row.best is None else row.best.threshold) for row in figures.by_label
+    )
 
 
 def _groups(groups: "Sequence[MultilabelGroup]") -> Table:

@@ -10,7 +10,7 @@ from typing import Any
 
 from classifier.validation import listed
 from datafiles.errors import shown
-from training_import.label_sources import FoundLabels, LabelColumn, LabelSource
+from training_import.label_sources import NO_LABEL, FoundLabels, LabelColumn, LabelSource, separator_in
 from training_import.labels import is_missing, is_missing_label, spell_label
 from training_import.rows import (
     MAX_BAD_SHARE,
@@ -183,7 +183,9 @@ def read_dataset(
             if written != label and len(spellings) < _SHOWN_SPELLINGS:
                 spellings[shown(written)] = label
     skipped = tally.skipped()
-    check_bad_rows(paths, len(texts), skipped, max_bad_rows)
+    has_empty_cells = isinstance(source, LabelColumn) and NO_LABEL in skipped.counts
+    hint = _separator_hint(label_sets) if has_empty_cells else ""
+    check_bad_rows(paths, len(texts), skipped, max_bad_rows, hint)
     has_one_each = all(len(labels) == 1 for labels in label_sets)
     return Dataset(
         joint_name(paths),
@@ -236,6 +238,17 @@ def iterate_texts(
     paths = expand([files] if isinstance(files, Path) else files)
     for row in Rows(paths, {text_column: "--text-column"}, encoding):
         yield row if isinstance(row, BadRow) else _text(row, text_column)
+
+
+def _separator_hint(label_sets: Iterable[tuple[str, ...]]) -> str:
+    """Say that cells may have several labels; empty if none looks like it."""
+    for label in chain.from_iterable(label_sets):
+        if separator := separator_in(label):
+            return (
+                f"; if {shown(label)} is several labels and an empty cell is none, add "
+                f"--label-separator {separator!r}"
+            )
+    return ""
 
 
 @dataclass(frozen=True)

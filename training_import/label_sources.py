@@ -8,9 +8,20 @@ from datafiles.errors import shown
 from training_import.labels import is_missing, is_missing_label, spell_label
 from training_import.rows import BadRow, GoodRow
 
+NO_LABEL = "no label"
+"""Why a row cannot be used whose cell of one label is empty."""
+
 _RULE = "must be a name, a number, or true or false"
 _IS_THERE = {"1": True, "True": True, "0": False, "False": False}
 """What a cell says in a column for one label."""
+
+_SEPARATORS = ("|", ";", ",", "/", "\t")
+"""What is often between labels."""
+
+
+def separator_in(label: str) -> str | None:
+    """Return what may separate several labels in this one; None if nothing does."""
+    return next((separator for separator in _SEPARATORS if separator in label), None)
 
 
 class FoundLabels(NamedTuple):
@@ -50,7 +61,7 @@ class LabelColumn:
             return _listed(row, self.column, value)
         label = None if is_missing_label(value) else spell_label(value)
         if label is None:
-            reason = "no label" if is_missing_label(value) else "label of another type"
+            reason = NO_LABEL if is_missing_label(value) else "label of another type"
             return BadRow(row.place, reason, f"{shown(self.column)} is {shown(value)}; it {_RULE}")
         return FoundLabels((label,), (str(value).strip(),))
 

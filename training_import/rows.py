@@ -231,8 +231,10 @@ def joint_digest(files: Sequence[Path]) -> str:
     return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
-def check_bad_rows(files: Sequence[Path], used: int, skipped: Skipped, max_share: float) -> None:
-    """Raise DatasetError if no row can be used, or if too many are bad.
+def check_bad_rows(
+    files: Sequence[Path], used: int, skipped: Skipped, max_share: float, hint: str = ""
+) -> None:
+    """Raise DatasetError if no row can be used, or if too many are bad; the error ends with the hint.
 
     Too many are more than this share of all rows and more than FEW_BAD_ROWS. If the share is 0, one is
     too many.
@@ -253,4 +255,5 @@ def check_bad_rows(files: Sequence[Path], used: int, skipped: Skipped, max_share
         f"{name}: {skipped.total:,} of {rows:,} rows cannot be used ({skipped.reasons()}), the first in "
         + ", ".join(f"{bad.place.shown(len(files) > 1)} ({bad.sentence})" for bad in skipped.first)
         + (f"; {rule}" if used else "")
+        + hint
     )

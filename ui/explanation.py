@@ -20,8 +20,8 @@ def show_explanation(explanation: ExplanationAnswer) -> None:
     st.html(legend(explanation["explained_label"], explanation["compared_with"]))
     st.html(coloured_text(explanation))
     st.caption(
-        "Point at a word to see what it adds to the score. A negated word counts as another one: the “bad” "
-        "of “not bad” can speak for positive."
+        "Point at a word to see what it adds to the score. If the model marks negated words, the “bad” of "
+        "“not bad” counts as another word than “bad”."
         if explanation["method"] == "exact"
         else "Point at a word to see what it adds to the score."
     )

@@ -129,18 +129,22 @@ def _runs_of_clients(batch: FinishedBatch[Prediction]) -> list[ModelRun]:
 def new_recorder(settings: Settings, classifier: Classifier) -> Recorder:
     """A recorder of the answers of this model."""
     metrics = Metrics(classifier.labels)
-    feedback = None
-    if not classifier.has_several_labels:
-        feedback = open_feedback(
-            settings.feedback, classifier.digest, metrics.feedback, metrics.feedback_dropped
-        )
-    elif settings.feedback.path:
-        _log.warning("feedback_off", reason="the model can give a text several labels")
     return Recorder(
         metrics=metrics,
         access_log=AccessLog(settings.logging, classifier.version),
         tracer=new_tracer(settings.tracing, classifier),
         new_id=RandomIds(),
         drift=DriftMonitor(classifier.manifest.reference, classifier.labels, settings.drift),
-        feedback=feedback,
+        feedback=_new_feedback(settings, classifier, metrics),
     )
+
+
+def _new_feedback(settings: Settings, classifier: Classifier, metrics: Metrics) -> FeedbackStore | None:
+    """Return the store for predictions; None if the settings name none, or if feedback is refused."""
+    if settings.feedback.path and classifier.has_several_labels:
+        _log.warning(
+            "feedback_not_kept",
+            reason="feedback is for models with one label a text, and this model can give a text several",
+        )
+        return None
+    return open_feedback(settings.feedback, classifier.digest, metrics.feedback, metrics.feedback_dropped)

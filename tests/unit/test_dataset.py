@@ -329,6 +329,13 @@ def test_a_refusal_counts_the_reasons_and_names_the_first_places_and_the_option(
     )
 
 
+def test_a_refusal_of_empty_labels_hints_at_the_separator(tmp_path):
+    path = write_csv(tmp_path / "rows.csv", [("a", "x"), ("b", "x|y"), *[("c", "")] * 6])
+    assert refusal(path).endswith(
+        "; if 'x|y' is several labels and an empty cell is none, add --label-separator '|'"
+    )
+
+
 RULES = {"text": "a text that is not blank", "label": "a name, a number, or true or false"}
 
 

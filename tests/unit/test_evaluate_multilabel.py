@@ -116,6 +116,39 @@ def test_the_best_thresholds_say_that_other_texts_must_measure_them(folder: Path
     assert "because the threshold was chosen on the same texts that measure it; so measure it on" in said
 
 
+def test_the_best_thresholds_are_printed_as_the_import_takes_them(folder: Path) -> None:
+    printed = run(folder / "rows.jsonl").stdout.splitlines()
+    by_label = answer(folder / "rows.jsonl")["by_label"]
+    assert isinstance(by_label, list)
+    best = ",".join(str(row["best"]["threshold"]) for row in by_label)
+    assert "To use them, import the model again with this option:" in printed
+    assert printed[-1] == f"--thresholds {best}"
+
+
+def test_a_label_without_a_best_threshold_keeps_its_own(folder: Path) -> None:
+    last = run(folder / "one.csv", model="strict").stdout.splitlines()[-1]
+    assert last.startswith("--thresholds 0.9,")
+
+
+def test_a_threshold_is_printed_as_it_is(folder: Path) -> None:
+    sigmoid = Calibration(activation="sigmoid")
+    artifact = tiny_artifact(LABELS, name="exact", calibration=sigmoid, thresholds=(0.21895, 0.5, 0.71603512))
+    write_artifact(with_golden(artifact), folder / "exact")
+    model_store.save(folder / "exact")
+    rows = [line.split() for line in run(folder / "rows.jsonl", model="exact").stdout.splitlines()]
+    shown = {row[0]: row[2] for row in rows if len(row) == 6 and row[0] in LABELS}
+    assert shown == dict(zip(LABELS, ("0.21895", "0.5", "0.716035"), strict=True))
+
+
+def test_a_label_without_a_column_is_a_warning(folder: Path) -> None:
+    said = " ".join(run(folder / "rows.csv", "--label-columns", "joy").stderr.split())
+    assert (
+        "warning: --label-columns has no column for the labels 'anger', 'fear' of moods, so every text "
+        "counts as one without them" in said
+    )
+    assert "warning" not in run(folder / "rows.csv", "--label-columns", "anger,fear,joy").stderr
+
+
 def test_a_label_that_no_text_has_is_printed_without_figures(folder: Path) -> None:
     rows = [line.split() for line in run(folder / "one.csv").stdout.splitlines()]
     assert ["anger", "–", "–", "–", "–"] in rows

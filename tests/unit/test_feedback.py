@@ -15,17 +15,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
-from several import several_labels_artifact
 from structlog.testing import capture_logs
 
 from classifier.errors import SettingsError, UnknownLabel
-from classifier.pipeline import Classifier, Prediction
+from classifier.pipeline import Prediction
 from classifier.schema import FeedbackAnswer, FeedbackRequest
-from classifier.settings import DAY_SECONDS, FeedbackSettings, Settings
+from classifier.settings import DAY_SECONDS, FeedbackSettings
 from serving.errors import FeedbackOff, InvalidRequest, PredictionNotFound, ServiceUnavailable, as_http
 from serving.feedback import MAX_WAITING, Feedback, FeedbackStore, check_feedback, open_feedback
 from serving.request.endpoints import take_feedback
-from serving.telemetry.recorder import new_recorder
 
 LABELS = ("negative", "positive")
 DIGEST = "d" * 64
@@ -226,16 +224,6 @@ def test_a_database_of_another_version_is_refused(path: Path) -> None:
         connection.execute("CREATE TABLE predictions (number INTEGER PRIMARY KEY, request_id, place, time)")
     with pytest.raises(SettingsError, match="no such column"):
         check_feedback(FeedbackSettings(path=str(path)))
-
-
-def test_predictions_of_a_model_with_several_labels_are_not_kept(
-    path: Path, log: list[MutableMapping[str, object]]
-) -> None:
-    classifier = Classifier(several_labels_artifact())
-    recorder = new_recorder(Settings(feedback=FeedbackSettings(path=str(path))), classifier)
-    assert recorder.feedback is None
-    assert not path.exists()
-    assert [line["event"] for line in log] == ["feedback_off"]
 
 
 def test_older_predictions_are_deleted(opened: Open, path: Path) -> None:

@@ -911,7 +911,7 @@ def test_a_vectorizer_of_another_model_is_refused(tmp_path):
         ({"threshold": "half"}, "threshold is 'half'"),
         ({"max_tokens": 0}, "max_tokens is 0"),
         ({"tokenizer": "x"}, "a 'tokenizer' and a 'vectorizer'"),
-        ({"model": None}, "it needs 'model'"),
+        ({"model": None}, "it needs 'model', and 'tokenizer' or 'vectorizer' unless the model is a pipeline"),
     ],
 )
 def test_a_package_with_a_bad_value_is_refused(tmp_path, change, message):

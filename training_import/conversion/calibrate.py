@@ -33,11 +33,13 @@ def calibrated(converted: Converted, texts: Sequence[str], labels: LabelSets) ->
         calibration = fit_sigmoids(scores, truth)
         limits = to_probabilities(np.zeros((1, truth.shape[1])), calibration)[0]
         rights = ((to_probabilities(scores, calibration) >= limits) == truth).all(axis=1)
+        measure = "exactly right"
         formula = "each probability is the sigmoid of the score times {0:g} plus a number for the label"
         same = "unless --thresholds sets others, the predicted labels"
     else:
         calibration, limits = fit_temperature(scores, truth.argmax(axis=1)), None
         rights = to_probabilities(scores, calibration).argmax(axis=1) == truth.argmax(axis=1)
+        measure = "accuracy"
         formula = "the probabilities are the softmax of the scores times {0:g}"
         same = "the predicted labels"
 
@@ -46,7 +48,7 @@ def calibrated(converted: Converted, texts: Sequence[str], labels: LabelSets) ->
 
     note = (
         f"The original gives scores but no probabilities. They were calibrated on {len(labels):,} labelled "
-        f"texts (accuracy {100 * rights.mean():.2f} %): {formula.format(calibration.scale)}, and "
+        f"texts ({measure} {100 * rights.mean():.2f} %): {formula.format(calibration.scale)}, and "
         f"{same} are those of the original. If it was trained on these texts, its probabilities are "
         "too high."
     )

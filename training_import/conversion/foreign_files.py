@@ -269,7 +269,7 @@ def _package(
     if content.get("model") is None:
         raise UnsupportedModel(
             f"{source} has a dict with the keys {', '.join(map(repr, content))}; it needs 'model', and "
-            "'tokenizer' or 'vectorizer'"
+            "'tokenizer' or 'vectorizer' unless the model is a pipeline"
         )
     tokenizers = [content[key] for key in ("tokenizer", "vectorizer") if content.get(key) is not None]
     if len(tokenizers) > 1:

@@ -37,7 +37,7 @@ def thresholds_of(converted: Converted, options: ImportOptions) -> tuple[float, 
 def say_thresholds(manifest: Manifest) -> str:
     """Say from which probability on a text has each label; a sentence for the screen and the model card."""
     named = zip(manifest.labels, manifest.label_thresholds, strict=True)
-    each = ", ".join(f"{name} {threshold:.4g}" for name, threshold in named)
+    each = ", ".join(f"{name} {threshold:.6g}" for name, threshold in named)
     return (
         "A text can have several labels, or none: all whose probability is at or above their threshold. The "
         f"thresholds are {each}; --thresholds sets others."

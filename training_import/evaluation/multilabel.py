@@ -17,9 +17,7 @@ from training_import.evaluation.metrics import (
     expected_calibration_error,
     reliability_bins,
 )
-
-_SEPARATORS = ("|", ";", ",", "/", "\t")
-"""What is often between labels; an error for an unknown label says so if it has one of them."""
+from training_import.label_sources import separator_in
 
 _MAX_DIGITS = 17
 """A number with so many digits after the point is exact enough for any two probabilities."""
@@ -122,7 +120,7 @@ def label_truth(dataset: Dataset, classes: Sequence[str]) -> NDArray[np.bool_]:
 
 def _unknown(label: str, classes: Sequence[str]) -> ClassifierError:
     found = f"label {label!r} is none of the classes {', '.join(classes)}"
-    separator = next((one for one in _SEPARATORS if one in label), None)
+    separator = separator_in(label)
     if separator is None:
         return ClassifierError(found)
     return ClassifierError(f"{found}; if it is several labels, add --label-separator {separator!r}")

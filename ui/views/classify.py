@@ -53,7 +53,9 @@ def show() -> None:
     threshold = _threshold()
     _write_address(texts, threshold)
     if len(texts) == 1:
-        _classified("text", texts["text"], threshold, st.columns([2, 3], gap="large"))
+        # The table of several labels has a column more, for the thresholds.
+        widths = [2, 3] if label_thresholds(current_model()) is None else [1, 1]
+        _classified("text", texts["text"], threshold, st.columns(widths, gap="large"))
     else:
         for column, (name, text) in zip(st.columns(2, gap="large"), texts.items(), strict=True):
             _classified(name, text, threshold, (column, column))

@@ -279,8 +279,8 @@ def _how_to_use(measured: Measured, place: int, threshold: float) -> None:
         now = "" if own is None else f", now {own:g}"
         st.markdown(
             f"A text has {plain(labels[place])} from the label's own threshold on{now}. It is part of the "
-            "model, and `config.yaml` has no setting for it. A `threshold` in a request is one for all "
-            "labels. Or the client decides:"
+            "model, and `config.yaml` has no setting for it: `text-classifier import --thresholds` sets it. "
+            "A `threshold` in a request is one for all labels. Or the client decides:"
         )
     elif len(labels) == 2:
         second = threshold if place == 1 else 1 - threshold
