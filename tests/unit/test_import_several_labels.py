@@ -169,6 +169,22 @@ def test_decisions_are_calibrated_and_the_labels_stay_those_of_the_original(
         assert (np.argsort(order, axis=0) == np.argsort(probabilities, axis=0)).all()
 
 
+def test_a_label_that_no_text_of_the_training_had_stays_unpredicted(tmp_path: Path) -> None:
+    truth = TRUTH.copy()
+    truth[:, 1] = 0
+    model = _trained(OneVsRestClassifier(LinearSVC()), truth)
+    artifact = _import(tmp_path, {"model": model, "mlb": BINARIZER}, NEW_TEXTS, NEW_SETS)
+    assert _predicted(artifact) == _sets(model.predict(NEW_TEXTS))
+
+
+def test_a_text_of_unknown_words_has_no_label_if_the_score_of_each_is_0(tmp_path: Path) -> None:
+    model = _trained(OneVsRestClassifier(LinearSVC(fit_intercept=False)))
+    artifact = _import(tmp_path, {"model": model, "mlb": BINARIZER}, NEW_TEXTS, NEW_SETS)
+    (prediction,) = Classifier(artifact).predict(["Xylophones."])
+    assert not model.predict(["Xylophones."]).any()
+    assert prediction.labels == ()
+
+
 def test_a_threshold_of_the_package_goes_before_those_of_the_decisions(tmp_path: Path) -> None:
     package = {"model": _trained(OneVsRestClassifier(LinearSVC())), "mlb": BINARIZER}
     artifact = _import(tmp_path, package | {"threshold": 0.8}, NEW_TEXTS, NEW_SETS)
