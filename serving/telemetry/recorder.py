@@ -131,7 +131,8 @@ def new_recorder(settings: Settings, classifier: Classifier) -> Recorder:
         tracer=new_tracer(settings.tracing, classifier),
         new_id=RandomIds(),
         drift=DriftMonitor(classifier.manifest.reference, classifier.labels, settings.drift),
-        feedback=open_feedback(
-            settings.feedback, classifier.digest, metrics.feedback, metrics.feedback_dropped
-        ),
+        # Feedback for several labels is refused, so predictions are not kept for it either.
+        feedback=None
+        if classifier.has_several_labels
+        else open_feedback(settings.feedback, classifier.digest, metrics.feedback, metrics.feedback_dropped),
     )
