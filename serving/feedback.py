@@ -10,6 +10,7 @@ import queue
 import sqlite3
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import closing, suppress
@@ -281,7 +282,7 @@ class FeedbackStore:
                     self._fail(items, "the service ends")
 
     def _take(self) -> list[_Recorded | _Given | None]:
-        """Wait for something to write, and take what else waits, and the labels that came too early.
+        """Wait for something to write, and take the labels that came too early, and then what else waits.
 
         The list is empty after IDLE_SECONDS.
         """
@@ -292,9 +293,8 @@ class FeedbackStore:
                 items.append(self._queue.get_nowait())
         except queue.Empty:
             pass
-        items += self._early
-        self._early = []
-        return items
+        early, self._early = self._early, []
+        return [*early, *items]
 
     def _write_together(
         self, connection: sqlite3.Connection, items: Sequence[_Recorded | _Given], may_wait: bool
@@ -303,25 +303,48 @@ class FeedbackStore:
 
         A label whose prediction is not known is kept for the next time, if it may wait.
         """
-        given: list[tuple[_Given, Feedback | None]] = []
         try:
             with connection:
                 self._begin(connection)
-                for item in items:
-                    if isinstance(item, _Given):
-                        given.append((item, self._label(connection, item)))
-                    else:
-                        self._insert(connection, item)
+                given = self._write_in_order(connection, items)
                 self._prune(connection)
         except sqlite3.Error as error:
             self._fail(items, str(error))
             return
         now = time.monotonic()
+        waiting = []
         for item, feedback in given:
-            if feedback is None and may_wait and now < item.last_attempt and len(self._early) < MAX_TOGETHER:
-                self._early.append(item)
+            if feedback is None and may_wait and now < item.last_attempt:
+                waiting.append(item)
             else:
                 item.result.set_result(feedback)
+        # If too many wait, the oldest are refused, because a prediction comes soon or not at all.
+        self._early = waiting[-MAX_TOGETHER:]
+        for item in waiting[:-MAX_TOGETHER]:
+            item.result.set_result(None)
+
+    def _write_in_order(
+        self, connection: sqlite3.Connection, items: Sequence[_Recorded | _Given]
+    ) -> list[tuple[_Given, Feedback | None]]:
+        """Write predictions and labels, and return the labels in their order with what became of them.
+
+        A label that comes before its prediction is tried again right after it, so that a later label of the
+        same text still replaces it.
+        """
+        given: list[tuple[_Given, Feedback | None]] = []
+        unknown: defaultdict[str, list[int]] = defaultdict(list)
+        for item in items:
+            if isinstance(item, _Given):
+                found = self._label(connection, item)
+                if found is None:
+                    unknown[item.request_id].append(len(given))
+                given.append((item, found))
+            else:
+                self._insert(connection, item)
+                for place in unknown.pop(item.request_id, ()):
+                    early, _ = given[place]
+                    given[place] = (early, self._label(connection, early))
+        return given
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Begin a transaction; waits for other processes, but not beyond the end of the service."""

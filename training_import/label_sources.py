@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import NamedTuple, Protocol
 
 from datafiles.errors import shown
@@ -119,7 +120,19 @@ def _listed(row: GoodRow, column: str, values: list[object]) -> FoundLabels | Ba
         if is_missing_label(value) or spell_label(value) is None:
             sentence = f"{shown(column)} is a list with {shown(value)}; each of its values {_RULE}"
             return BadRow(row.place, "list with something that is no label", sentence)
+    if _are_indicators(values):
+        sentence = (
+            f"{shown(column)} is {shown(values)}; a list must have the labels of the text, not 0 or 1 for "
+            "each label of the model"
+        )
+        return BadRow(row.place, "list of 0 and 1 for all labels", sentence)
     return _once(values)
+
+
+def _are_indicators(values: list[object]) -> bool:
+    """Return whether numbers say which labels a text has, such as 0, 1, 0, instead of being labels."""
+    numbers = [value for value in values if isinstance(value, int | float | Decimal)]
+    return len(numbers) == len(values) > len(set(numbers)) and set(numbers) <= {0, 1}
 
 
 def _once(values: Iterable[object]) -> FoundLabels:

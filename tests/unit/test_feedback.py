@@ -15,15 +15,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
+from several import several_labels_artifact
 from structlog.testing import capture_logs
 
 from classifier.errors import SettingsError, UnknownLabel
-from classifier.pipeline import Prediction
+from classifier.pipeline import Classifier, Prediction
 from classifier.schema import FeedbackAnswer, FeedbackRequest
-from classifier.settings import DAY_SECONDS, FeedbackSettings
+from classifier.settings import DAY_SECONDS, FeedbackSettings, Settings
 from serving.errors import FeedbackOff, InvalidRequest, PredictionNotFound, ServiceUnavailable, as_http
 from serving.feedback import MAX_WAITING, Feedback, FeedbackStore, check_feedback, open_feedback
 from serving.request.endpoints import take_feedback
+from serving.telemetry.recorder import new_recorder
 
 LABELS = ("negative", "positive")
 DIGEST = "d" * 64
@@ -197,6 +199,24 @@ def test_a_label_waits_for_a_prediction_that_another_process_still_writes(opened
         return await giving
 
     assert asyncio.run(give_early()) == Feedback("positive", True, True)
+
+
+@pytest.mark.parametrize("writes_itself", [False, True])
+def test_a_later_label_replaces_one_that_waits_for_the_prediction(
+    opened: Open, path: Path, writes_itself: bool
+) -> None:
+    other, store = opened(), opened()
+
+    async def give_two(request_id: str) -> None:
+        first = asyncio.create_task(store.give(request_id, 0, "negative"))
+        await asyncio.sleep(0.03)
+        (store if writes_itself else other).record(request_id, predicted("negative"))
+        await asyncio.sleep(0 if writes_itself else 0.01)
+        await asyncio.gather(first, store.give(request_id, 0, "positive"))
+
+    for number in range(10):
+        asyncio.run(give_two(str(number)))
+    assert {row[-1] for row in rows(path)} == {"positive"}
 
 
 def test_a_store_that_closes_answers_the_labels_that_wait_for_a_prediction(opened: Open) -> None:
@@ -412,7 +432,7 @@ def test_two_stores_and_several_threads_can_write_to_one_database(opened: Open, 
 
 KILLED = """
 import asyncio, sys
-from classifier.pipeline import Prediction
+from classifier.pipeline import Classifier, Prediction
 from classifier.settings import FeedbackSettings
 from serving.feedback import FeedbackStore
 store = FeedbackStore(FeedbackSettings(path=sys.argv[1]), "d" * 64, lambda _: None, lambda _: None)
@@ -455,6 +475,15 @@ def test_a_path_that_cannot_be_used_is_named(tmp_path: Path, content: bytes | No
 def test_without_a_path_there_is_no_store() -> None:
     check_feedback(FeedbackSettings())
     assert open_feedback(FeedbackSettings(), DIGEST, ignore, ignore) is None
+
+
+def test_no_predictions_are_kept_of_a_model_with_several_labels(path: Path) -> None:
+    settings = Settings(feedback=FeedbackSettings(path=str(path)))
+    recorder = new_recorder(settings, Classifier(several_labels_artifact()))
+    try:
+        assert recorder.feedback is None
+    finally:
+        recorder.close()
 
 
 # The endpoint

@@ -10,6 +10,7 @@ import joblib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from several import several_labels_artifact
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Perceptron, RidgeClassifier, SGDClassifier
@@ -27,8 +28,11 @@ from classifier.explain.explain import explain_text
 from classifier.explain.explanation import Method
 from classifier.pipeline import Classifier, load_classifier
 from cli.app import app
-from training_import.conversion.converted import ImportOptions, UnsupportedModel
+from training_import.conversion.comparison import Comparison
+from training_import.conversion.converted import ImportOptions, Quantized, UnsupportedModel
 from training_import.conversion.import_model import convert_and_compare
+from training_import.conversion.label_sets import say_thresholds
+from training_import.conversion.quantization import measure_quantization
 
 WORDS = {
     "money": ("market", "bank", "price", "stock"),
@@ -169,6 +173,22 @@ def test_decisions_are_calibrated_and_the_labels_stay_those_of_the_original(
         assert (np.argsort(order, axis=0) == np.argsort(probabilities, axis=0)).all()
 
 
+def test_a_label_that_no_text_of_the_training_had_stays_unpredicted(tmp_path: Path) -> None:
+    truth = TRUTH.copy()
+    truth[:, 1] = 0
+    model = _trained(OneVsRestClassifier(LinearSVC()), truth)
+    artifact = _import(tmp_path, {"model": model, "mlb": BINARIZER}, NEW_TEXTS, NEW_SETS)
+    assert _predicted(artifact) == _sets(model.predict(NEW_TEXTS))
+
+
+def test_a_text_of_unknown_words_has_no_label_if_the_score_of_each_is_0(tmp_path: Path) -> None:
+    model = _trained(OneVsRestClassifier(LinearSVC(fit_intercept=False)))
+    artifact = _import(tmp_path, {"model": model, "mlb": BINARIZER}, NEW_TEXTS, NEW_SETS)
+    (prediction,) = Classifier(artifact).predict(["Xylophones."])
+    assert not model.predict(["Xylophones."]).any()
+    assert prediction.labels == ()
+
+
 def test_a_threshold_of_the_package_goes_before_those_of_the_decisions(tmp_path: Path) -> None:
     package = {"model": _trained(OneVsRestClassifier(LinearSVC())), "mlb": BINARIZER}
     artifact = _import(tmp_path, package | {"threshold": 0.8}, NEW_TEXTS, NEW_SETS)
@@ -305,3 +325,32 @@ def test_the_card_says_that_a_text_can_have_several_labels(tmp_path: Path) -> No
     card = _import(tmp_path, package, thresholds=(0.2, 0.5, 0.9)).model_card
     assert "3 labels, of which a text can have several: money, sport, tech" in card
     assert "The thresholds are money 0.2, sport 0.5, tech 0.9" in card
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "said"),
+    [
+        (None, "The threshold of each label is 0.5; --thresholds sets others."),
+        ((0.25,) * 1000, "The threshold of each label is 0.25; --thresholds sets others."),
+        (
+            (0.25,) * 999 + (0.5,),
+            f"The thresholds are {', '.join(f'label {n} 0.25' for n in range(20))} and 980 more; ",
+        ),
+    ],
+)
+def test_the_thresholds_of_many_labels_are_said_in_few_words(
+    thresholds: tuple[float, ...] | None, said: str
+) -> None:
+    names = tuple(f"label {number}" for number in range(1000))
+    manifest = several_labels_artifact().manifest
+    assert said in say_thresholds(manifest.model_copy(update={"labels": names, "thresholds": thresholds}))
+
+
+def test_no_quantized_answer_is_right_for_a_label_that_the_model_does_not_have() -> None:
+    expected, imported = np.array([[0.9, 0.1, 0.1]] * 4), np.array([[0.1, 0.1, 0.1]] * 4)
+    check = Comparison("the original", 4, 4, 0.8, 1.0, expected, imported)
+    manifest = several_labels_artifact(thresholds=None).manifest
+    quantized = Quantized("int8", 2, 1, 0.0)
+    for labels in [("weather",), ("acting", "weather")]:
+        assert measure_quantization(quantized, check, manifest, [labels] * 4).accuracy_cost == 0.0
+    assert measure_quantization(quantized, check, manifest, [("acting",)] * 4).accuracy_cost == 1.0

@@ -88,6 +88,16 @@ def test_a_list_with_something_that_is_no_label_is_a_bad_row(tmp_path: Path, val
     ]
 
 
+@pytest.mark.parametrize("value", [[0, 1, 0], [0.0, 1.0, 0.0], [False, True, False], [0, 0], [1, 1]])
+def test_a_list_of_0_and_1_for_all_labels_is_a_bad_row(tmp_path: Path, value: object) -> None:
+    with pytest.raises(DatasetError, match="not 0 or 1 for each label of the model"):
+        read_dataset(listed(tmp_path, *[value] * 10))
+
+
+def test_a_list_of_distinct_numbers_has_labels(tmp_path: Path) -> None:
+    assert read_dataset(listed(tmp_path, [0, 1], [2, 2], [1])).sets == [("0", "1"), ("2",), ("1",)]
+
+
 def test_null_is_not_an_empty_list(tmp_path: Path) -> None:
     dataset = read_dataset(listed(tmp_path, None, ["a", "b"]))
     assert [reason for reason, _ in bad(dataset)] == ["no label"]

@@ -57,6 +57,12 @@ def report(case: Case) -> MultilabelReport:
     return MultilabelReport(figures(case), 1.0, *case)
 
 
+@pytest.mark.parametrize("written", ['["joy", "fear"]', "['joy', 'fear']", "[]"])
+def test_a_list_that_was_written_as_a_text_is_no_separated_cell(written: str) -> None:
+    with pytest.raises(ClassifierError, match="save the lists as JSON or Parquet"):
+        label_truth(Dataset("data.csv", "", ["a text"], [written]), LABELS)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_averages_are_those_of_scikit_learn(seed: int) -> None:
     truth, predicted, _ = case = random_case(seed)

@@ -13,12 +13,17 @@ from training_import.conversion.label_sets import classes_in_data, label_matrix
 
 MIN_CALIBRATION_TEXTS = 50
 
+_ABOVE = 1 + 1e-12
+"""scikit-learn predicts a label from a score above 0, and a threshold is the lowest probability of its label.
+A text of unknown words can have exactly the score 0, so the threshold is its probability times this
+factor, which is larger than the differences between processors."""
+
 
 def calibrated(converted: Converted, texts: Sequence[str], labels: LabelSets) -> Converted:
     """Return the model with a calibration that fits labelled texts, and with an original that has it too.
 
     The predicted labels are the original's: a temperature leaves the order of the classes as it is, and if a
-    text can have several labels, each threshold is the probability of the score 0, from which on the
+    text can have several labels, each threshold is just above the probability of the score 0, above which the
     original predicts the label. Raises UnsupportedModel if there are too few labelled texts, or if their
     labels are not those of the model.
     """
@@ -32,6 +37,7 @@ def calibrated(converted: Converted, texts: Sequence[str], labels: LabelSets) ->
     if converted.has_several_labels:
         calibration = fit_sigmoids(scores, truth)
         limits = to_probabilities(np.zeros((1, truth.shape[1])), calibration)[0]
+        limits = np.minimum(limits * _ABOVE, 1.0)
         rights = ((to_probabilities(scores, calibration) >= limits) == truth).all(axis=1)
         measure = "exactly right"
         formula = "each probability is the sigmoid of the score times {0:g} plus a number for the label"
@@ -62,7 +68,7 @@ def calibrated(converted: Converted, texts: Sequence[str], labels: LabelSets) ->
 
 
 def _thresholds(converted: Converted, limits: NDArray[np.float64] | None) -> Thresholds | None:
-    """Return what the package says, or else the probabilities from which on the original predicts a label."""
+    """Return what the package says, or else the probabilities above which the original predicts a label."""
     if limits is None or converted.thresholds is not None or converted.threshold is not None:
         return converted.thresholds
     return tuple(limits.tolist())

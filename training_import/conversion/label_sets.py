@@ -6,8 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.artifact import Manifest
+from classifier.validation import listed
 from training_import.conversion.converted import Converted, ImportOptions, LabelSets, UnsupportedModel
 from training_import.labels import spell_label
+
+MAX_SHOWN_THRESHOLDS = 20
 
 
 def thresholds_of(converted: Converted, options: ImportOptions) -> tuple[float, ...] | None:
@@ -36,11 +39,16 @@ def thresholds_of(converted: Converted, options: ImportOptions) -> tuple[float, 
 
 def say_thresholds(manifest: Manifest) -> str:
     """Say from which probability on a text has each label; a sentence for the screen and the model card."""
-    named = zip(manifest.labels, manifest.label_thresholds, strict=True)
-    each = ", ".join(f"{name} {threshold:.6g}" for name, threshold in named)
+    thresholds = manifest.label_thresholds
+    if len(set(thresholds)) == 1:
+        are = f"threshold of each label is {thresholds[0]:.6g}"
+    else:
+        named = zip(manifest.labels, thresholds, strict=True)
+        each = [f"{name} {threshold:.6g}" for name, threshold in named]
+        are = f"thresholds are {listed(each, MAX_SHOWN_THRESHOLDS)}"
     return (
         "A text can have several labels, or none: all whose probability is at or above their threshold. The "
-        f"thresholds are {each}; --thresholds sets others."
+        f"{are}; --thresholds sets others."
     )
 
 
@@ -62,6 +70,13 @@ def label_matrix(labels: LabelSets, classes: Sequence[str]) -> NDArray[np.bool_]
             if label in places:
                 found[row, places[label]] = True
     return found
+
+
+def have_known_labels(labels: LabelSets, classes: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which of n texts have no label but the classes."""
+    names = frozenset(classes)
+    sets = ((of_text,) if isinstance(of_text, str) else of_text for of_text in labels)
+    return np.array([names.issuperset(of_text) for of_text in sets])
 
 
 def classes_in_data(converted: Converted, labels: LabelSets) -> tuple[str, ...]:

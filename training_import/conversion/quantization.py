@@ -5,7 +5,7 @@ import numpy as np
 from classifier.artifact import Manifest, Quantization
 from training_import.conversion.comparison import Comparison
 from training_import.conversion.converted import LabelSets, Quantized, UnsupportedModel
-from training_import.conversion.label_sets import decisions, label_matrix
+from training_import.conversion.label_sets import decisions, have_known_labels, label_matrix
 
 
 def measure_quantization(
@@ -32,8 +32,13 @@ def measure_quantization(
     if truth:
         right = label_matrix(truth, manifest.labels)
         if not manifest.has_several_labels:
-            right = np.where(right.any(axis=1), right.argmax(axis=1), -1)[:, None]
-        cost = float((before == right).all(axis=1).mean() - (after == right).all(axis=1).mean())
+            right = right.argmax(axis=1)[:, None]
+        # No answer is right for a text with a label that the model does not have.
+        can_be_right = have_known_labels(truth, manifest.labels)[:, None]
+        was_right, is_right = (
+            ((each == right) & can_be_right).all(axis=1).mean() for each in (before, after)
+        )
+        cost = float(was_right - is_right)
     return Quantization(
         dtype=quantized.dtype,
         largest_difference=float(np.abs(check.imported - check.expected)[:count].max()),

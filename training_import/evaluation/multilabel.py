@@ -120,6 +120,11 @@ def label_truth(dataset: Dataset, classes: Sequence[str]) -> NDArray[np.bool_]:
 
 def _unknown(label: str, classes: Sequence[str]) -> ClassifierError:
     found = f"label {label!r} is none of the classes {', '.join(classes)}"
+    if label.startswith("["):
+        return ClassifierError(
+            f"{found}; if it is a list that was written as a text, save the lists as JSON or Parquet, or "
+            "write the labels with a separator between them and add --label-separator"
+        )
     separator = separator_in(label)
     if separator is None:
         return ClassifierError(found)
