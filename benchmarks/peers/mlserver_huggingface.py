@@ -5,20 +5,26 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import onnx
 from mlserver import MLServer, ModelSettings, Settings
 from mlserver.settings import ModelParameters
 from mlserver_huggingface import HuggingFaceRuntime
+from onnx import helper, numpy_helper
 
-from benchmarks.peers.mlserver import ANY_FREE_PORT, MAX_BATCH_SECONDS
-from benchmarks.peers.pipeline import HOST, MAX_BATCH_SIZE, artifact, port
+from benchmarks.peers.mlserver import ANY_FREE_PORT
+from benchmarks.peers.pipeline import HOST, artifact, port
 
 
 def write_folder(folder: Path) -> None:
     """Write the artifact in the layout of Hugging Face."""
     manifest = json.loads((artifact() / "artifact.json").read_text(encoding="utf-8"))
-    for name in ("model.onnx", "tokenizer.json"):
-        shutil.copy(artifact() / name, folder)
+    shutil.copy(artifact() / "tokenizer.json", folder)
+    network = onnx.load(artifact() / "model.onnx")
+    _calibrate(network.graph, manifest["calibration"])
+    onnx.save(network, folder / "model.onnx")
     labels = dict(enumerate(manifest["labels"]))
     config = {
         "model_type": "bert",
@@ -38,6 +44,18 @@ def write_folder(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer), encoding="utf-8")
 
 
+def _calibrate(graph: onnx.GraphProto, calibration: dict[str, Any]) -> None:
+    """Put the calibration, which the service applies itself, behind the logits."""
+    (logits,) = (output.name for output in graph.output)
+    for node in graph.node:
+        node.output[:] = ["scores" if name == logits else name for name in node.output]
+    bias = np.array(calibration["bias"] or [0.0], np.float32)
+    graph.initializer.append(numpy_helper.from_array(np.array(calibration["scale"], np.float32), "scale"))
+    graph.initializer.append(numpy_helper.from_array(bias, "bias"))
+    graph.node.append(helper.make_node("Mul", ["scores", "scale"], ["scaled"]))
+    graph.node.append(helper.make_node("Add", ["scaled", "bias"], [logits]))
+
+
 async def main(folder: Path) -> None:
     """Serve until a signal stops the process."""
     settings = Settings(
@@ -49,12 +67,10 @@ async def main(folder: Path) -> None:
         debug=False,
     )
     extra = {"task": "text-classification", "pretrained_model": str(folder), "optimum_model": True}
+    # It is not batched: the runtime would run texts one by one in any case, because the id of BERT's padding
+    # is 0, which it takes for none; and requests that ask for their texts to be cut cannot be put together.
     model = ModelSettings(
-        name="classifier",
-        implementation=HuggingFaceRuntime,
-        max_batch_size=MAX_BATCH_SIZE,
-        max_batch_time=MAX_BATCH_SECONDS,
-        parameters=ModelParameters(extra=extra),
+        name="classifier", implementation=HuggingFaceRuntime, parameters=ModelParameters(extra=extra)
     )
     await MLServer(settings).start([model])
 
