@@ -180,9 +180,14 @@ def import_foreign(
         stopwords=stopwords() if remove_stopwords else (),
     )
     source_of_labels = None
-    if label_column is not None or label_separator is not None or label_columns is not None:
+    named_labels = {
+        "--label-column": label_column,
+        "--label-separator": label_separator,
+        "--label-columns": label_columns,
+    }
+    if given := [name for name, value in named_labels.items() if value is not None]:
         if not data:
-            raise typer.BadParameter("columns of labels are named without --data, which has them")
+            raise typer.BadParameter(f"{given[0]} is given without --data, which has the labels")
         named = label_column or DEFAULT_LABEL_COLUMN
         source_of_labels = label_source(named, label_separator, label_columns)
     texts, true_labels = _read(data or [], text_column, source_of_labels, encoding, max_bad_rows)
