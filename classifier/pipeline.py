@@ -3,13 +3,14 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.artifact import GOLDEN, Artifact, Calibration, GoldenCase, read_artifact, version_of
+from classifier.artifact import GOLDEN, Artifact, Calibration, GoldenCase, Manifest, read_artifact, version_of
 from classifier.errors import ArtifactError
 from classifier.runtimes import Batch, Runtime, Scored, Scores, Terms, runtime_of
 from classifier.schema import MAX_TEXT_CHARS
@@ -137,6 +138,15 @@ def to_probabilities(scores: Scores, calibration: Calibration) -> NDArray[np.flo
     return odds
 
 
+def decide_labels(manifest: Manifest, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which labels n texts have by the thresholds of the labels; both are (n, classes).
+
+    It is for a model that `has_several_labels`.
+    """
+    decided: NDArray[np.bool_] = probabilities >= np.array(manifest.label_thresholds)
+    return decided
+
+
 class Classifier:
     """A loaded artifact that predicts. It holds no state between calls, so threads may share it."""
 
@@ -222,14 +232,6 @@ class Classifier:
         predicted: NDArray[np.intp] = probabilities.argmax(axis=1)
         return predicted
 
-    def decide_labels(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return which labels n texts have by the thresholds of the labels; both are (n, classes).
-
-        It is for a model that `has_several_labels`.
-        """
-        decided: NDArray[np.bool_] = probabilities >= np.array(self.manifest.label_thresholds)
-        return decided
-
     def runs(self, texts: Sequence[str]) -> Iterator[ModelRun]:
         """Run n texts through the model, in order, and yield what each run found.
 
@@ -265,12 +267,12 @@ class Classifier:
         predictions: list[Prediction] = []
         for run, batch in self._runs(texts):
             warnings = self._warnings(run)
+            labels = self._labels(run.probabilities)
             rows = zip(run.predicted.tolist(), run.probabilities.tolist(), strict=True)
             for row, (class_, values) in enumerate(rows):
                 named = dict(zip(self.labels, values, strict=True))
                 label, warned = self.labels[class_], warnings.get(row, ())
-                labels = self._all_labels(values) if self.has_several_labels else None
-                predictions.append(Prediction(label, class_, named, labels, warned, run, row, batch))
+                predictions.append(Prediction(label, class_, named, labels[row], warned, run, row, batch))
         return predictions
 
     def places(self, text: str) -> NDArray[np.int64]:
@@ -318,10 +320,12 @@ class Classifier:
                     f"not {case.probabilities} as when it was made"
                 )
 
-    def _all_labels(self, probabilities: Sequence[float]) -> tuple[str, ...]:
-        """Return the labels at or above their thresholds."""
-        each = zip(self.labels, probabilities, self.manifest.label_thresholds, strict=True)
-        return tuple(label for label, value, threshold in each if value >= threshold)
+    def _labels(self, probabilities: NDArray[np.float64]) -> Sequence[tuple[str, ...] | None]:
+        """Return all labels of each of n texts, or None for each if a text has exactly one."""
+        if not self.has_several_labels:
+            return [None] * len(probabilities)
+        rows = decide_labels(self.manifest, probabilities).tolist()
+        return [tuple(compress(self.labels, has_label)) for has_label in rows]
 
     def _batches(self, texts: Sequence[str]) -> Iterator[Batch]:
         for start in range(0, len(texts), self._batch_size):

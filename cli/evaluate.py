@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from cli.console import err, harmless, new_app
-from cli.evaluation_kinds import G, Kind, OneLabel, R, SeveralLabels
+from cli.evaluation_kinds import G, Kind, R, one_label, several_labels
 from cli.evaluation_report import Evaluated
 from cli.progress import counting
 from cli.reading import print_reading
@@ -160,9 +160,9 @@ def evaluate(
     outputs = _Outputs(as_json, plots, errors, max_errors or DEFAULT_ERRORS, settings.explain.max_runs)
     named = dict(zip(tags, classifiers, strict=True))
     if has_several_labels:
-        _evaluate(SeveralLabels(), named, dataset, groups, neutral_label, outputs)
+        _evaluate(several_labels(), named, dataset, groups, outputs)
     else:
-        _evaluate(OneLabel(), named, dataset, groups, neutral_label, outputs)
+        _evaluate(one_label(neutral_label), named, dataset, groups, outputs)
 
 
 def _evaluate(
@@ -170,7 +170,6 @@ def _evaluate(
     classifiers: "Mapping[str, Classifier]",
     dataset: "Dataset",
     groups_of_texts: Sequence[str],
-    neutral_label: str | None,
     outputs: _Outputs,
 ) -> None:
     """Evaluate models of one kind, which have their tags, and print, draw and write what is asked for."""
@@ -183,7 +182,7 @@ def _evaluate(
             _warn_of_known_texts(tag, known)
         with counting() as progress:
             task = progress.add_task(f"evaluating {tag}", total=len(dataset.texts))
-            report = kind.evaluate(classifier, dataset, partial(progress.advance, task), neutral_label)
+            report = kind.evaluate(classifier, dataset, partial(progress.advance, task))
         models.append(Evaluated(tag, report, kind.groups(groups_of_texts, report), known is not None))
     first = models[0].report.is_right
     tests = [mcnemar(first, other.report.is_right) for other in models[1:]]

@@ -1,8 +1,9 @@
 """What `evaluate` does with a model that gives a text one label, and with one that gives it several."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from cli.evaluation_report import Evaluated, print_model, print_models
 from cli.multilabel_report import print_multilabel_model, print_multilabel_models
@@ -52,137 +53,88 @@ G = TypeVar("G", bound=AnyGroup)
 """The figures of a group."""
 
 
-class Kind(Protocol[R, G]):
+@dataclass(frozen=True)
+class Kind(Generic[R, G]):
     """What `evaluate` does with one kind of model."""
 
-    def evaluate(
-        self, classifier: "Classifier", dataset: "Dataset", advance: Advance, neutral_label: str | None
-    ) -> R:
-        """Predict all texts of a data set."""
-
-    def groups(self, groups: Sequence[str], report: R) -> Sequence[G]:
-        """Return the figures of each group."""
-
-    def print_model(self, model: Evaluated[R, G], data: str) -> None:
-        """Print the figures of one model."""
-
-    def print_models(self, models: Sequence[Evaluated[R, G]], data: str, tests: "Sequence[McNemar]") -> None:
-        """Print the figures of several models."""
-
-    def write_plots(self, report: R, folder: Path, subject: str) -> list[Path]:
-        """Write the plots, and return their paths."""
-
-    def find_mistakes(
-        self, dataset: "Dataset", report: R, explain: Explain, most: int, advance: AdvanceMistakes
-    ) -> "Mistakes":
-        """Explain the most confident mistakes."""
-
-    def write_errors_page(self, path: Path, source: "Source", report: R, mistakes: "Mistakes") -> None:
-        """Write the page of mistakes."""
+    evaluate: "Callable[[Classifier, Dataset, Advance], R]"
+    """Predicts all texts of a data set."""
+    groups: Callable[[Sequence[str], R], Sequence[G]]
+    """Returns the figures of each group; it receives the group of each text."""
+    print_model: Callable[[Evaluated[R, G], str], None]
+    """Prints the figures of one model; it also receives the name of the data set."""
+    print_models: "Callable[[Sequence[Evaluated[R, G]], str, Sequence[McNemar]], None]"
+    """Prints the figures of several models."""
+    write_plots: Callable[[R, Path, str], list[Path]]
+    """Writes the plots into a folder, and returns their paths; it also receives what they are about."""
+    find_mistakes: "Callable[[Dataset, R, Explain, int, AdvanceMistakes], Mistakes]"
+    """Explains at most so many of the most confident mistakes."""
+    write_errors_page: "Callable[[Path, Source, R, Mistakes], None]"
+    """Writes the page of mistakes."""
 
 
-class OneLabel:
-    """A model that gives each text exactly one label."""
+def one_label(neutral_label: str | None) -> "Kind[Report, GroupMetrics]":
+    """Return what is done with models that give each text exactly one label."""
+    from training_import.evaluation.evaluate import evaluate
+    from training_import.evaluation.groups import group_metrics
+    from training_import.evaluation.mistakes import find_mistakes
 
-    def evaluate(
-        self, classifier: "Classifier", dataset: "Dataset", advance: Advance, neutral_label: str | None
-    ) -> "Report":
-        """Predict all texts of a data set."""
-        from training_import.evaluation.evaluate import evaluate
-
-        return evaluate(classifier, dataset, advance, neutral_label)
-
-    def groups(self, groups: Sequence[str], report: "Report") -> "Sequence[GroupMetrics]":
-        """Return the figures of each group."""
-        from training_import.evaluation.groups import group_metrics
-
-        return group_metrics(groups, report.truth, report.predicted, report.probabilities)
-
-    def print_model(self, model: "Evaluated[Report, GroupMetrics]", data: str) -> None:
-        """Print the figures of one model."""
-        print_model(model, data)
-
-    def print_models(
-        self, models: "Sequence[Evaluated[Report, GroupMetrics]]", data: str, tests: "Sequence[McNemar]"
-    ) -> None:
-        """Print the figures of several models."""
-        print_models(models, data, tests)
-
-    def write_plots(self, report: "Report", folder: Path, subject: str) -> list[Path]:
-        """Write the plots, and return their paths."""
-        from training_import.evaluation.plots import write_plots
-
-        return write_plots(report, folder, subject)
-
-    def find_mistakes(
-        self, dataset: "Dataset", report: "Report", explain: Explain, most: int, advance: AdvanceMistakes
-    ) -> "Mistakes":
-        """Explain the most confident mistakes."""
-        from training_import.evaluation.mistakes import find_mistakes
-
-        return find_mistakes(dataset, report, lambda text: explain(text, None), most, advance)
-
-    def write_errors_page(self, path: Path, source: "Source", report: "Report", mistakes: "Mistakes") -> None:
-        """Write the page of mistakes."""
-        from training_import.evaluation.errors_page import write_errors_page
-
-        write_errors_page(path, source, report, mistakes)
+    return Kind(
+        evaluate=lambda classifier, dataset, advance: evaluate(classifier, dataset, advance, neutral_label),
+        groups=lambda groups, report: group_metrics(
+            groups, report.truth, report.predicted, report.probabilities
+        ),
+        print_model=print_model,
+        print_models=print_models,
+        write_plots=_write_plots,
+        find_mistakes=lambda dataset, report, explain, most, advance: find_mistakes(
+            dataset, report, lambda text: explain(text, None), most, advance
+        ),
+        write_errors_page=_write_errors_page,
+    )
 
 
-class SeveralLabels:
-    """A model that can give a text several labels, or none."""
+def several_labels() -> "Kind[MultilabelReport, MultilabelGroup]":
+    """Return what is done with models that can give a text several labels, or none."""
+    from training_import.evaluation.evaluate import evaluate_multilabel
+    from training_import.evaluation.mistakes import find_multilabel_mistakes
+    from training_import.evaluation.multilabel import multilabel_groups
 
-    def evaluate(
-        self, classifier: "Classifier", dataset: "Dataset", advance: Advance, neutral_label: str | None
-    ) -> "MultilabelReport":
-        """Predict all texts of a data set; there is no neutral label."""
-        from training_import.evaluation.evaluate import evaluate_multilabel
+    return Kind(
+        evaluate=evaluate_multilabel,
+        groups=lambda groups, report: multilabel_groups(groups, report.truth, report.predicted),
+        print_model=print_multilabel_model,
+        print_models=print_multilabel_models,
+        write_plots=_write_multilabel_plots,
+        find_mistakes=find_multilabel_mistakes,
+        write_errors_page=_write_multilabel_errors_page,
+    )
 
-        del neutral_label
-        return evaluate_multilabel(classifier, dataset, advance)
 
-    def groups(self, groups: Sequence[str], report: "MultilabelReport") -> "Sequence[MultilabelGroup]":
-        """Return the figures of each group."""
-        from training_import.evaluation.multilabel import multilabel_groups
+# Matplotlib and Jinja take long to import, and most evaluations need neither.
 
-        return multilabel_groups(groups, report.truth, report.predicted)
 
-    def print_model(self, model: "Evaluated[MultilabelReport, MultilabelGroup]", data: str) -> None:
-        """Print the figures of one model."""
-        print_multilabel_model(model, data)
+def _write_plots(report: "Report", folder: Path, subject: str) -> list[Path]:
+    from training_import.evaluation.plots import write_plots
 
-    def print_models(
-        self,
-        models: "Sequence[Evaluated[MultilabelReport, MultilabelGroup]]",
-        data: str,
-        tests: "Sequence[McNemar]",
-    ) -> None:
-        """Print the figures of several models."""
-        print_multilabel_models(models, data, tests)
+    return write_plots(report, folder, subject)
 
-    def write_plots(self, report: "MultilabelReport", folder: Path, subject: str) -> list[Path]:
-        """Write the plots, and return their paths."""
-        from training_import.evaluation.plots import write_multilabel_plots
 
-        return write_multilabel_plots(report, folder, subject)
+def _write_multilabel_plots(report: "MultilabelReport", folder: Path, subject: str) -> list[Path]:
+    from training_import.evaluation.plots import write_multilabel_plots
 
-    def find_mistakes(
-        self,
-        dataset: "Dataset",
-        report: "MultilabelReport",
-        explain: Explain,
-        most: int,
-        advance: AdvanceMistakes,
-    ) -> "Mistakes":
-        """Explain the most confident mistakes."""
-        from training_import.evaluation.mistakes import find_multilabel_mistakes
+    return write_multilabel_plots(report, folder, subject)
 
-        return find_multilabel_mistakes(dataset, report, explain, most, advance)
 
-    def write_errors_page(
-        self, path: Path, source: "Source", report: "MultilabelReport", mistakes: "Mistakes"
-    ) -> None:
-        """Write the page of mistakes."""
-        from training_import.evaluation.errors_page import write_multilabel_errors_page
+def _write_errors_page(path: Path, source: "Source", report: "Report", mistakes: "Mistakes") -> None:
+    from training_import.evaluation.errors_page import write_errors_page
 
-        write_multilabel_errors_page(path, source, report, mistakes)
+    write_errors_page(path, source, report, mistakes)
+
+
+def _write_multilabel_errors_page(
+    path: Path, source: "Source", report: "MultilabelReport", mistakes: "Mistakes"
+) -> None:
+    from training_import.evaluation.errors_page import write_multilabel_errors_page
+
+    write_multilabel_errors_page(path, source, report, mistakes)

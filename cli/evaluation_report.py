@@ -1,6 +1,6 @@
 """Print the figures of one evaluated model, or of several next to each other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -73,13 +73,26 @@ def print_models(
     print_table(overall)
     print_f1_of_models([model.report.evaluation.by_class for model in models], "class")
     out.print()
+    print_tests_and_groups(models, rows, tests, _groups)
+
+
+def print_tests_and_groups(
+    models: "Sequence[Evaluated[R_co, G_co]]",
+    rows: int,
+    tests: "Sequence[McNemar]",
+    table_of: "Callable[[Sequence[G_co]], Table]",
+) -> None:
+    """Print the tests of several models against the first one, and then the groups of each model.
+
+    `rows` is the number of texts.
+    """
     for model, test in zip(models[1:], tests, strict=True):
         print_line(comparison_sentence(models[0].tag, model.tag, rows, test))
     for model in models:
         if model.groups:
             out.print()
             print_line(model.tag)
-            print_table(_groups(model.groups))
+            print_table(table_of(model.groups))
 
 
 def comparison_sentence(first: str, second: str, rows: int, test: "McNemar") -> str:

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.console import harmless, out
-from cli.evaluation_report import Evaluated, comparison_sentence, print_f1_of_models, print_line
+from cli.evaluation_report import Evaluated, print_f1_of_models, print_line, print_tests_and_groups
 from cli.tables import figures_table, print_table
 
 if TYPE_CHECKING:
@@ -75,13 +75,7 @@ def print_multilabel_models(models: "Sequence[Model]", data: str, tests: "Sequen
     print_f1_of_models([model.report.evaluation.by_label for model in models], "label")
     out.print()
     print_line("A model is right about a text here if all labels of the text are exactly right.")
-    for model, test in zip(models[1:], tests, strict=True):
-        print_line(comparison_sentence(models[0].tag, model.tag, rows, test))
-    for model in models:
-        if model.groups:
-            out.print()
-            print_line(model.tag)
-            print_table(_groups(model.groups))
+    print_tests_and_groups(models, rows, tests, _groups)
 
 
 def _f1(averages: "Averages | None") -> str:

@@ -28,8 +28,8 @@ class Peer(MLModel):
         return InferenceResponse(model_name=self.name, outputs=[encoded])
 
 
-async def main() -> None:
-    """Serve until a signal stops the process."""
+async def serve(model: ModelSettings) -> None:
+    """Serve a model until a signal stops the process."""
     settings = Settings(
         host=HOST,
         http_port=port(),
@@ -38,14 +38,17 @@ async def main() -> None:
         parallel_workers=0,  # MLServer 1.7.1 cannot start workers with uvloop 0.23
         debug=False,
     )
-    model = ModelSettings(
-        name="classifier",
-        implementation=Peer,
-        max_batch_size=MAX_BATCH_SIZE,
-        max_batch_time=MAX_BATCH_SECONDS,
-    )
     await MLServer(settings).start([model])
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(
+        serve(
+            ModelSettings(
+                name="classifier",
+                implementation=Peer,
+                max_batch_size=MAX_BATCH_SIZE,
+                max_batch_time=MAX_BATCH_SECONDS,
+            )
+        )
+    )

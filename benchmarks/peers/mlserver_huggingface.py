@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-from mlserver import MLServer, ModelSettings, Settings
+from mlserver import ModelSettings
 from mlserver.settings import ModelParameters
 from mlserver_huggingface import HuggingFaceRuntime
 from onnx import helper, numpy_helper
 
-from benchmarks.peers.mlserver import ANY_FREE_PORT
-from benchmarks.peers.pipeline import HOST, artifact, port
+from benchmarks.peers.mlserver import serve
+from benchmarks.peers.pipeline import artifact
 
 
 def write_folder(folder: Path) -> None:
@@ -56,26 +56,19 @@ def _calibrate(graph: onnx.GraphProto, calibration: dict[str, Any]) -> None:
     graph.node.append(helper.make_node("Add", ["scaled", "bias"], [logits]))
 
 
-async def main(folder: Path) -> None:
-    """Serve until a signal stops the process."""
-    settings = Settings(
-        host=HOST,
-        http_port=port(),
-        grpc_port=ANY_FREE_PORT,
-        metrics_port=ANY_FREE_PORT,
-        parallel_workers=0,  # MLServer 1.7.1 cannot start workers with uvloop 0.23
-        debug=False,
-    )
+def model_of(folder: Path) -> ModelSettings:
+    """Return the settings of the model in a folder.
+
+    It is not batched: the runtime would run texts one by one in any case, because the id of BERT's padding is
+    0, which it takes for none; and requests that ask for their texts to be cut cannot be put together.
+    """
     extra = {"task": "text-classification", "pretrained_model": str(folder), "optimum_model": True}
-    # It is not batched: the runtime would run texts one by one in any case, because the id of BERT's padding
-    # is 0, which it takes for none; and requests that ask for their texts to be cut cannot be put together.
-    model = ModelSettings(
+    return ModelSettings(
         name="classifier", implementation=HuggingFaceRuntime, parameters=ModelParameters(extra=extra)
     )
-    await MLServer(settings).start([model])
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
         write_folder(Path(temporary))
-        asyncio.run(main(Path(temporary)))
+        asyncio.run(serve(model_of(Path(temporary))))

@@ -265,6 +265,8 @@ def test_thresholds_come_from_the_package_or_from_the_options(tmp_path: Path, th
         ([0.5, 0.5], "has 2 numbers; the model has 3 labels: money, sport, tech"),
         ({"money": 0.5, "sport": 0.5, "weather": 0.5}, "has other labels than the model, such as 'tech'"),
         ([0.5, 0.5, 2], r"thresholds\[2\] is 2.0; it must be from 0 to 1"),
+        ([0.5, None, 0.5], r"thresholds\[1\] is None; it must be a number from 0 to 1"),
+        ({"money": 0.5, "sport": None, "tech": 0.5}, r"thresholds\['sport'\] is None; it must be a number"),
         ("high", "thresholds is 'high'; it must be a list in the order of the labels"),
     ],
 )

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from classifier.pipeline import to_probabilities
 from training_import.calibration import fit_sigmoids, fit_temperature
 from training_import.conversion.converted import Converted, LabelSets, Thresholds, UnsupportedModel
-from training_import.conversion.label_sets import classes_in_data, label_matrix
+from training_import.conversion.label_sets import classes_in_data, sets_of
+from training_import.evaluation.metrics import label_matrix
 
 MIN_CALIBRATION_TEXTS = 50
 
@@ -77,7 +78,7 @@ def _thresholds(converted: Converted, limits: NDArray[np.float64] | None) -> Thr
 def _truth(converted: Converted, labels: LabelSets) -> NDArray[np.bool_]:
     """Return which of the classes each of n texts has, shape (n, classes)."""
     classes = classes_in_data(converted, labels)
-    truth = label_matrix(labels, classes)
+    truth = label_matrix(sets_of(labels), classes)
     counts = truth.sum(axis=0).tolist()
     if missing := [name for name, count in zip(classes, counts, strict=True) if not count]:
         raise UnsupportedModel(

@@ -279,10 +279,11 @@ def _package(
     naming = [key for key, value in content.items() if options.labels is None and _names_classes(key, value)]
     described = [key for key in ("embedding_size", "model_type", "vocab_size") if key in content]
     used = {*_KEYS, *described, *naming}
+    threshold = content.get("threshold")
     return Package(
         content["model"],
         tokenizers[0] if tokenizers else None,
-        _threshold(source, "threshold", content.get("threshold")),
+        None if threshold is None else _threshold(source, "threshold", threshold),
         _thresholds(source, content.get("thresholds")),
         _max_tokens(source, content.get("max_tokens")),
         class_names=tuple(read_class_names(key, content[key]) for key in naming),
@@ -300,9 +301,7 @@ def _names_classes(key: Any, value: Any) -> bool:
     return is_name or isinstance(value, LabelEncoder | MultiLabelBinarizer)
 
 
-def _threshold(source: Path, name: str, value: Any) -> float | None:
-    if value is None:
-        return None
+def _threshold(source: Path, name: str, value: Any) -> float:
     try:
         threshold = float(value)
     except (TypeError, ValueError) as error:
@@ -317,17 +316,13 @@ def _thresholds(source: Path, value: Any) -> Thresholds | None:
     if value is None:
         return None
     if isinstance(value, Mapping):
-        of_label = {
-            str(name): _threshold(source, f"thresholds[{name!r}]", each) for name, each in value.items()
-        }
-        return {name: each for name, each in of_label.items() if each is not None}
+        return {str(name): _threshold(source, f"thresholds[{name!r}]", each) for name, each in value.items()}
     if np.ndim(value) != 1:
         raise UnsupportedModel(
             f"{source}: thresholds is {shortened(repr(value), MAX_SHOWN_CHARACTERS)}; it must be a list in "
             "the order of the labels, or {label: threshold}"
         )
-    found = [_threshold(source, f"thresholds[{number}]", each) for number, each in enumerate(value)]
-    return tuple(each for each in found if each is not None)
+    return tuple(_threshold(source, f"thresholds[{number}]", each) for number, each in enumerate(value))
 
 
 def _max_tokens(source: Path, value: Any) -> int | None:

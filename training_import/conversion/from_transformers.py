@@ -108,7 +108,7 @@ def convert_transformer(source: Path, options: ImportOptions) -> Converted:
     for path in sorted(source.iterdir()):
         if path.exists() and not path.is_file() and not path.is_dir():  # A pipe would never end.
             raise UnsupportedModel(f"{path} cannot be read: it is not a file")
-    _read_start(checkpoint)
+    _check_fetched(checkpoint)
     if (source / CONFIG).exists():  # The exporter refuses the same, but takes many seconds to start.
         _check_task(source / CONFIG, read_json(source / CONFIG))
     with tempfile.TemporaryDirectory() as temporary:
@@ -249,7 +249,7 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
         raise UnsupportedModel(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _read_start(checkpoint: Path) -> None:
+def _check_fetched(checkpoint: Path) -> None:
     """Raise UnsupportedModel for weights of PyTorch that were not fetched."""
     try:
         check_file(checkpoint, sys.maxsize)

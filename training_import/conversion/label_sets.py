@@ -1,11 +1,13 @@
 """The labels and thresholds of a model whose texts can have several labels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from classifier.artifact import Manifest
+from classifier.pipeline import decide_labels
 from classifier.validation import listed
 from training_import.conversion.converted import Converted, ImportOptions, LabelSets, UnsupportedModel
 from training_import.labels import spell_label
@@ -61,22 +63,9 @@ def check_single_label(converted: Converted, options: ImportOptions, labels: Lab
         raise UnsupportedModel("the labelled texts have several labels each; the model gives a text one")
 
 
-def label_matrix(labels: LabelSets, classes: Sequence[str]) -> NDArray[np.bool_]:
-    """Return which of the classes each of n texts has, shape (n, classes); others are left out."""
-    places = {name: number for number, name in enumerate(classes)}
-    found = np.zeros((len(labels), len(classes)), bool)
-    for row, of_text in enumerate(labels):
-        for label in (of_text,) if isinstance(of_text, str) else of_text:
-            if label in places:
-                found[row, places[label]] = True
-    return found
-
-
-def have_known_labels(labels: LabelSets, classes: Sequence[str]) -> NDArray[np.bool_]:
-    """Return which of n texts have no label but the classes."""
-    names = frozenset(classes)
-    sets = ((of_text,) if isinstance(of_text, str) else of_text for of_text in labels)
-    return np.array([names.issuperset(of_text) for of_text in sets])
+def sets_of(labels: LabelSets) -> list[tuple[str, ...]]:
+    """Return all labels of each of n texts; a text with one label has a set of one."""
+    return [(of_text,) if isinstance(of_text, str) else of_text for of_text in labels]
 
 
 def classes_in_data(converted: Converted, labels: LabelSets) -> tuple[str, ...]:
@@ -87,7 +76,7 @@ def classes_in_data(converted: Converted, labels: LabelSets) -> tuple[str, ...]:
     """
     classes = converted.labels
     own = tuple(spell_label(name) or name for name in classes.own)
-    found = {name for of_text in labels for name in ((of_text,) if isinstance(of_text, str) else of_text)}
+    found = set(chain.from_iterable(sets_of(labels)))
     is_certain = set(own).isdisjoint(classes.names)
     names = own if is_certain and found <= set(own) else classes.names
     if unknown := sorted(found.difference(names)):
@@ -104,5 +93,5 @@ def decisions(manifest: Manifest, probabilities: NDArray[np.float64]) -> NDArray
     It is the index of the most probable class (n, 1), or whether a text has each label (n, classes).
     """
     if manifest.has_several_labels:
-        return np.asarray(probabilities >= np.array(manifest.label_thresholds))
+        return decide_labels(manifest, probabilities)
     return np.asarray(probabilities.argmax(axis=1)[:, None])

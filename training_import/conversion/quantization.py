@@ -5,7 +5,8 @@ import numpy as np
 from classifier.artifact import Manifest, Quantization
 from training_import.conversion.comparison import Comparison
 from training_import.conversion.converted import LabelSets, Quantized, UnsupportedModel
-from training_import.conversion.label_sets import decisions, have_known_labels, label_matrix
+from training_import.conversion.label_sets import decisions, sets_of
+from training_import.evaluation.metrics import label_matrix
 
 
 def measure_quantization(
@@ -30,11 +31,12 @@ def measure_quantization(
         )
     cost = None
     if truth:
-        right = label_matrix(truth, manifest.labels)
+        sets = sets_of(truth)
+        right = label_matrix(sets, manifest.labels)
         if not manifest.has_several_labels:
             right = right.argmax(axis=1)[:, None]
         # No answer is right for a text with a label that the model does not have.
-        can_be_right = have_known_labels(truth, manifest.labels)[:, None]
+        can_be_right = np.array([[set(manifest.labels).issuperset(labels)] for labels in sets])
         was_right, is_right = (
             ((each == right) & can_be_right).all(axis=1).mean() for each in (before, after)
         )

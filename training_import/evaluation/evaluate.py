@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.errors import ClassifierError
-from classifier.pipeline import Classifier
+from classifier.pipeline import Classifier, decide_labels
 from training_import.dataset import Dataset
 from training_import.evaluation.metrics import (
     NO_CLASS,
@@ -128,7 +128,7 @@ def evaluate_multilabel(
     """
     truth = label_truth(dataset, classifier.labels)
     probabilities, microseconds = _probabilities(classifier, dataset.texts, advance)
-    predicted = classifier.decide_labels(probabilities)
+    predicted = decide_labels(classifier.manifest, probabilities)
     evaluation = evaluate_label_probabilities(
         classifier.labels, truth, predicted, probabilities, classifier.manifest.label_thresholds
     )

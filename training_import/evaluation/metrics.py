@@ -1,6 +1,6 @@
 """Figures that say how good predictions are, for the model card and for `evaluate`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -192,6 +192,15 @@ def class_places(classes: Sequence[str]) -> dict[str | None, int]:
     return {label: i for i, label in enumerate(spelled) if spelled.count(label) == 1} | {
         label: i for i, label in enumerate(classes)
     }
+
+
+def label_matrix(label_sets: Sequence[Iterable[str]], classes: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which classes each of n texts has, shape (n, classes); labels that are no class are left out."""
+    places = class_places(classes)
+    found = np.zeros((len(label_sets), len(classes)), bool)
+    for row, labels in enumerate(label_sets):
+        found[row, [places[label] for label in labels if label in places]] = True
+    return found
 
 
 def without_neutral(labels: Sequence[str], neutral_label: str | None) -> list[str | None]:

@@ -15,6 +15,7 @@ from training_import.evaluation.metrics import (
     ReliabilityBin,
     class_places,
     expected_calibration_error,
+    label_matrix,
     reliability_bins,
 )
 from training_import.label_sources import separator_in
@@ -108,14 +109,10 @@ def label_truth(dataset: Dataset, classes: Sequence[str]) -> NDArray[np.bool_]:
     A label is also that of a class which files spell like it, as in `class_indices`. Raises ClassifierError
     for a label that is not a class.
     """
-    places = class_places(classes)
-    truth = np.zeros((len(dataset.texts), len(classes)), bool)
-    for row, labels in enumerate(dataset.sets):
-        for label in labels:
-            if label not in places:
-                raise _unknown(min(set(dataset.classes).difference(places)), classes)
-            truth[row, places[label]] = True
-    return truth
+    unknown = set(dataset.classes).difference(class_places(classes))
+    if unknown:
+        raise _unknown(min(unknown), classes)
+    return label_matrix(dataset.sets, classes)
 
 
 def _unknown(label: str, classes: Sequence[str]) -> ClassifierError:

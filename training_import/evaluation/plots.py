@@ -2,9 +2,10 @@
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,6 +16,8 @@ from sklearn import metrics
 from training_import.evaluation.evaluate import MultilabelReport, Report
 from training_import.evaluation.metrics import ECE_BINS, ReliabilityBin, reliability
 from training_import.evaluation.multilabel import label_reliability
+
+_R = TypeVar("_R", Report, MultilabelReport)
 
 MAX_LABEL_CHARACTERS = 28
 """A longer name of a class ends with "…"."""
@@ -42,18 +45,13 @@ def write_plots(report: Report, folder: Path, subject: str) -> list[Path]:
     They show only the texts that a class is right for. `subject` says on each plot which model and data it is
     from.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    with_class = report.only_with_class()
-    for name, draw in {
+    draws = {
         "confusion": confusion_plot,
         "reliability": reliability_plot,
         "roc": roc_plot,
         "thresholds": thresholds_plot,
-    }.items():
-        paths.append(folder / f"{name}.png")
-        draw(with_class, subject).savefig(paths[-1], dpi=_DPI)
-    return paths
+    }
+    return _write(draws, report.only_with_class(), folder, subject)
 
 
 def write_multilabel_plots(report: MultilabelReport, folder: Path, subject: str) -> list[Path]:
@@ -61,13 +59,21 @@ def write_multilabel_plots(report: MultilabelReport, folder: Path, subject: str)
 
     A confusion matrix has no meaning for it, because a text that lacks a label was not taken for another one.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, draw in {
+    draws = {
         "reliability": multilabel_reliability_plot,
         "roc": multilabel_roc_plot,
         "thresholds": multilabel_thresholds_plot,
-    }.items():
+    }
+    return _write(draws, report, folder, subject)
+
+
+def _write(
+    draws: Mapping[str, Callable[[_R, str], Figure]], report: _R, folder: Path, subject: str
+) -> list[Path]:
+    """Draw each plot of a report and write it to a file of its name; return the paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, draw in draws.items():
         paths.append(folder / f"{name}.png")
         draw(report, subject).savefig(paths[-1], dpi=_DPI)
     return paths
