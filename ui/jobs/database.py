@@ -22,11 +22,11 @@ MAX_STARTS = 4
 _ACTIVE = ", ".join(f"'{stage}'" for stage in sorted(ACTIVE))
 _RETRIED = ", ".join(f"'{kind}'" for kind in sorted(RETRIED))
 
+_VERSION = 1
+"""The version of the tables. Version 0 has no columns for several labels of a text."""
+
 # The texts have a table of their own, because a query that counts or sorts the results then reads a tenth of
 # the bytes. A result is inserted once and never updated, so a row that is sent twice is stored once.
-_VERSION = 1
-"""Of the tables. Version 0 has no columns for several labels of a text."""
-
 _SCHEMA = f"""
 PRAGMA journal_mode = WAL;
 PRAGMA user_version = {_VERSION};
