@@ -356,3 +356,13 @@ def test_no_quantized_answer_is_right_for_a_label_that_the_model_does_not_have()
     for labels in [("weather",), ("acting", "weather")]:
         assert measure_quantization(quantized, check, manifest, [labels] * 4).accuracy_cost == 0.0
     assert measure_quantization(quantized, check, manifest, [("acting",)] * 4).accuracy_cost == 1.0
+
+
+def test_the_cost_of_quantized_weights_counts_labels_in_the_spelling_of_files() -> None:
+    expected, imported = np.array([[0.9, 0.1, 0.1]] * 4), np.array([[0.1, 0.1, 0.1]] * 4)
+    check = Comparison("the original", 4, 4, 0.8, 1.0, expected, imported)
+    manifest = several_labels_artifact(thresholds=None).manifest.model_copy(
+        update={"labels": ("1.0", "2.0", "3.0")}
+    )
+    measured = measure_quantization(Quantized("int8", 2, 1, 0.0), check, manifest, [("1",)] * 4)
+    assert measured.accuracy_cost == 1.0

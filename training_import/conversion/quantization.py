@@ -6,7 +6,7 @@ from classifier.artifact import Manifest, Quantization
 from training_import.conversion.comparison import Comparison
 from training_import.conversion.converted import LabelSets, Quantized, UnsupportedModel
 from training_import.conversion.label_sets import decisions, sets_of
-from training_import.evaluation.metrics import label_matrix
+from training_import.evaluation.metrics import class_places, label_matrix
 
 
 def measure_quantization(
@@ -31,12 +31,12 @@ def measure_quantization(
         )
     cost = None
     if truth:
-        sets = sets_of(truth)
+        sets, known = sets_of(truth), set(class_places(manifest.labels))
         right = label_matrix(sets, manifest.labels)
         if not manifest.has_several_labels:
             right = right.argmax(axis=1)[:, None]
         # No answer is right for a text with a label that the model does not have.
-        can_be_right = np.array([[set(manifest.labels).issuperset(labels)] for labels in sets])
+        can_be_right = np.array([[known.issuperset(labels)] for labels in sets])
         was_right, is_right = (
             ((each == right) & can_be_right).all(axis=1).mean() for each in (before, after)
         )
