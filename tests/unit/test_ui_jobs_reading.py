@@ -185,3 +185,14 @@ def test_a_database_that_is_damaged_is_said_to_be_so(tmp_path: Path) -> None:
     path.write_bytes(b"not a database" * 1000)
     with pytest.raises(JobError, match="cannot be used: file is not a database"), open_store(path):
         pass
+
+
+def test_a_database_with_other_tables_cannot_be_used(make: Make) -> None:
+    path = make(b"text\ngood\n").database
+    with db.connection(path) as database:
+        database.execute("ALTER TABLE job DROP COLUMN has_several_labels")
+    with (
+        pytest.raises(JobError, match="cannot be used: no such column: has_several_labels"),
+        db.connection(path) as database,
+    ):
+        db.state(database)

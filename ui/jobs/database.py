@@ -6,7 +6,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from datafiles import Options
@@ -22,14 +22,10 @@ MAX_STARTS = 4
 _ACTIVE = ", ".join(f"'{stage}'" for stage in sorted(ACTIVE))
 _RETRIED = ", ".join(f"'{kind}'" for kind in sorted(RETRIED))
 
-_VERSION = 1
-"""The version of the tables. Version 0 has no columns for several labels of a text."""
-
 # The texts have a table of their own, because a query that counts or sorts the results then reads a tenth of
 # the bytes. A result is inserted once and never updated, so a row that is sent twice is stored once.
 _SCHEMA = f"""
 PRAGMA journal_mode = WAL;
-PRAGMA user_version = {_VERSION};
 CREATE TABLE job (
     number INTEGER PRIMARY KEY CHECK (number = 1),
     name TEXT NOT NULL,
@@ -82,15 +78,6 @@ CREATE TABLE exports (
 """
 
 
-_NEW_COLUMNS = (
-    "ALTER TABLE job ADD COLUMN has_several_labels INTEGER NOT NULL DEFAULT 0",
-    "ALTER TABLE texts ADD COLUMN true_labels TEXT",
-    "ALTER TABLE results ADD COLUMN labels TEXT",
-    "ALTER TABLE results ADD COLUMN true_labels TEXT",
-)
-"""What makes tables of version 0 those of version 1."""
-
-
 @dataclass(frozen=True)
 class JobState:
     """The row of the job, which has all counters, so that watching a job counts no rows."""
@@ -121,38 +108,14 @@ class JobState:
 def create(path: Path, name: str) -> None:
     """Make the database of a new job."""
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE))
-    with _opened(path) as database:
+    with connection(path) as database:
         database.executescript(_SCHEMA)
         database.execute("INSERT INTO job (number, name, stage) VALUES (1, ?, ?)", (name, Stage.NEW))
 
 
 @contextmanager
 def connection(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a database for one thread, and close it. Raises JobError if it is not there or cannot be used.
-
-    The tables of a job that an earlier release of this client made get the columns that they lack.
-    """
-    with _opened(path) as database:
-        if _version(database) < _VERSION:
-            with transaction(database):
-                _add_columns(database)
-        yield database
-
-
-def _version(database: sqlite3.Connection) -> int:
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    return int(version)
-
-
-def _add_columns(database: sqlite3.Connection) -> None:
-    if _version(database) < _VERSION:  # another process may have added them meanwhile
-        for statement in _NEW_COLUMNS:
-            database.execute(statement)
-        database.execute(f"PRAGMA user_version = {_VERSION}")
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a database for one thread, and close it. Raises JobError if it is not there or cannot be used."""
     try:
         with closing(
             sqlite3.connect(
@@ -193,7 +156,8 @@ def snapshot(database: sqlite3.Connection) -> Iterator[None]:
 
 def state(database: sqlite3.Connection) -> JobState:
     """Read the state of the job."""
-    cursor = database.execute("SELECT * FROM job")
+    columns = ", ".join(column.name for column in fields(JobState))
+    cursor = database.execute(f"SELECT {columns} FROM job")  # noqa: S608 - made of constants
     cursor.row_factory = sqlite3.Row
     row = cursor.fetchone()
     return JobState(
