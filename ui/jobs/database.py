@@ -182,12 +182,7 @@ def state(database: sqlite3.Connection) -> JobState:
 
 def _choices(encoded: str) -> Choices:
     values = json.loads(encoded)
-    return Choices(
-        values["text_column"],
-        values["label_column"],
-        Options(**values["options"]),
-        values.get("label_separator"),  # a job of an earlier release has none
-    )
+    return Choices(**values | {"options": Options(**values["options"])})
 
 
 def start(database: sqlite3.Connection, choices: Choices) -> None:
