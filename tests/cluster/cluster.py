@@ -156,6 +156,12 @@ def make(target: str, *, check: bool = True, **variables: str) -> str:
     return done.stdout + done.stderr
 
 
+def deploy(image: str) -> None:
+    """Deploy an image and wait until exactly PODS pods are left and ready."""
+    make("deploy", IMAGE=image)
+    wait_until(lambda: len(ready_pods()) == PODS, f"{PODS} pods are ready")
+
+
 @contextmanager
 def forwarded(service: str) -> Iterator[str]:
     """Forward a port of this machine to a Service during the block; gives its URL."""

@@ -1,6 +1,7 @@
 """The rendered environment on a cluster: it is accepted, becomes ready, and answers every kind of call."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -12,6 +13,7 @@ from cluster import (
     NAMESPACE,
     TEXTS,
     Models,
+    deploy,
     environments,
     forwarded,
     in_namespace,
@@ -20,6 +22,12 @@ from cluster import (
     objects,
     ready_pods,
 )
+
+
+@pytest.fixture(scope="module")
+def deployed(namespace: None, images: Mapping[str, str]) -> None:  # noqa: ARG001
+    """One deployment of the first image, which these tests leave as it is."""
+    deploy(images["first"])
 
 
 @pytest.mark.usefixtures("operators", "spaces")
