@@ -29,7 +29,8 @@ def test_held_out_scores_are_computed_with_the_stored_weights(
 
     def fit_between_two(*arguments: object) -> linear._Linear:
         fitted = fit(*arguments)
-        return linear._Linear(np.full_like(fitted.weights, BETWEEN_TWO), np.zeros_like(fitted.intercept))
+        half = np.full_like(fitted.weights, BETWEEN_TWO / 2)  # The model is the sum of two of these.
+        return linear._Linear(half, np.zeros_like(fitted.intercept))
 
     monkeypatch.setattr(linear, "_fit", fit_between_two)
     fitted = linear.train(task, lambda _: None)

@@ -232,8 +232,9 @@ def test_a_word_that_says_nothing_gets_weight_from_words_with_similar_vectors() 
     truth = np.array([1, 0] * 11)
     task = TrainingTask([], truth, 2, np.arange(22), np.arange(0), *np.zeros((2, 22), bool), TEXT, 0)
     vectors = linear._NgramVectors(np.arange(3), np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]))
-    without = linear._fit(csr_matrix(words), truth, task, 1.0).weights[:, 0]
-    with_vectors = linear._fit(csr_matrix(words), truth, task, 1.0, None, vectors).weights[:, 0]
+    examples = linear._examples(csr_matrix(words), truth, np.ones(22), task)
+    without = linear._fit_nb(examples, task, 1.0).weights[:, 0]
+    with_vectors = linear._fit_nb(examples, task, 1.0, vectors).weights[:, 0]
     assert without[2] == pytest.approx(0, abs=0.01)
     assert with_vectors[2] > 0.05
     assert with_vectors[0] > 0 > with_vectors[1]

@@ -1,6 +1,6 @@
 """Train a linear model: Naive-Bayes-weighted n-grams (Wang and Manning, ACL 2012) and idf-weighted ones."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -187,12 +187,15 @@ def train(task: TrainingTask, progress: Progress) -> Fitted:
 
     of_all = _fit_all(texts, task, progress) if is_short.any() else None
     is_word = _is_word(ngrams)
+    long = _long_examples(texts, task)
+    progress("training with inverse document frequencies")
+    of_idf = _fit_idf(long, task)
     models: dict[float, _Model] = {}
     scales: dict[float, list[_Calibrating]] = {}
     accuracies: dict[float, float] = {}
     for c in C_VALUES:
         progress(f"training with C = {c:g}")
-        parts = _parts(_fit_long(texts, task, c), of_all)
+        parts = _parts(_fit_nb(long, task, c).plus(of_idf, 1.0), of_all)
         scales[c] = _calibrations(is_word, parts, held_out, _HeldOut(truth, is_short, weights))
         model = _joined(is_word, parts, scales[c])
         models[c] = model if of_all is None else model.doubting(held_out[is_short])
@@ -208,9 +211,10 @@ def train(task: TrainingTask, progress: Progress) -> Fitted:
     )
     of_all = _fit_all(texts, task, progress) if is_short.any() else None
     progress(f"training on all texts with C = {best:g}")
+    long = _long_examples(texts, task)
+    parts = _parts(_fit_nb(long, task, best).plus(_fit_idf(long, task), 1.0), of_all)
     model = replace(
-        _joined(_is_word(texts.ngrams), _parts(_fit_long(texts, task, best), of_all), scales[best]),
-        min_evidence=models[best].min_evidence,
+        _joined(_is_word(texts.ngrams), parts, scales[best]), min_evidence=models[best].min_evidence
     )
     progress("building the tree of n-grams")
     tree = ngram_tree([tuple(ngram.split(" ")) for ngram in texts.ngrams])
@@ -241,6 +245,7 @@ def _texts(
     tokens: Sequence[Sequence[str]],
     progress: Progress,
 ) -> _Texts:
+    features.sort_indices()  # Sums depend on the order of their terms, in the last digit.
     vectors = None
     if task.is_short.any():
         progress("making word vectors")
@@ -330,10 +335,28 @@ def _vectorizer(texts: int) -> CountVectorizer:
     )
 
 
-def _fit_long(texts: _Texts, task: TrainingTask, c: float) -> _Linear:
-    """Train on the long texts."""
+@dataclass(frozen=True)
+class _Examples:
+    """The n texts that a linear function is trained on."""
+
+    features: csr_matrix
+    truth: NDArray[np.intp]
+    counting: NDArray[np.float64]
+    """How much each text counts (n)."""
+
+
+def _long_examples(texts: _Texts, task: TrainingTask) -> _Examples:
+    """Return the long texts."""
     rows = ~texts.is_short
-    return _fit(texts.features[rows], texts.truth[rows], task, c)
+    return _examples(texts.features[rows], texts.truth[rows], np.ones(int(rows.sum())), task)
+
+
+def _examples(
+    features: csr_matrix, truth: NDArray[np.intp], counting: NDArray[np.float64], task: TrainingTask
+) -> _Examples:
+    """Return n texts, of which each counts as given, times the weight of its class."""
+    weights = text_weights(task.class_weight, truth, task.classes)
+    return _Examples(features, truth, counting if weights is None else counting * weights)
 
 
 def _fit_all(texts: _Texts, task: TrainingTask, progress: Progress) -> _Linear:
@@ -341,7 +364,8 @@ def _fit_all(texts: _Texts, task: TrainingTask, progress: Progress) -> _Linear:
     progress("training on long and short texts")
     counting = np.where(texts.is_short, SHORT_TEXT_WEIGHT, 1.0)
     vectors = None if texts.vectors is None else _by_ngram(texts.vectors, texts.ngrams)
-    return _fit(texts.features, texts.truth, task, SHORT_C, counting, vectors)
+    examples = _examples(texts.features, texts.truth, counting, task)
+    return _fit_nb(examples, task, SHORT_C, vectors).plus(_fit_idf(examples, task), 1.0)
 
 
 @dataclass(frozen=True)
@@ -361,45 +385,59 @@ def _by_ngram(vectors: WordVectors, ngrams: Sequence[str]) -> _NgramVectors:
     return _NgramVectors(columns, VECTOR_SCALE * vectors.idf[known, None] * vectors.vectors[known])
 
 
+def _fit_nb(
+    examples: _Examples, task: TrainingTask, c: float, vectors: _NgramVectors | None = None
+) -> _Linear:
+    """Train with features that are weighted by their log-count ratio of one class against the rest."""
+
+    def ratio(is_class: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return _log_count_ratio(examples.features, is_class, examples.counting)
+
+    return _fit(examples, task, ratio, c, 1.0, vectors)
+
+
+def _fit_idf(examples: _Examples, task: TrainingTask) -> _Linear:
+    """Train with features that are weighted by their inverse document frequency."""
+    frequency = np.maximum(np.asarray((examples.features != 0).sum(axis=0)).ravel(), 1)
+    idf = _log(examples.features.shape[0] / frequency)
+    return _fit(examples, task, lambda _is_class: idf, IDF_C, IDF_SHARE)
+
+
 def _fit(
-    features: csr_matrix,
-    truth: NDArray[np.intp],
+    examples: _Examples,
     task: TrainingTask,
+    factor_of: Callable[[NDArray[np.bool_]], NDArray[np.float64]],
     c: float,
-    counting: NDArray[np.float64] | None = None,
+    spread: float,
     vectors: _NgramVectors | None = None,
 ) -> _Linear:
     """Return the weights (n-grams, columns), already multiplied by the factors, and the intercepts (columns).
 
-    Two classes need one column, for the second class; more classes need one each. `counting` (n) is how much
-    each text counts. Vectors are further features of the first model: the sum over a text's n-grams, which
-    is linear in the n-grams, so the weights of these features become part of those of the n-grams.
+    Two classes need one column, for the second class; more classes need one each. `factor_of` receives which
+    texts are of the class (n) and returns the factor of each n-gram. The scores of the examples have the
+    standard deviation `spread`. Vectors are further features: the sum over a text's n-grams, which is linear
+    in the n-grams, so the weights of these features become part of those of the n-grams.
     """
+    features = examples.features
     classes = [1] if task.classes == 2 else range(task.classes)
-    counting = np.ones(len(truth)) if counting is None else counting
-    weights = text_weights(task.class_weight, truth, task.classes)
-    counting = counting if weights is None else counting * weights
-    frequency = np.maximum(np.asarray((features != 0).sum(axis=0)).ravel(), 1)
-    idf = _log(features.shape[0] / frequency)
     more = None if vectors is None else csr_matrix(features[:, vectors.columns] @ vectors.vectors)
     weights = np.zeros((features.shape[1], len(classes)))
     intercept = np.zeros(len(classes))
     for column, class_ in enumerate(classes):
-        is_class = truth == class_
-        ratio = _log_count_ratio(features, is_class, counting)
-        for factor, member_c, share, extra in ((ratio, c, 1.0, more), (idf, IDF_C, IDF_SHARE, None)):
-            model = LinearSVC(C=member_c, random_state=task.seed, max_iter=5000)
-            weighted = features @ diags(factor)
-            if extra is not None:
-                weighted = hstack([weighted, extra]).tocsr()
-            model.fit(weighted, is_class, sample_weight=counting)
-            spread = round(float(model.decision_function(weighted).std()), 4)
-            # A model that gives all texts the same score is left out.
-            scale = share / spread if spread else 0.0
-            weights[:, column] += scale * model.coef_[0, : len(factor)] * factor
-            if vectors is not None and extra is not None:
-                weights[vectors.columns, column] += scale * (vectors.vectors @ model.coef_[0, len(factor) :])
-            intercept[column] += scale * model.intercept_[0]
+        is_class = examples.truth == class_
+        factor = factor_of(is_class)
+        weighted = features @ diags(factor)
+        if more is not None:
+            weighted = hstack([weighted, more]).tocsr()
+        model = LinearSVC(C=c, random_state=task.seed, max_iter=5000)
+        model.fit(weighted, is_class, sample_weight=examples.counting)
+        found = round(float(model.decision_function(weighted).std()), 4)
+        # A model that gives all texts the same score is left out.
+        scale = spread / found if found else 0.0
+        weights[:, column] += scale * model.coef_[0, : len(factor)] * factor
+        if vectors is not None:
+            weights[vectors.columns, column] += scale * (vectors.vectors @ model.coef_[0, len(factor) :])
+        intercept[column] += scale * model.intercept_[0]
     return _Linear(weights, intercept)
 
 
