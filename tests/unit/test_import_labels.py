@@ -120,7 +120,9 @@ def test_names_that_do_not_fit_are_refused(classes: object, package: dict[str, A
 
 
 @pytest.mark.parametrize(
-    "value", [{"good", "bad"}, "good,bad", [], LabelEncoder(), {}, [["a"], ["b"]]], ids=repr
+    "value",
+    [{"good", "bad"}, "good,bad", [], LabelEncoder(), {}, [["a"], ["b"]], [["a"], ["b", "c"]]],
+    ids=repr,
 )
 def test_a_value_that_names_nothing_is_refused(value: object) -> None:
     with pytest.raises(UnsupportedModel, match=r"package's 'labels' is .*; it must be a list of names"):
@@ -162,6 +164,25 @@ def test_a_label_encoder_is_used_under_any_key(tmp_path: Path) -> None:
 
 def test_a_number_of_classes_names_nothing(tmp_path: Path) -> None:
     assert imported_labels(tmp_path, package(classes=2, labels=None)) == ("0", "1")
+
+
+@pytest.mark.parametrize("classes", [2, CLASSES], ids=str)
+def test_given_labels_in_another_order_than_the_packages_have_a_note(classes: object) -> None:
+    labels = found(classes, ("terrible", "good"), id2label={0: "good", 1: "terrible"})
+    assert labels.names == ("terrible", "good")
+    assert labels.notes == (
+        "--labels overrides the package's 'id2label', which names the same classes in another order: "
+        "good, terrible.",
+    )
+    for others in [NAMES, ("bad", "fine")]:
+        assert found(classes, others, id2label={0: "good", 1: "terrible"}).notes == ()
+
+
+def test_an_encoder_that_given_labels_override_is_read_all_the_same(tmp_path: Path) -> None:
+    joblib.dump(package(le=LabelEncoder().fit(NAMES), labels="unreadable"), tmp_path / "model.joblib")
+    options = ImportOptions(name="imported", trust_pickle=True, labels=("terrible", "good"))
+    card = import_model(tmp_path / "model.joblib", options).model_card
+    assert "which names the same classes in another order: good, terrible" in card
 
 
 def test_given_labels_override_the_package(tmp_path: Path) -> None:

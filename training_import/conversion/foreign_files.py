@@ -2,7 +2,7 @@
 
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -11,7 +11,13 @@ from typing import Any, Literal
 import numpy as np
 
 from classifier.validation import MAX_SHOWN_CHARACTERS, shortened
-from training_import.conversion.converted import ImportOptions, Package, Thresholds, UnsupportedModel
+from training_import.conversion.converted import (
+    ClassNames,
+    ImportOptions,
+    Package,
+    Thresholds,
+    UnsupportedModel,
+)
 from training_import.conversion.labels import NAMING_KEYS, read_class_names
 from training_import.tensorflow_logs import silence_tensorflow
 
@@ -276,7 +282,8 @@ def _package(
         raise UnsupportedModel(
             f"{source} has a 'tokenizer' and a 'vectorizer'; a model can have only one of them"
         )
-    naming = [key for key, value in content.items() if options.labels is None and _names_classes(key, value)]
+    class_names = tuple(_class_names(content, options))
+    naming = () if options.labels is not None else (names.key for names in class_names)
     described = [key for key in ("embedding_size", "model_type", "vocab_size") if key in content]
     used = {*_KEYS, *described, *naming}
     threshold = content.get("threshold")
@@ -286,11 +293,22 @@ def _package(
         None if threshold is None else _threshold(source, "threshold", threshold),
         _thresholds(source, content.get("thresholds")),
         _max_tokens(source, content.get("max_tokens")),
-        class_names=tuple(read_class_names(key, content[key]) for key in naming),
+        class_names=class_names,
         sklearn_versions=sklearn_versions,
         unused=tuple(sorted(str(key) for key in content.keys() - used)),
         notes=(*notes, *(f"According to the package, {key} is {content[key]}." for key in described)),
     )
+
+
+def _class_names(content: Mapping[Any, Any], options: ImportOptions) -> Iterator[ClassNames]:
+    """Read what names the classes; where --labels overrides it, what cannot be read is left out."""
+    for key, value in content.items():
+        if _names_classes(key, value):
+            try:
+                yield read_class_names(key, value)
+            except UnsupportedModel:
+                if options.labels is None:
+                    raise
 
 
 def _names_classes(key: Any, value: Any) -> bool:

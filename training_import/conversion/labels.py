@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,20 @@ def read_class_names(key: str, value: Any) -> ClassNames:
     It can be a list of names, {class: name}, {name: class}, or a fitted LabelEncoder or MultiLabelBinarizer.
     Raises UnsupportedModel.
     """
+    try:
+        names = _known_form(key, value)
+    except (TypeError, ValueError):  # as lists of different lengths in a list raise it
+        names = None
+    if names is None:
+        raise UnsupportedModel(
+            f"the package's {key!r} is {shortened(repr(value), MAX_SHOWN_CHARACTERS)}; it must be a list of "
+            "names, {class: name}, {name: class}, or a fitted LabelEncoder or MultiLabelBinarizer; --labels "
+            "overrides it"
+        )
+    return names
+
+
+def _known_form(key: str, value: Any) -> ClassNames | None:
     if hasattr(value, "classes_"):  # the position in `classes_` is the class
         return ClassNames(key, _by_position(value.classes_), is_list=False)
     if isinstance(value, Mapping) and value:
@@ -40,15 +55,10 @@ def read_class_names(key: str, value: Any) -> ClassNames:
             value if _has_classes_as_keys(key, value) else {class_: name for name, class_ in value.items()}
         )
         names = {_key(class_): _name(name) for class_, name in by_class.items()}
-        if len(names) == len(value):
-            return ClassNames(key, names, is_list=False)
-    elif (isinstance(value, list | tuple) or hasattr(value, "tolist")) and np.ndim(value) == 1 and len(value):
+        return ClassNames(key, names, is_list=False) if len(names) == len(value) else None
+    if (isinstance(value, list | tuple) or hasattr(value, "tolist")) and np.ndim(value) == 1 and len(value):
         return ClassNames(key, _by_position(value), is_list=True)
-    raise UnsupportedModel(
-        f"the package's {key!r} is {shortened(repr(value), MAX_SHOWN_CHARACTERS)}; it must be a list of "
-        "names, {class: name}, {name: class}, or a fitted LabelEncoder or MultiLabelBinarizer; --labels "
-        "overrides it"
-    )
+    return None
 
 
 def _by_position(names: Any) -> dict[int | str, str]:
@@ -93,7 +103,8 @@ def _unchecked(
     own_names = tuple(map(_name, own))
     if options.labels is not None:
         _check_order(options.labels, own)
-        return ClassLabels(options.labels, own_names, "named by --labels")
+        notes = _other_orders(options.labels, said, own, is_count)
+        return ClassLabels(options.labels, own_names, "named by --labels", notes)
     found = [(names, _named(names, own, is_count)) for names in said if not _repeats(names, own)]
     if found:
         first, labels = found[0]
@@ -123,6 +134,22 @@ def _check_order(labels: Sequence[str], own: Sequence[Any]) -> None:
             f"the labels are {_list(labels)}; the model has classes of the same names, but in the order "
             f"{_list(names)}"
         )
+
+
+def _other_orders(
+    labels: Sequence[str], said: Sequence[ClassNames], own: Sequence[Any], is_count: bool
+) -> tuple[str, ...]:
+    """Return a note for each part of the package that has the same names in another order than `labels`."""
+    notes = []
+    for names in said:
+        with suppress(UnsupportedModel):  # Names that do not fit are overridden.
+            others = _named(names, own, is_count)
+            if set(others) == set(labels) and others != tuple(labels):
+                notes.append(
+                    f"--labels overrides the package's {names.key!r}, which names the same classes in "
+                    f"another order: {_list(others)}."
+                )
+    return tuple(notes)
 
 
 def _named(names: ClassNames, own: Sequence[Any], is_count: bool) -> tuple[str, ...]:
