@@ -298,7 +298,14 @@ def test_thresholds_and_several_labels_are_refused_for_a_model_with_one_label_a_
         (
             lambda: OneVsRestClassifier(CalibratedClassifierCV(LinearSVC(), cv=3)),
             TRUTH,
-            "is a OneVsRestClassifier of CalibratedClassifierCV",
+            "is a OneVsRestClassifier of CalibratedClassifierCV, .* with method='sigmoid' and ensemble=False",
+        ),
+        (
+            lambda: OneVsRestClassifier(
+                CalibratedClassifierCV(LinearSVC(), method="isotonic", ensemble=False)
+            ),
+            TRUTH,
+            "is a OneVsRestClassifier of CalibratedClassifierCV, .* with method='sigmoid' and ensemble=False",
         ),
     ],
 )
