@@ -8,6 +8,7 @@ from typing import Any
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from several import several_labels_artifact
@@ -244,17 +245,23 @@ def test_labels_without_text_unknown_labels_and_too_few_texts_are_refused(tmp_pa
             _import(tmp_path, package, texts, sets)
 
 
-@pytest.mark.parametrize("thresholds", [(0.2, 0.5, 0.9), [0.2, 0.5, 0.9], np.array([0.2, 0.5, 0.9])])
-def test_thresholds_come_from_the_package_or_from_the_options(tmp_path: Path, thresholds: Any) -> None:
+@pytest.mark.parametrize("kind", [tuple, list, np.array, pd.Series])
+def test_thresholds_come_from_the_package_or_from_the_options(
+    tmp_path: Path, kind: Callable[[Any], Any]
+) -> None:
     model = _trained(OneVsRestClassifier(LogisticRegression()))
-    package = {"model": model, "mlb": BINARIZER, "thresholds": thresholds}
+    package = {"model": model, "mlb": BINARIZER, "thresholds": kind([0.2, 0.5, 0.9])}
     artifact = _import(tmp_path, package)
     assert artifact.manifest.thresholds == (0.2, 0.5, 0.9)
     expected = model.predict_proba(NEW_TEXTS) >= np.array([0.2, 0.5, 0.9])
     assert _predicted(artifact) == _sets(expected)
     assert _import(tmp_path, package, thresholds=(0.1, 0.2, 0.3)).manifest.thresholds == (0.1, 0.2, 0.3)
-    named = package | {"thresholds": {"tech": 0.9, "money": 0.2, "sport": 0.5}}
-    assert _import(tmp_path, named).manifest.thresholds == (0.2, 0.5, 0.9)
+    for by_name in [
+        {"tech": 0.9, "money": 0.2, "sport": 0.5},
+        pd.Series({"tech": 0.9, "money": 0.2, "sport": 0.5}),
+    ]:
+        named = package | {"thresholds": by_name}
+        assert _import(tmp_path, named).manifest.thresholds == (0.2, 0.5, 0.9)
     one = {"model": model, "mlb": BINARIZER, "threshold": 0.3}
     assert _import(tmp_path, one).manifest.thresholds == (0.3, 0.3, 0.3)
 

@@ -330,9 +330,14 @@ def _threshold(source: Path, name: str, value: Any) -> float:
 
 
 def _thresholds(source: Path, value: Any) -> Thresholds | None:
-    """Return the thresholds of several labels: a list in the order of the labels, or {label: threshold}."""
+    """Return the thresholds of several labels: a list in the order of the labels, or {label: threshold}.
+
+    A Series of pandas is one or the other, depending on its index.
+    """
     if value is None:
         return None
+    if hasattr(value, "to_dict") and list(value.index) != list(range(len(value))):
+        value = value.to_dict()
     if isinstance(value, Mapping):
         return {str(name): _threshold(source, f"thresholds[{name!r}]", each) for name, each in value.items()}
     if np.ndim(value) != 1:
