@@ -69,7 +69,7 @@ class _Linear:
         """Return the scores of n texts, (n, classes)."""
         return _scores(features @ self.weights + self.intercept)
 
-    def plus(self, other: "_Linear", share: float) -> "_Linear":
+    def plus(self, other: "_Linear", share: float = 1.0) -> "_Linear":
         """Return the sum of this function and `share` times another one."""
         return _Linear(self.weights + share * other.weights, self.intercept + share * other.intercept)
 
@@ -195,7 +195,7 @@ def train(task: TrainingTask, progress: Progress) -> Fitted:
     accuracies: dict[float, float] = {}
     for c in C_VALUES:
         progress(f"training with C = {c:g}")
-        parts = _parts(_fit_nb(long, task, c).plus(of_idf, 1.0), of_all)
+        parts = _parts(_fit_nb(long, task, c).plus(of_idf), of_all)
         scales[c] = _calibrations(is_word, parts, held_out, _HeldOut(truth, is_short, weights))
         model = _joined(is_word, parts, scales[c])
         models[c] = model if of_all is None else model.doubting(held_out[is_short])
@@ -212,7 +212,7 @@ def train(task: TrainingTask, progress: Progress) -> Fitted:
     of_all = _fit_all(texts, task, progress) if is_short.any() else None
     progress(f"training on all texts with C = {best:g}")
     long = _long_examples(texts, task)
-    parts = _parts(_fit_nb(long, task, best).plus(_fit_idf(long, task), 1.0), of_all)
+    parts = _parts(_fit_nb(long, task, best).plus(_fit_idf(long, task)), of_all)
     model = replace(
         _joined(_is_word(texts.ngrams), parts, scales[best]), min_evidence=models[best].min_evidence
     )
@@ -365,7 +365,7 @@ def _fit_all(texts: _Texts, task: TrainingTask, progress: Progress) -> _Linear:
     counting = np.where(texts.is_short, SHORT_TEXT_WEIGHT, 1.0)
     vectors = None if texts.vectors is None else _by_ngram(texts.vectors, texts.ngrams)
     examples = _examples(texts.features, texts.truth, counting, task)
-    return _fit_nb(examples, task, SHORT_C, vectors).plus(_fit_idf(examples, task), 1.0)
+    return _fit_nb(examples, task, SHORT_C, vectors).plus(_fit_idf(examples, task))
 
 
 @dataclass(frozen=True)
