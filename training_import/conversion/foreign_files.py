@@ -332,7 +332,7 @@ def _threshold(source: Path, name: str, value: Any) -> float:
 def _thresholds(source: Path, value: Any) -> Thresholds | None:
     """Return the thresholds of several labels: a list in the order of the labels, or {label: threshold}.
 
-    A Series of pandas is one or the other, depending on its index.
+    A pandas Series has its labels in its index, or is a list if the index only counts from 0.
     """
     if value is None:
         return None

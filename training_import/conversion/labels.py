@@ -36,7 +36,7 @@ def read_class_names(key: str, value: Any) -> ClassNames:
     """
     try:
         names = _known_form(key, value)
-    except (TypeError, ValueError):  # as lists of different lengths in a list raise it
+    except (TypeError, ValueError):  # NumPy raises it for lists of different lengths.
         names = None
     if names is None:
         raise UnsupportedModel(
@@ -48,6 +48,7 @@ def read_class_names(key: str, value: Any) -> ClassNames:
 
 
 def _known_form(key: str, value: Any) -> ClassNames | None:
+    """Return the names, or None for a value of another kind; a strange value raises TypeError or ValueError."""
     if hasattr(value, "classes_"):  # the position in `classes_` is the class
         return ClassNames(key, _by_position(value.classes_), is_list=False)
     if isinstance(value, Mapping) and value:
