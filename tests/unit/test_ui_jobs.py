@@ -553,3 +553,32 @@ def test_a_folder_that_is_gone_is_an_error_in_words(jobs: Jobs, settings: Settin
     with pytest.raises(JobError, match=r"The file cannot be stored: "):
         jobs.create(csv(1), "a.csv")
     settings.jobs_folder.with_name("moved").rename(settings.jobs_folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE job SET choices = '{'",
+        "UPDATE job SET choices = '[1]'",
+        "UPDATE job SET choices = '{}'",
+        """UPDATE job SET choices = '{"text_column": "text", "options": {}, "later": 1}'""",
+        "UPDATE job SET choices = replace(hex(zeroblob(100000)), '0', '[')",
+        "UPDATE job SET choices = x'fffe00'",
+        "UPDATE job SET stage = 'junk'",
+        "UPDATE job SET models = 'x'",
+        "UPDATE job SET labels = 'null'",
+        "DELETE FROM job",
+    ],
+    ids=lambda change: change[:60],
+)
+def test_a_job_whose_state_is_damaged_keeps_no_other_job_waiting(
+    jobs: Jobs, settings: Settings, change: str
+) -> None:
+    job = jobs.create(io.BytesIO(b"text\ngood\n"), "a.csv")
+    with db.connection(settings.jobs_folder / job.id / "job.sqlite") as database:
+        database.execute(change)
+    with pytest.raises(JobError, match="its state is damaged"):
+        job.progress()
+    jobs.recover()
+    jobs.delete(job.id)
+    assert jobs.find(job.id) is None

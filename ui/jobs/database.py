@@ -155,11 +155,17 @@ def snapshot(database: sqlite3.Connection) -> Iterator[None]:
 
 
 def state(database: sqlite3.Connection) -> JobState:
-    """Read the state of the job."""
+    """Read the state of the job. Raises JobError if it is damaged."""
     columns = ", ".join(column.name for column in fields(JobState))
     cursor = database.execute(f"SELECT {columns} FROM job")  # noqa: S608 - made of constants
     cursor.row_factory = sqlite3.Row
-    row = cursor.fetchone()
+    try:
+        return _decoded(cursor.fetchone())
+    except (KeyError, RecursionError, TypeError, ValueError) as error:
+        raise JobError(f"The database of the job cannot be used: its state is damaged ({error}).") from error
+
+
+def _decoded(row: sqlite3.Row) -> JobState:
     return JobState(
         name=row["name"],
         stage=Stage(row["stage"]),

@@ -226,16 +226,14 @@ class Jobs:
 
     def find(self, job_id: str) -> Job | None:
         """The job with this id, if there is one."""
-        if not is_id(job_id):
-            return None
-        folder = JobFolder(self._folder / job_id)
-        return Job(folder, self._settings) if folder.database.exists() else None
+        folder = self._existing(job_id)
+        return None if folder is None else Job(folder, self._settings)
 
     def delete(self, job_id: str) -> None:
         """Delete a job with its files, if there is one. Raises JobError if it is active."""
-        if self.find(job_id) is None:
+        folder = self._existing(job_id)
+        if folder is None:
             return
-        folder = JobFolder(self._folder / job_id)
         if _is_active(folder):
             raise JobError("A job that runs cannot be deleted. Cancel it first.")
         self._delete(folder)
@@ -247,6 +245,10 @@ class Jobs:
                 JobError
             ):  # one that is damaged or deleted just now does not keep the others waiting
                 Job(folder, self._settings).progress()
+
+    def _existing(self, job_id: str) -> JobFolder | None:
+        folder = JobFolder(self._folder / job_id)
+        return folder if is_id(job_id) and folder.database.exists() else None
 
     def _creating(self) -> Lock:
         """The lock of who makes a job; waits until it is free."""
