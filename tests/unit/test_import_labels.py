@@ -5,6 +5,7 @@ from typing import Any
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.naive_bayes import MultinomialNB
@@ -36,6 +37,9 @@ def found(classes: Any, labels: tuple[str, ...] | None = None, /, **package: Any
         ("label2id", {"terrible": 1, "good": 0}),
         ("labels", {"terrible": np.int64(1), "good": np.int64(0)}),
         ("label_encoder", ["good", "terrible"]),
+        ("labels", pd.Series(["good", "terrible"])),
+        ("id2label", pd.Series(["terrible", "good"], [1, 0])),
+        ("label2id", pd.Series({"terrible": 1, "good": 0})),
     ],
 )
 @pytest.mark.parametrize("classes", [2, CLASSES, np.array([0.0, 1.0]), np.array([False, True])], ids=str)
@@ -121,7 +125,16 @@ def test_names_that_do_not_fit_are_refused(classes: object, package: dict[str, A
 
 @pytest.mark.parametrize(
     "value",
-    [{"good", "bad"}, "good,bad", [], LabelEncoder(), {}, [["a"], ["b"]], [["a"], ["b", "c"]]],
+    [
+        {"good", "bad"},
+        "good,bad",
+        [],
+        LabelEncoder(),
+        {},
+        [["a"], ["b"]],
+        [["a"], ["b", "c"]],
+        {"a": 0, "b": 10**400},
+    ],
     ids=repr,
 )
 def test_a_value_that_names_nothing_is_refused(value: object) -> None:

@@ -259,6 +259,7 @@ def test_thresholds_come_from_the_package_or_from_the_options(
     for by_name in [
         {"tech": 0.9, "money": 0.2, "sport": 0.5},
         pd.Series({"tech": 0.9, "money": 0.2, "sport": 0.5}),
+        pd.Series({"sport": 0.5, "tech": 0.9, "money": 0.2}, dtype=object),
     ]:
         named = package | {"thresholds": by_name}
         assert _import(tmp_path, named).manifest.thresholds == (0.2, 0.5, 0.9)
@@ -275,6 +276,13 @@ def test_thresholds_come_from_the_package_or_from_the_options(
         ([0.5, None, 0.5], r"thresholds\[1\] is None; it must be a number from 0 to 1"),
         ({"money": 0.5, "sport": None, "tech": 0.5}, r"thresholds\['sport'\] is None; it must be a number"),
         ("high", "thresholds is 'high'; it must be a list in the order of the labels"),
+        ([[0.1], [0.2, 0.3]], "it must be a list in the order of the labels"),
+        (pd.DataFrame({"value": [0.1, 0.2, 0.3]}, LABELS), "it must be a list in the order of the labels"),
+        (
+            pd.Series([0.1, 0.2, 0.3], ["money", "tech", "tech"]),
+            "it must be a list in the order of the labels",
+        ),
+        ({1: 0.1, "1": 0.2}, "it must be a list in the order of the labels"),
     ],
 )
 def test_thresholds_that_do_not_fit_the_labels_are_refused(

@@ -18,7 +18,7 @@ from training_import.conversion.converted import (
     Thresholds,
     UnsupportedModel,
 )
-from training_import.conversion.labels import NAMING_KEYS, read_class_names
+from training_import.conversion.labels import NAMING_KEYS, by_index, name_of, read_class_names
 from training_import.tensorflow_logs import silence_tensorflow
 
 SUPPORTED_SOURCES = (
@@ -330,17 +330,20 @@ def _threshold(source: Path, name: str, value: Any) -> float:
 
 
 def _thresholds(source: Path, value: Any) -> Thresholds | None:
-    """Return the thresholds of several labels: a list in the order of the labels, or {label: threshold}.
-
-    A pandas Series has its labels in its index, or is a list if the index only counts from 0.
-    """
+    """Return the thresholds of several labels: a list in the order of the labels, or {label: threshold}."""
     if value is None:
         return None
-    if hasattr(value, "to_dict") and list(value.index) != list(range(len(value))):
-        value = value.to_dict()
+    try:
+        value, dimensions = by_index(value), np.ndim(value)
+    except ValueError:  # A label twice, or lists of different lengths.
+        dimensions = 0
     if isinstance(value, Mapping):
-        return {str(name): _threshold(source, f"thresholds[{name!r}]", each) for name, each in value.items()}
-    if np.ndim(value) != 1:
+        found = {
+            name_of(name): _threshold(source, f"thresholds[{name!r}]", each) for name, each in value.items()
+        }
+        if len(found) == len(value):
+            return found
+    if dimensions != 1:
         raise UnsupportedModel(
             f"{source}: thresholds is {shortened(repr(value), MAX_SHOWN_CHARACTERS)}; it must be a list in "
             "the order of the labels, or {label: threshold}"

@@ -36,7 +36,7 @@ def read_class_names(key: str, value: Any) -> ClassNames:
     """
     try:
         names = _known_form(key, value)
-    except (TypeError, ValueError):  # NumPy raises it for lists of different lengths.
+    except (TypeError, ValueError, OverflowError):  # NumPy raises ValueError for lists of different lengths.
         names = None
     if names is None:
         raise UnsupportedModel(
@@ -48,22 +48,37 @@ def read_class_names(key: str, value: Any) -> ClassNames:
 
 
 def _known_form(key: str, value: Any) -> ClassNames | None:
-    """Return the names, or None for a value of another kind; a strange value raises TypeError or ValueError."""
+    """Return the names, or None for a value of another kind."""
+    value = by_index(value)
     if hasattr(value, "classes_"):  # the position in `classes_` is the class
         return ClassNames(key, _by_position(value.classes_), is_list=False)
     if isinstance(value, Mapping) and value:
         by_class = (
             value if _has_classes_as_keys(key, value) else {class_: name for name, class_ in value.items()}
         )
-        names = {_key(class_): _name(name) for class_, name in by_class.items()}
+        names = {_key(class_): name_of(name) for class_, name in by_class.items()}
         return ClassNames(key, names, is_list=False) if len(names) == len(value) else None
     if (isinstance(value, list | tuple) or hasattr(value, "tolist")) and np.ndim(value) == 1 and len(value):
         return ClassNames(key, _by_position(value), is_list=True)
     return None
 
 
+def by_index(value: Any) -> Any:
+    """Return a pandas Series with an index of its own as {index: value}, and anything else as it is.
+
+    Raises ValueError if the index has a label twice.
+    """
+    is_series = type(value).__module__.partition(".")[0] == "pandas" and type(value).__name__ == "Series"
+    if not is_series or type(value.index).__name__ == "RangeIndex":
+        return value
+    by_label = dict(value.items())
+    if len(by_label) != len(value):
+        raise ValueError("the index of the Series has a label twice")
+    return by_label
+
+
 def _by_position(names: Any) -> dict[int | str, str]:
-    return dict(enumerate(map(_name, np.asarray(names).tolist())))
+    return dict(enumerate(map(name_of, np.asarray(names).tolist())))
 
 
 def _has_classes_as_keys(key: str, names: Mapping[Any, Any]) -> bool:
@@ -101,7 +116,7 @@ def class_labels(
 def _unchecked(
     options: ImportOptions, said: Sequence[ClassNames], own: Sequence[Any], is_count: bool
 ) -> ClassLabels:
-    own_names = tuple(map(_name, own))
+    own_names = tuple(map(name_of, own))
     if options.labels is not None:
         _check_order(options.labels, own)
         notes = _other_orders(options.labels, said, own, is_count)
@@ -129,7 +144,7 @@ def _check_order(labels: Sequence[str], own: Sequence[Any]) -> None:
             f"the labels are {_list(labels)}; the model has {len(own)} classes, and each needs a different "
             "name"
         )
-    names = list(map(_name, own))
+    names = list(map(name_of, own))
     if set(labels) == set(names) and list(labels) != names:
         raise UnsupportedModel(
             f"the labels are {_list(labels)}; the model has classes of the same names, but in the order "
@@ -156,8 +171,8 @@ def _other_orders(
 def _named(names: ClassNames, own: Sequence[Any], is_count: bool) -> tuple[str, ...]:
     """Return the name of each of the model's classes, in their order."""
     by_class = names.by_class
-    if not all(map(_is_number, own)) and set(by_class.values()) == set(map(_name, own)):
-        return tuple(map(_name, own))  # the package repeats the model's own names
+    if not all(map(_is_number, own)) and set(by_class.values()) == set(map(name_of, own)):
+        return tuple(map(name_of, own))  # the package repeats the model's own names
     if (names.is_list or is_count) and len(by_class) != len(own):
         raise UnsupportedModel(
             f"the package names {len(by_class)} classes, {_say(names)}; the model has {len(own)}: "
@@ -208,7 +223,7 @@ def _key(class_: Any) -> int | str:
     return str(class_)
 
 
-def _name(class_: Any) -> str:
+def name_of(class_: Any) -> str:
     """Return how a class is called; 1.0 is called 1."""
     return str(int(class_)) if isinstance(class_, float) and class_.is_integer() else str(class_)
 

@@ -231,11 +231,12 @@ def _is_constant(classifier: Any) -> bool:
 def _joined(name: str, classifier: Any, parts: Sequence[Scoring], activation: _Activation) -> Scoring:
     """Return the scoring with the columns of binary classifiers side by side."""
     kind = f"is a {type_name(classifier)} of {type_name(classifier.estimators_[0])}"
-    if any(part.calibration for part in parts):
+    calibrations = [part.calibration for part in parts if part.calibration]
+    if calibrations and not calibrations[0].of_probabilities:
         raise refuse_classifier(
             name, f"{kind}, which could be converted exactly with method='sigmoid' and ensemble=False"
         )
-    if not _have_same_views(parts):
+    if calibrations or not _have_same_views(parts):
         raise refuse_classifier(name, kind)
     return replace(
         parts[0],
